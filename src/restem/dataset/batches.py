@@ -1,0 +1,164 @@
+"""Song features in, endless training batches out: (stem, context, phase, text) windows.
+
+The mixes are made here: a random non-empty subset of a song's stems, each at a random level, is
+summed in mel power and coloured, so that one song gives many contexts.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from restem.audio.beats import BeatGrid
+from restem.dataset.features import FLOOR_DB, STEP_DB
+from restem.errors import UserError
+from restem.tokens import TokenConfig, context_level_db, normalise, phase_features, tokens_from_mel
+
+
+# Drums of SoundFonts sit low under a rendered band; mixed records have them about this much higher.
+LIFT_DB = 3.0
+
+
+@dataclass(frozen=True)
+class Song:
+    """One song's record and its memory-mapped mel steps.
+
+    `context` is uint8 (stem, frame, mel), `drums` uint8 (take, frame, column), `text` float16
+    (take, sentence, 384).
+    """
+
+    record: dict
+    context: np.ndarray
+    drums: np.ndarray
+    text: np.ndarray
+
+    @property
+    def stems(self) -> int:
+        return len(self.record["stems"])
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One batch: stem and context (window, token, value), phase (window, token, feature),
+    text (window, 384)."""
+
+    stem: np.ndarray
+    context: np.ndarray
+    phase: np.ndarray
+    text: np.ndarray
+
+
+def read_songs(folder: Path, split: str) -> list[Song]:
+    """All songs of one split, in a fixed order."""
+    songs = []
+    for path in sorted(folder.glob("*.json")):
+        record = json.loads(path.read_text())
+        if record["split"] == split:
+            arrays = [np.load(path.with_suffix(f".{kind}.npy"), mmap_mode="r")
+                      for kind in ("context", "drums", "text")]
+            songs.append(Song(record, *arrays))
+    if not songs:
+        raise UserError(f"{folder} holds no songs of the split {split!r}; run `restem dataset features`.")
+    return songs
+
+
+class BatchMaker:
+    """Draws batches; the same seed and step give the same batch, so training can resume."""
+
+    def __init__(self, songs: list[Song], config: TokenConfig, seed: int, augment: bool = True
+                 ) -> None:
+        self.songs, self.config, self.seed, self.augment = songs, config, seed, augment
+        self._power = (10 ** ((np.arange(256) * STEP_DB + FLOOR_DB) / 10)).astype(np.float32)
+        self._power[0] = 0.0
+
+    def batch(self, step: int, size: int) -> Batch:
+        rng = np.random.default_rng((self.seed, step))
+        rows = [self.window(self.songs[int(rng.integers(len(self.songs)))], rng) for _ in range(size)]
+        return Batch(*(np.stack(column) for column in zip(*rows, strict=True)))
+
+    def window(self, song: Song, rng: np.random.Generator
+               ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """One window of one song with one of its takes."""
+        config, record = self.config, song.record
+        frames = config.window_frames
+        start = int(rng.integers(max(1, song.context.shape[1] - frames + 1)))
+        takes = record["takes"]
+        # Half of the windows pair a context with its own drums: those alone can teach listening.
+        take = 0 if len(takes) == 1 or rng.random() < 0.5 else int(rng.integers(1, len(takes)))
+        kept = self._subset(song, rng)
+        gains = rng.uniform(-6, 6, song.stems) if self.augment else np.zeros(song.stems)
+        colour = self._colour(rng)
+        power = self._mix(song, kept, gains, start, frames) * colour
+        whole = self._level(song, kept, gains)
+        stem = self._power[song.drums[take, start : start + frames]]
+        jitter = rng.normal(0, 1) if self.augment else 0.0
+        level = np.clip(takes[take]["level_db"] + LIFT_DB + jitter, *config.stem_level_range)
+        stem_gain = level - takes[take]["level_db"] + self._band(song) - whole
+        stem_db = 10 * np.log10(stem + 1e-12) + stem_gain
+        context_db = 10 * np.log10(power + 1e-12)
+        if self.augment and rng.random() < 0.3:  # a noise floor, as of tape or a room
+            context_db = np.maximum(context_db, whole + rng.uniform(-75, -45))
+        phase = self._phase(record, start, rng)
+        sentence = song.text[take, int(rng.integers(song.text.shape[1]))].astype(np.float32)
+        return (
+            tokens_from_mel(normalise(_fit(stem_db, frames), whole, config), config),
+            tokens_from_mel(normalise(_fit(context_db, frames), whole, config), config),
+            phase,
+            sentence,
+        )
+
+    def _subset(self, song: Song, rng: np.random.Generator) -> np.ndarray:
+        if rng.random() < 0.35:
+            return np.arange(song.stems)
+        count = int(rng.integers(1, song.stems + 1))
+        return rng.permutation(song.stems)[:count]
+
+    def _mix(self, song: Song, kept: np.ndarray, gains: np.ndarray, start: int, frames: int
+             ) -> np.ndarray:
+        mix = 0.0
+        for i in kept:
+            mix = mix + self._power[song.context[i, start : start + frames]] * np.float32(
+                10 ** (gains[i] / 10))
+        return np.asarray(mix)
+
+    def _level(self, song: Song, kept: np.ndarray, gains: np.ndarray) -> float:
+        """Level of the mix over the whole song, from every 16th frame."""
+        power = sum(self._power[song.context[i, ::16]] * 10 ** (gains[i] / 10) for i in kept)
+        return context_level_db(10 * np.log10(np.asarray(power) + 1e-12))
+
+    def _band(self, song: Song) -> float:
+        return self._level(song, np.arange(song.stems), np.zeros(song.stems))
+
+    def _colour(self, rng: np.random.Generator) -> np.ndarray:
+        """Gain in power for each mel band: a smooth random curve and sometimes a dull top."""
+        mels = self.config.spectrogram.mels
+        if not self.augment:
+            return np.ones(mels, np.float32)
+        points = rng.normal(0, 3, 6)
+        curve = np.interp(np.linspace(0, 5, mels), np.arange(6), points)
+        if rng.random() < 0.25:
+            cut = int(rng.integers(mels // 2, mels))
+            curve[cut:] -= np.linspace(0, rng.uniform(10, 60), mels - cut)
+        return (10 ** (curve / 10)).astype(np.float32)
+
+    def _phase(self, record: dict, start: int, rng: np.random.Generator) -> np.ndarray:
+        config = self.config
+        times = config.token_times(start)
+        if self.augment and rng.random() < config.phase_dropout:
+            return np.zeros((config.window, config.phases), np.float32)
+        grid = BeatGrid(np.array(record["beats"]), np.array(record["positions"]),
+                        record["beats_per_bar"], 1.0)
+        # A tracker is a few milliseconds off: so is the phase in training.
+        late = rng.normal(0, 0.004) if self.augment else 0.0
+        return phase_features(grid, times + late)
+
+
+def _fit(mel_db: np.ndarray, frames: int) -> np.ndarray:
+    """A window that is too short, continued by silence."""
+    missing = frames - len(mel_db)
+    if missing <= 0:
+        return mel_db
+    return np.concatenate([mel_db, np.full((missing, mel_db.shape[1]), -120.0, mel_db.dtype)])

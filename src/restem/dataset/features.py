@@ -1,0 +1,74 @@
+"""Rendered songs in, their stems' mel spectrograms as compact arrays out, ready for training."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from restem.audio.spectrogram import log_mel
+from restem.dataset.sentences import Labels, instruction
+from restem.errors import UserError
+from restem.text import TextEncoder
+from restem.tokens import TokenConfig
+
+# Half a decibel a step from the spectrogram's floor up.
+FLOOR_DB, STEP_DB = -80.0, 0.5
+# Encoding a sentence costs more than a training window, so each take has a fixed few.
+SENTENCES = 8
+
+
+def mels_to_bytes(mel_db: np.ndarray) -> np.ndarray:
+    """Decibels to uint8 steps."""
+    return np.clip(np.round((mel_db - FLOOR_DB) / STEP_DB), 0, 255).astype(np.uint8)
+
+
+def bytes_to_mels(steps: np.ndarray) -> np.ndarray:
+    """uint8 steps to decibels, float32."""
+    return (steps * np.float32(STEP_DB) + np.float32(FLOOR_DB)).astype(np.float32)
+
+
+def make_features(songs: Path, out: Path, config: TokenConfig, workers: int
+                  ) -> Iterator[tuple[int, int]]:
+    """Write the mel steps of each song that lacks them; yields (done, of); rerunning resumes.
+
+    `NNNNN.context.npy` is uint8 (stem, frame, mel), `NNNNN.drums.npy` (take, frame, column),
+    `NNNNN.text.npy` float16 (take, sentence, 384), its sentences stand in `NNNNN.json`.
+    """
+    records = sorted(songs.glob("*.json"))
+    if not records:
+        raise UserError(f"{songs} holds no rendered songs; make some with `restem dataset render`.")
+    out.mkdir(parents=True, exist_ok=True)
+    missing = [path for path in records if not (out / f"{path.stem}.json").exists()]
+    done = len(records) - len(missing)
+    with ProcessPoolExecutor(workers) as pool:
+        for future in as_completed([pool.submit(_one, p, out, config) for p in missing]):
+            future.result()
+            done += 1
+            yield done, len(records)
+
+
+def _one(record: Path, out: Path, config: TokenConfig) -> None:
+    for kind, spectrogram in (("context", config.context_spectrogram), ("drums", config.spectrogram)):
+        waves = np.load(record.with_suffix(f".{kind}.npy")).astype(np.float32) / 32768
+        mels = np.stack([mels_to_bytes(log_mel(wave, spectrogram)) for wave in waves])
+        np.save(out / f"{record.stem}.{kind}.npy", mels)
+    song = json.loads(record.read_text())
+    rng = np.random.default_rng(int(record.stem))
+    for take in song["takes"]:
+        labels = Labels(**take["labels"])
+        take["sentences"] = [instruction("drums", labels, rng) for _ in range(SENTENCES)]
+    text = [_encoder().encode(take["sentences"]) for take in song["takes"]]
+    np.save(out / f"{record.stem}.text.npy", np.stack(text).astype(np.float16))
+    partial = out / f"{record.stem}.part"
+    partial.write_text(json.dumps(song))
+    partial.replace(out / record.name)
+
+
+@lru_cache(maxsize=1)
+def _encoder() -> TextEncoder:
+    return TextEncoder.load()

@@ -1,0 +1,88 @@
+"""A checkpoint's path comes in; its tensors, checked name by name and shape by shape, go out."""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from restem.errors import UserError
+
+Tensors = Mapping[str, torch.Tensor]
+
+# Old training checkpoints keep NumPy arrays of a sampler beside the weights. These are the names
+# that such arrays are stored under; building an array runs nobody's code.
+_ARRAY_PARTS: list[Any] = [
+    (np.empty(0).__reduce__()[0], "numpy.core.multiarray._reconstruct"),
+    (np.empty(0).__reduce__()[0], "numpy._core.multiarray._reconstruct"),
+    (np.float64(0).__reduce__()[0], "numpy.core.multiarray.scalar"),
+    (np.float64(0).__reduce__()[0], "numpy._core.multiarray.scalar"),
+    np.ndarray,
+    np.dtype,
+    *{type(np.dtype(kind)) for kind in "?bBhHiIlLqQfd"},
+]
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_tensors(path: Path) -> Tensors:
+    """Tensors by name from a .safetensors file, or from a torch checkpoint read without its code.
+
+    A torch checkpoint may be a state dict or hold one under "model" or "state_dict". Only plain
+    data is unpickled (`weights_only`). Raises UserError for a missing or unreadable file.
+    """
+    if not path.is_file():
+        raise UserError(f"There are no weights at {path}; give the path of the downloaded file.")
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return load_file(path)
+        with torch.serialization.safe_globals(_ARRAY_PARTS):
+            stored = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch and safetensors raise a dozen types for damaged files
+        raise UserError(
+            f"{path} cannot be read as weights ({_first_line(error)}); download it again."
+        ) from error
+    for key in ("model", "state_dict"):
+        if isinstance(stored, dict) and isinstance(stored.get(key), dict):
+            stored = stored[key]
+    if not isinstance(stored, dict):
+        raise UserError(f"{path} holds no table of weights; give the published checkpoint.")
+    return {name: value for name, value in stored.items() if isinstance(value, torch.Tensor)}
+
+
+def fill(module: torch.nn.Module, tensors: Tensors, source: str) -> None:
+    """Put the tensors into the module, which must want just these names and shapes.
+
+    Counters of batch normalisation may be missing. Raises UserError naming what differs.
+    """
+    wanted = module.state_dict()
+    counters = {name for name in wanted if name.endswith("num_batches_tracked")}
+    missing = sorted(set(wanted) - set(tensors) - counters)
+    unknown = sorted(set(tensors) - set(wanted))
+    if missing or unknown:
+        kind, names = ("lack", missing) if missing else ("hold the unknown", unknown)
+        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        raise UserError(f"The weights in {source} {kind} {names[0]}{more}; they are another model.")
+    for name, value in tensors.items():
+        if value.shape != wanted[name].shape:
+            raise UserError(
+                f"In the weights in {source} {name} has the shape {tuple(value.shape)} instead of "
+                f"{tuple(wanted[name].shape)}; they are another model."
+            )
+        if not torch.isfinite(value).all():
+            raise UserError(f"In the weights in {source} {name} is not finite; download it again.")
+    module.load_state_dict(dict(tensors), strict=False)
+    module.eval().requires_grad_(False)
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip(".") if lines else type(error).__name__

@@ -1,0 +1,219 @@
+"""Two folders of clips with the same names come in; a report of scores, as JSON, goes out."""
+
+import argparse
+import json
+import os
+import secrets
+import sys
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from restem.errors import UserError
+from restem.evaluation.cache import Cache
+from restem.evaluation.embeddings import NAMES, Embedding, load_embedding
+from restem.evaluation.listening import hear, hear_with_context
+from restem.evaluation.pairing import Pair, paired_clips
+from restem.evaluation.scoring import SEED, SPLITS, HeardPair, rounded, scores_of
+from restem.evaluation.threads import one_thread_arithmetic
+
+DEFAULT_EMBEDDINGS = {"clip": "MSD_musicnn", "frame": "MTT_vgg"}
+LENGTH_TOLERANCE_S = 0.01
+Report = dict[str, Any]
+
+
+def evaluate(
+    generated: str | Path,
+    target: str | Path,
+    context: str | Path | None = None,
+    embeddings: Sequence[Embedding] = (),
+    cache: str | Path | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Report:
+    """Score the clips of `generated` against those of the same name in `target`.
+
+    Stems or mixes of any length and rate; the scores with `context` make sense for stems.
+    `embeddings`: at most one of each role, instead of MSD_musicnn and MTT_vgg. `cache`: a folder
+    in which what was heard is kept. `progress` gets the clips done and their number.
+
+    The report is ready for JSON and the same, digit by digit, from run to run, with and without
+    cache, for any thread setting. Its keys: `fd`, `fad`, `fad_inf`, `kld`, `inception_score`,
+    `beat_f`, `onset_correlation` and, with a context, `chroma_fit`, `loudness_relation`,
+    `waveform_leak_db`, `spectral_leak`, each with `value` and a 95 % interval, `low` and `high`;
+    `clips`, `audio_seconds`, `warnings`, `settings`. A score that cannot be had is null and a
+    warning says why. Raises UserError for folders without usable pairs and missing weights.
+    """
+    pairs, warnings = paired_clips(Path(generated), Path(target), _path(context))
+    classifier, frames = _one_of_each(embeddings)
+    for embedding in (classifier, frames):
+        if embedding.published is False:
+            warnings.append(f"{embedding.name}: these are not the published weights")
+    with one_thread_arithmetic():
+        heard = _hear_all(pairs, (classifier, frames), Cache(_path(cache)), warnings, progress)
+        if not heard:
+            raise UserError(f"None of the {len(pairs)} pairs can be read: {warnings[-1]}.")
+        scores, doubts = scores_of(heard, classifier, frames)
+    settings = {
+        "generated": str(generated),
+        "target": str(target),
+        "context": None if context is None else str(context),
+        "seed": SEED,
+        "splits": SPLITS,
+        "kld_activation": "softmax",
+        "beat_tolerance_s": 0.07,
+        "resampler": "soxr HQ",
+        "versions": {name: version(name) for name in ("numpy", "scipy", "soxr", "librosa", "torch")},
+    }
+    return scores | {
+        "clips": len(heard),
+        "audio_seconds": rounded(sum(pair.generated.seconds for pair in heard)),
+        "warnings": warnings + doubts,
+        "settings": settings,
+    }
+
+
+def write_report(report: Report, path: str | Path) -> None:
+    """Write a report as JSON, whole or not at all. Raises UserError if it cannot be written."""
+    path = Path(path)
+    text = json.dumps(report, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        draft.write_text(text, encoding="utf-8")
+        os.replace(draft, path)
+    except OSError as error:
+        draft.unlink(missing_ok=True)
+        raise UserError(f"{path} cannot be written ({error.strerror}); name another -o.") from error
+
+
+def _path(path: str | Path | None) -> Path | None:
+    return None if path is None else Path(path)
+
+
+def _one_of_each(embeddings: Sequence[Embedding]) -> tuple[Embedding, Embedding]:
+    chosen: dict[str, Embedding] = {}
+    for embedding in embeddings:
+        if embedding.role in chosen:
+            raise UserError(
+                f"{chosen[embedding.role].name} and {embedding.name} play the same part; "
+                "give one embedding of whole clips (FD, KLD, IS) and one of frames (FAD)."
+            )
+        chosen[embedding.role] = embedding
+    for role, name in DEFAULT_EMBEDDINGS.items():
+        if role not in chosen:
+            chosen[role] = load_embedding(name)
+    return chosen["clip"], chosen["frame"]
+
+
+def _hear_all(
+    pairs: Sequence[Pair],
+    embeddings: Sequence[Embedding],
+    cache: Cache,
+    warnings: list[str],
+    progress: Callable[[int, int], None] | None,
+) -> list[HeardPair]:
+    def hear_pair(pair: Pair) -> HeardPair | str:
+        try:
+            ours, theirs = (hear(path, embeddings, cache) for path in (pair.generated, pair.target))
+            if pair.context is None:
+                return HeardPair(pair.name, ours, theirs, None, None)
+            ours_with = hear_with_context(pair.generated, pair.context, cache)
+            theirs_with = hear_with_context(pair.target, pair.context, cache)
+            return HeardPair(pair.name, ours, theirs, ours_with, theirs_with)
+        except UserError as error:
+            return f"{pair.name}: {str(error).rstrip('.')}; left out"
+
+    heard: list[HeardPair] = []
+    # clips are independent, so they may be heard side by side; their order stays that of the names
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        for done, result in enumerate(pool.map(hear_pair, pairs), start=1):
+            if isinstance(result, str):
+                warnings.append(result)
+            else:
+                heard.append(result)
+                warnings += _doubts(result)
+            if progress is not None:
+                progress(done, len(pairs))
+    return heard
+
+
+def _doubts(pair: HeardPair) -> list[str]:
+    doubts = []
+    for kind, side in (("generated clip", pair.generated), ("target", pair.target)):
+        if side.silent:
+            doubts.append(f"{pair.name}: the {kind} is silent")
+        if side.clipped:
+            doubts.append(f"{pair.name}: the {kind} is clipped ({side.clipped} flat samples)")
+    ours, theirs = pair.generated, pair.target
+    if abs(ours.seconds - theirs.seconds) > LENGTH_TOLERANCE_S:
+        lengths = f"{ours.seconds:.2f} s and its target {theirs.seconds:.2f} s"
+        doubts.append(f"{pair.name}: wrong length, it lasts {lengths}; compared as far as both go")
+    if ours.sample_rate != theirs.sample_rate:
+        rates = f"{ours.sample_rate} Hz and its target {theirs.sample_rate} Hz"
+        doubts.append(f"{pair.name}: the rates differ, {rates}")
+    return doubts
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add `restem evaluate` to a command line's subparsers; it sets `run` to its function."""
+    parser = subparsers.add_parser(
+        "evaluate",
+        help="score generated clips against true ones",
+        description="Score the clips of one folder against those of the same name in another.",
+        epilog=(
+            "Embeddings: "
+            + ", ".join(NAMES)
+            + ". The first three need `pip install --no-deps musicnn==0.1.0`, the others "
+            "NAME=PATH with the path of their published checkpoint."
+        ),
+    )
+    parser.add_argument("generated", metavar="GENERATED", type=Path, help="folder of generated clips")
+    parser.add_argument("target", metavar="TARGET", type=Path, help="folder of true clips")
+    parser.add_argument("--context", metavar="DIR", type=Path, help="folder of what they play over")
+    parser.add_argument(
+        "--embedding",
+        metavar="NAME[=PATH]",
+        action="append",
+        default=[],
+        help="one of whole clips (FD, KLD, IS), one of frames (FAD), or both; "
+        "default: MSD_musicnn and MTT_vgg",
+    )
+    parser.add_argument("--cache", metavar="DIR", type=Path, help="folder that keeps what was heard")
+    parser.add_argument("-o", "--output", metavar="FILE", type=Path, required=True, help="the report")
+    parser.set_defaults(run=_run)
+
+
+def _run(args: argparse.Namespace) -> int:
+    if not args.output.resolve().parent.is_dir():
+        raise UserError(f"There is no folder {args.output.resolve().parent} to write in; make it.")
+    named = [text.partition("=") for text in args.embedding]
+    embeddings = [load_embedding(name, Path(path) if path else None) for name, _, path in named]
+
+    def progress(done: int, total: int) -> None:
+        if sys.stderr.isatty():
+            print(f"\r{done} of {total} clips", end="\n" if done == total else "", file=sys.stderr)
+
+    report = evaluate(
+        args.generated, args.target, args.context, embeddings, args.cache, progress
+    )
+    write_report(report, args.output)
+    for line in summary(report):
+        print(line)
+    print(f"Written to {args.output}")
+    return 0
+
+
+def summary(report: Report) -> list[str]:
+    """The report in a few lines of text: each score with its interval, then the warnings."""
+    lines = [f"{report['clips']} clips, {report['audio_seconds']:.1f} s"]
+    for key, score in report.items():
+        if not (isinstance(score, dict) and "value" in score):
+            continue
+        if score["value"] is None:
+            lines.append(f"{key:18} not computed")
+            continue
+        embedding = f"  {score['embedding']['name']}" if "embedding" in score else ""
+        interval = f"({score['low']:.4g} to {score['high']:.4g})"
+        lines.append(f"{key:18} {score['value']:10.4g}  {interval}{embedding}")
+    return lines + [f"warning: {warning}" for warning in report["warnings"]]

@@ -1,0 +1,71 @@
+"""Folders of clips come in; clips paired by name, and a sentence for each that has no pair, go out."""
+
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+
+from restem.errors import UserError
+
+SUFFIXES = frozenset(
+    ".wav .flac .ogg .oga .opus .mp3 .aif .aiff .aifc .au .caf .w64 .rf64 .m4a .aac".split()
+)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The files of one clip; `name` is their common name without the ending."""
+
+    name: str
+    generated: Path
+    target: Path
+    context: Path | None
+
+
+def paired_clips(
+    generated: Path, target: Path, context: Path | None = None
+) -> tuple[list[Pair], list[str]]:
+    """Pairs in order of their names, and warnings about files without a counterpart.
+
+    Names are compared without their endings; other files than audio are passed over. Raises
+    UserError for folders that are missing, empty or without a common name.
+    """
+    ours, theirs = _clips(generated), _clips(target)
+    behind = _clips(context) if context is not None else {}
+    warnings = [_lone(name, generated, theirs, "target") for name in sorted(set(ours) - set(theirs))]
+    warnings += [_lone(name, target, ours, "generated clip") for name in sorted(set(theirs) - set(ours))]
+    names = sorted(set(ours) & set(theirs))
+    if not names:
+        raise UserError(
+            f"{generated} and {target} have no file name in common; give each generated clip the "
+            f"name of its target (here {next(iter(ours))} and {next(iter(theirs))}, for example)."
+        )
+    if context is not None:
+        if not set(names) & set(behind):
+            raise UserError(f"No file in {context} has the name of a clip; contexts need them too.")
+        for name in sorted(set(names) - set(behind)):
+            warnings.append(f"{name}: no context of that name; left out of the scores with context")
+    return [Pair(name, ours[name], theirs[name], behind.get(name)) for name in names], warnings
+
+
+def _lone(name: str, folder: Path, others: dict[str, Path], kind: str) -> str:
+    near = get_close_matches(name, others, n=1, cutoff=0.8)
+    hint = f" (misnamed? the nearest is {near[0]})" if near else ""
+    return f"{name}: in {folder.name}, but there is no {kind} of that name{hint}; left out"
+
+
+def _clips(folder: Path) -> dict[str, Path]:
+    if not folder.is_dir():
+        raise UserError(f"{folder} is no folder; give a folder of audio clips.")
+    clips: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        if not path.is_file() or path.suffix.lower() not in SUFFIXES or path.name.startswith("."):
+            continue
+        if path.stem in clips:
+            raise UserError(
+                f"{folder} holds {clips[path.stem].name} and {path.name}, which have one name; "
+                "keep one of them."
+            )
+        clips[path.stem] = path
+    if not clips:
+        raise UserError(f"There are no audio clips in {folder}.")
+    return clips

@@ -1,0 +1,234 @@
+"""A song and a sentence in, the missing stem out.
+
+A ladder of three rungs: `generate` works on tokens, `Inserter.stem_mel` on a mel spectrogram,
+`Inserter.insert` on a song's samples. The command line adds files on top.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soxr
+
+from restem import __version__
+from restem.audio.beats import BeatGrid
+from restem.audio.inversion import waveform_from_log_mel
+from restem.audio.spectrogram import log_mel
+from restem.audio.tracking import track_beats
+from restem.diffusion.path import guided, sample
+from restem.diffusion.windows import cut, join, window_starts
+from restem.errors import UserError
+from restem.networks.onnx_model import EMBEDDED, OnnxModel
+from restem.text import TextEncoder
+from restem.tokens import (
+    TokenConfig,
+    context_level_db,
+    denormalise,
+    mel_from_tokens,
+    normalise,
+    phase_features,
+    tokens_from_mel,
+)
+
+Progress = Callable[[float, str], None]
+
+WORKING_DB = -20.0  # the song is brought to this level before its mel, so that the floor is far
+SILENCE_DB = -75.0
+UNSURE = 0.35  # below this the tracked beats may mislead more than they help
+WINDOWS_AT_ONCE = 8  # bounds the memory of one network call
+
+
+@dataclass(frozen=True)
+class Insertion:
+    """A stem for a song.
+
+    `stem` has the shape of the samples it was made for, float64. `settings` is JSON-ready and says
+    all that was decided; `notices` are sentences for the user.
+    """
+
+    stem: np.ndarray
+    sample_rate: int
+    beats: BeatGrid
+    settings: dict[str, Any]
+    notices: list[str] = field(default_factory=list)
+
+
+def generate(model: OnnxModel, context: np.ndarray, phase: np.ndarray, text: np.ndarray,
+             null: np.ndarray, *, seed: int, steps: int, guidance: float,
+             progress: Progress | None = None) -> np.ndarray:
+    """Stem tokens (token, value) for context tokens (token, value) of any length of a window or more.
+
+    `phase` is (token, feature); `text` and `null` are (1, 384), the null being the empty sentence.
+    Windows overlap and share one noise, and their predictions are averaged at each step, so that
+    neighbours agree. The same seed gives the same stem.
+    """
+    config = model.tokens
+    starts = window_starts(len(context), config.window, config.window * 3 // 4)
+    contexts, phases = cut(context, starts, config.window), cut(phase, starts, config.window)
+    rng = np.random.default_rng(seed)
+    noise = rng.standard_normal((len(context), config.stem_values), dtype=np.float32)
+
+    def denoise(x: np.ndarray, t: float) -> np.ndarray:
+        pieces = cut(x, starts, config.window)
+        clean = []
+        for i in range(0, len(starts), WINDOWS_AT_ONCE):
+            part = slice(i, i + WINDOWS_AT_ONCE)
+            args = (pieces[part], contexts[part], phases[part])
+            told = model.predict(*args, text, t)
+            clean.append(told if guidance == 1 else
+                         guided(told, model.predict(*args, null, t), guidance))
+        return join(np.concatenate(clean), starts, len(x))
+
+    stem = noise
+    for done, stem in sample(denoise, noise, steps):
+        if progress:
+            progress(done / steps, "denoising")
+    return stem
+
+
+@dataclass(frozen=True)
+class Inserter:
+    """Puts stems into songs with one loaded model."""
+
+    model: OnnxModel
+    text: TextEncoder
+
+    @classmethod
+    def load(cls, model: str | Path = EMBEDDED) -> Inserter:
+        """The embedded model, or a folder that `restem export` wrote."""
+        return cls(OnnxModel.load(model), TextEncoder.load())
+
+    def stem_mel(self, context_db: np.ndarray, instruction: str, grid: BeatGrid | None, *,
+                 seed: int = 0, steps: int | None = None, guidance: float | None = None,
+                 progress: Progress | None = None) -> np.ndarray:
+        """Stem rows (frame, column) in dB for a context's log-mel (frame, mel) in dB.
+
+        `grid` None leaves the beat to the model's ear.
+        """
+        config = self.model.tokens
+        frames = len(context_db)
+        level = context_level_db(context_db)
+        padded = _padded(context_db, config)
+        tokens = tokens_from_mel(normalise(padded, level, config), config)
+        times = config.token_times(0, len(tokens))
+        phase = (np.zeros((len(tokens), config.phases), np.float32) if grid is None
+                 else phase_features(grid, times))
+        vectors = self.text.encode([instruction, ""])
+        stem = generate(self.model, tokens, phase, vectors[:1], vectors[1:], seed=seed,
+                        steps=steps or self.model.description["steps"],
+                        guidance=self.model.description["guidance"] if guidance is None else guidance,
+                        progress=progress)
+        return denormalise(mel_from_tokens(stem, config), level, config)[:frames]
+
+    def insert(self, samples: np.ndarray, sample_rate: int, instruction: str, *,
+               stem: str = "drums", seed: int = 0, steps: int | None = None,
+               guidance: float | None = None, beats: BeatGrid | None = None,
+               bpm: float | None = None, progress: Progress | None = None) -> Insertion:
+        """Make `stem` for a song given as (sample,) or (sample, channel) at any rate from 8 kHz.
+
+        The samples are only read. Beats are tracked unless `beats` gives them; `bpm` alone fixes
+        the tempo and leaves the downbeat to the tracker. Raises UserError for unusable input.
+        """
+        song = _checked(samples, sample_rate, instruction, stem, self.model)
+        say: Progress = progress or (lambda fraction, words: None)
+        rate = self.model.tokens.spectrogram.sample_rate
+        mono = _resampled(song.mean(axis=1), sample_rate, rate)
+        level = _rms_db(mono)
+        notices: list[str] = []
+        if level < SILENCE_DB:
+            notices.append("The song is silent, so the stem is silent too.")
+            grid = beats or BeatGrid.from_bpm(bpm or 120.0, 0.0, max(len(mono) / rate, 1.0))
+            settings = self._settings(instruction, stem, seed, steps, guidance, grid, None)
+            return Insertion(np.zeros(np.shape(samples)), sample_rate, grid, settings, notices)
+        gain = 10 ** ((WORKING_DB - level) / 20)
+        say(0.02, "listening for the beat")
+        grid = beats if beats is not None else track_beats(mono)
+        if beats is None and bpm is not None:
+            grid = at_tempo(grid, bpm, len(mono) / rate)
+        unsure = grid.confidence < UNSURE
+        if unsure:
+            notices.append("The beat is hard to hear in this song; check the tempo below, and give "
+                           "it with --bpm or --beats if it is wrong.")
+        context_db = log_mel(mono * np.float32(gain), self.model.tokens.context_spectrogram)
+        rows = self.stem_mel(context_db, instruction, grid, seed=seed, steps=steps,
+                             guidance=guidance,
+                             progress=lambda f, words: say(0.1 + 0.7 * f, words))
+        say(0.82, "turning the picture into sound")
+        made = waveform_from_log_mel(rows, self.model.tokens.spectrogram, len(mono), seed) / gain
+        stem_wave = _resampled(made, rate, sample_rate, len(song)).astype(np.float64)
+        settings = self._settings(instruction, stem, seed, steps, guidance, grid,
+                                  _rms_db(made) - level)
+        shaped = stem_wave if np.ndim(samples) == 1 else np.repeat(
+            stem_wave[:, None], song.shape[1], axis=1)
+        return Insertion(shaped, sample_rate, grid, settings, notices)
+
+    def _settings(self, instruction: str, stem: str, seed: int, steps: int | None,
+                  guidance: float | None, grid: BeatGrid, level: float | None) -> dict[str, Any]:
+        words = self.model.description
+        downbeats = grid.downbeats
+        return {
+            "instruction": instruction, "stem": stem, "seed": seed,
+            "steps": steps or words["steps"],
+            "guidance": words["guidance"] if guidance is None else guidance,
+            "model": words["name"], "model_sha256": self.model.sha256, "version": __version__,
+            "bpm": round(grid.bpm, 3), "beats_per_bar": grid.beats_per_bar,
+            "first_downbeat_s": round(float(downbeats[0]), 4) if len(downbeats) else None,
+            "confidence": round(grid.confidence, 3),
+            "stem_level_db": None if level is None else round(level, 2),
+        }
+
+
+def at_tempo(grid: BeatGrid, bpm: float, duration: float) -> BeatGrid:
+    """A steady grid of `bpm` whose downbeats lie as near as can be to those of `grid`."""
+    bar = grid.beats_per_bar * 60 / bpm
+    marks = grid.downbeats if len(grid.downbeats) else grid.times[:1]
+    # The circular mean of the downbeats' places in a bar of the new length.
+    angle = np.angle(np.mean(np.exp(2j * np.pi * marks / bar)))
+    return BeatGrid.from_bpm(bpm, float(angle / (2 * np.pi) % 1.0 * bar), duration,
+                             grid.beats_per_bar)
+
+
+def _checked(samples: np.ndarray, sample_rate: int, instruction: str, stem: str,
+             model: OnnxModel) -> np.ndarray:
+    song = np.asarray(samples, dtype=np.float64)
+    song = song[:, None] if song.ndim == 1 else song
+    if song.ndim != 2 or song.shape[1] < 1:
+        raise UserError("Samples must be shaped (sample,) or (sample, channel).")
+    if not 8000 <= sample_rate <= 192000:
+        raise UserError(f"The sample rate must lie between 8 and 192 kHz, not {sample_rate} Hz.")
+    if len(song) < 0.1 * sample_rate:
+        raise UserError("The song is shorter than 0.1 s; give a longer one.")
+    if not np.isfinite(song).all():
+        raise UserError("The song holds samples that are not numbers (NaN or infinity); repair it.")
+    if not instruction.strip():
+        raise UserError("The instruction is empty; write what to play, such as 'Add jazzy drums'.")
+    stems = model.description["stems"]
+    if stem not in stems:
+        raise UserError(f"This model makes {', '.join(stems)}, not {stem}.")
+    return song
+
+
+def _padded(mel_db: np.ndarray, config: TokenConfig) -> np.ndarray:
+    """At least a window, and whole tokens: silence after the end."""
+    size = config.frames_per_token
+    frames = max(config.window_frames, -(-len(mel_db) // size) * size)
+    missing = np.full((frames - len(mel_db), mel_db.shape[1]), -120.0, mel_db.dtype)
+    return np.concatenate([mel_db, missing])
+
+
+def _resampled(wave: np.ndarray, rate: int, target: int, samples: int | None = None) -> np.ndarray:
+    """Mono float32 at another rate; `samples` fixes the length exactly."""
+    out = wave.astype(np.float32) if rate == target else soxr.resample(
+        wave.astype(np.float32), rate, target, quality="HQ")
+    if samples is None or len(out) == samples:
+        return out
+    return out[:samples] if len(out) > samples else np.pad(out, (0, samples - len(out)))
+
+
+def _rms_db(wave: np.ndarray) -> float:
+    power = float(np.mean(np.square(wave, dtype=np.float64))) if len(wave) else 0.0
+    return 10 * float(np.log10(power + 1e-20))

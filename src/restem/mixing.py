@@ -1,0 +1,149 @@
+"""Song and stem as floats in; stem and mix as their files hold them out, with mix - stem = song.
+
+In PCM both are integers on one grid and the difference is exact. In float it is exact wherever the
+stem is zero, and everywhere if the song lies on a grid that leaves room for the sum (as songs do
+that were PCM once); otherwise it is within one unit in the last place of the mix sample.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+# At most this much of the stem's level is given up to keep the mix within full scale.
+MOST_LOWERING_DB = 1.0
+
+_PCM_BITS = {"PCM_U8": 8, "PCM_16": 16, "PCM_24": 24, "PCM_32": 32}
+_FLOAT_TYPES: dict[str, np.dtype[Any]] = {
+    "FLOAT": np.dtype(np.float32),
+    "DOUBLE": np.dtype(np.float64),
+}
+_BLOCK = 1 << 20  # samples worked on at once: whole songs in several 64-bit arrays fill a laptop
+
+
+@dataclass(frozen=True, eq=False)
+class Mixdown:
+    """Stem and mix, (sample, channel), ready to be written as WAV of format `subtype`.
+
+    PCM: integers, counted from zero also for 8 bit. FLOAT, DOUBLE: floats of that size.
+    `stem_gain_db`: how much the stem was lowered to fit, 0 or negative.
+    `song_rounded`: `subtype` is too coarse for the song; mix - stem is the song rounded to it.
+    `notices`: sentences for the user.
+    """
+
+    stem: NDArray
+    mix: NDArray
+    subtype: str
+    stem_gain_db: float = 0.0
+    song_rounded: bool = False
+    notices: list[str] = field(default_factory=list)
+
+
+def mix_down(song: NDArray, stem: NDArray, subtype: str) -> Mixdown:
+    """Add `stem` to `song`, both (sample, channel) with full scale at 1.0, in WAV format `subtype`.
+
+    If PCM would clip, the stem is lowered by up to 1 dB; if that is not enough, or if the song
+    itself exceeds full scale, both come out as 32-bit float (64-bit if the song needs it), and a
+    notice says so. Raises ValueError for shapes that differ and stems that are not finite.
+    """
+    song, stem = np.asarray(song, np.float64), np.asarray(stem, np.float64)
+    if song.shape != stem.shape:
+        raise ValueError(f"stem {stem.shape} and song {song.shape} must have one shape")
+    if not np.isfinite(stem).all():
+        raise ValueError("the stem must be finite")
+    if subtype in _FLOAT_TYPES:
+        return _mix_floats(song, stem, subtype, [])
+    reason = "The song exceeds full scale"
+    if _peak(song) <= 1.0:
+        mixdown = _mix_integers(song, stem, subtype)
+        if mixdown is not None:
+            return mixdown
+        reason = "The mix exceeds full scale by more than the stem can be lowered"
+    float_subtype = "FLOAT" if np.array_equal(song.astype(np.float32), song) else "DOUBLE"
+    width = {"FLOAT": "32-bit", "DOUBLE": "64-bit"}[float_subtype]
+    notice = f"{reason}, so stem and mix are written as {width} float."
+    return _mix_floats(song, stem, float_subtype, [notice])
+
+
+def _mix_integers(song: NDArray, stem: NDArray, subtype: str) -> Mixdown | None:
+    """The sum on the PCM grid; None if the stem would have to be lowered too far."""
+    half = 1 << (_PCM_BITS[subtype] - 1)
+    blocks = [slice(start, start + _BLOCK) for start in range(0, len(song), _BLOCK)]
+    gain = min((_fitting_gain(song[b], stem[b], half) for b in blocks), default=1.0)
+    gain_db = 20.0 * float(np.log10(gain))
+    if gain_db < -MOST_LOWERING_DB:
+        return None
+    grid_stem, grid_mix = np.empty(song.shape, np.int32), np.empty(song.shape, np.int32)
+    rounded = False
+    for b in blocks:
+        grid_song = _on_grid(song[b], half)
+        lowest, highest = _stem_limits(grid_song, half)
+        fitted = np.clip(np.rint(gain * half * stem[b]).astype(np.int64), lowest, highest)
+        grid_stem[b], grid_mix[b] = fitted, grid_song + fitted
+        rounded = rounded or not np.array_equal(grid_song, song[b] * half)
+    notices = []
+    if gain < 1.0:
+        notices.append(f"The stem was lowered by {-gain_db:.2f} dB so that the mix does not clip.")
+    return Mixdown(grid_stem, grid_mix, subtype, gain_db, rounded, notices)
+
+
+def _on_grid(song: NDArray, half: int) -> NDArray[np.int64]:
+    """The nearest integers; +1.0, which lies one step above the highest, becomes the highest."""
+    return np.minimum(np.rint(song * half), half - 1).astype(np.int64)
+
+
+def _stem_limits(grid_song: NDArray[np.int64], half: int) -> tuple[NDArray, NDArray]:
+    """How far the stem may go at each sample, down and up, so that neither it nor the mix clips."""
+    return np.maximum(-half - grid_song, -half), np.minimum(half - 1 - grid_song, half - 1)
+
+
+def _fitting_gain(song: NDArray, stem: NDArray, half: int) -> float:
+    """The largest gain up to 1 at which the stem, rounded to the grid, stays within its limits."""
+    lowest, highest = _stem_limits(_on_grid(song, half), half)
+    room = np.where(stem > 0, highest, -lowest) + 0.5  # what is below half a step rounds away
+    size = np.abs(stem) * half
+    over = size > room
+    return float((room[over] / size[over]).min(initial=1.0))
+
+
+def _finest_step(peak: float, float_type: np.dtype[Any]) -> float:
+    """The smallest power of two whose multiples, up to `peak`, are all numbers of this float type.
+
+    Sums and differences of such multiples that stay within `peak` are exact.
+    """
+    fraction, exponent = math.frexp(peak)
+    exponent -= fraction == 0.5  # frexp gives the power of two above the peak, also for such powers
+    limits = np.finfo(float_type)
+    return math.ldexp(1.0, max(exponent - limits.nmant - 1, limits.minexp - limits.nmant))
+
+
+def _peak(samples: NDArray) -> float:
+    return float(max(samples.max(initial=0.0), -samples.min(initial=0.0)))
+
+
+def _mix_floats(song: NDArray, stem: NDArray, subtype: str, notices: list[str]) -> Mixdown:
+    """The sum in a float type, on a grid where that makes the difference exact."""
+    float_type = _FLOAT_TYPES[subtype]
+    step = _finest_step(_peak(song) + _peak(stem), float_type)
+    if np.array_equal(np.rint(song / step), song / step):
+        stem = np.rint(stem / step) * step
+    written_song, written_stem = song.astype(float_type), stem.astype(float_type)
+    mix = written_song + written_stem  # one correctly rounded addition, so half a unit at most
+    peak = _peak(mix)
+    if peak > 1.0:
+        notices = [
+            *notices,
+            f"The mix peaks {20 * np.log10(peak):.1f} dB above full scale; "
+            "turn it down before you play or convert it.",
+        ]
+    return Mixdown(
+        stem=written_stem,
+        mix=mix,
+        subtype=subtype,
+        song_rounded=not np.array_equal(written_song, song),
+        notices=notices,
+    )

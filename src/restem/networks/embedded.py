@@ -1,0 +1,124 @@
+"""The embedded network: noisy stem, context, beat phase and sentence in, clean stem out.
+
+A one-dimensional transformer over tokens of a few mel frames (diffusion transformers: Peebles and
+Xie 2023, arXiv 2212.09748), with a depthwise convolution and rotary attention in each block. The
+time and the sentence act through one shared adaptive normalisation with a learned offset a block
+(PixArt-alpha, Chen et al. 2023, arXiv 2310.00426), which keeps the parameters in the blocks.
+
+Shapes: stem and context (batch, token, value), phase (batch, token, phase feature), text
+(batch, 384), t (batch,).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """Sizes of the embedded network."""
+
+    stem_values: int  # numbers in one token of the stem
+    context_values: int
+    phases: int  # beat-phase features a token
+    text: int = 384
+    width: int = 288
+    blocks: int = 8
+    heads: int = 6
+    kernel: int = 7
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+class Block(nn.Module):
+    """Depthwise convolution, rotary attention and MLP, each modulated by the condition."""
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        d = config.width
+        self.heads = config.heads
+        self.offset = nn.Parameter(torch.zeros(9, d))
+        self.norm = nn.LayerNorm(d, elementwise_affine=False)
+        self.local = nn.Conv1d(d, d, config.kernel, padding=config.kernel // 2, groups=d)
+        self.mix = nn.Linear(d, d)
+        self.qkv = nn.Linear(d, 3 * d)
+        self.out = nn.Linear(d, d)
+        self.up = nn.Linear(d, 4 * d)
+        self.down = nn.Linear(4 * d, d)
+
+    def forward(self, x: Tensor, modulation: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        m = modulation + self.offset  # (batch, 9, width)
+        a, b, c, d, e, f, g, h, i = (m[:, k : k + 1] for k in range(9))
+        y = self.norm(x) * (1 + a) + b
+        x = x + c * self.mix(F.silu(self.local(y.transpose(1, 2)).transpose(1, 2)))
+        x = x + f * self._attend(self.norm(x) * (1 + d) + e, cos, sin)
+        return x + i * self.down(F.gelu(self.up(self.norm(x) * (1 + g) + h), approximate="tanh"))
+
+    def _attend(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        batch, tokens, width = x.shape
+        split = self.qkv(x).reshape(batch, tokens, 3, self.heads, width // self.heads)
+        q, k, v = split.permute(2, 0, 3, 1, 4).unbind(0)
+        y = F.scaled_dot_product_attention(_rotate(q, cos, sin), _rotate(k, cos, sin), v)
+        return self.out(y.transpose(1, 2).reshape(batch, tokens, width))
+
+
+class EmbeddedNetwork(nn.Module):
+    """Predicts the clean stem from x_t; see the module's shapes."""
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        d = config.width
+        self.config = config
+        self.stem_in = nn.Linear(config.stem_values, d)
+        self.context_in = nn.Sequential(nn.Linear(config.context_values, d), nn.GELU(approximate="tanh"),
+                                        nn.Linear(d, d))
+        self.phase_in = nn.Sequential(nn.Linear(config.phases, d), nn.GELU(approximate="tanh"),
+                                      nn.Linear(d, d))
+        self.time_in = nn.Sequential(nn.Linear(128, d), nn.SiLU(), nn.Linear(d, d))
+        self.text_in = nn.Sequential(nn.Linear(config.text, d), nn.SiLU(), nn.Linear(d, d))
+        self.modulate = nn.Sequential(nn.SiLU(), nn.Linear(d, 9 * d))
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.blocks))
+        self.norm = nn.LayerNorm(d)
+        self.stem_out = nn.Linear(d, config.stem_values)
+        nn.init.zeros_(self.stem_out.weight)
+        nn.init.zeros_(self.stem_out.bias)
+        nn.init.normal_(self.modulate[1].weight, std=0.02)
+        nn.init.zeros_(self.modulate[1].bias)
+        for block in self.blocks:  # gates start at one third: the blocks speak from the first step
+            assert isinstance(block, Block)
+            block.offset.data[[2, 5, 8]] = 0.33
+
+    def forward(self, stem: Tensor, context: Tensor, phase: Tensor, text: Tensor, t: Tensor) -> Tensor:
+        condition = self.time_in(_time_features(t)) + self.text_in(text * math.sqrt(self.config.text))
+        modulation = self.modulate(condition).reshape(-1, 9, self.config.width)
+        x = self.stem_in(stem) + self.context_in(context) + self.phase_in(phase)
+        cos, sin = _rotary(stem.shape[1], self.config.width // self.config.heads, stem.device)
+        for block in self.blocks:
+            x = block(x, modulation, cos, sin)
+        return self.stem_out(self.norm(x))
+
+
+def _time_features(t: Tensor) -> Tensor:
+    rates = torch.exp(torch.linspace(0.0, math.log(1000.0), 64, device=t.device))
+    angles = t[:, None].float() * rates
+    return torch.cat([angles.sin(), angles.cos()], dim=1)
+
+
+def _rotary(tokens: int, size: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Rotary position angles (token, size / 2) (RoFormer, Su et al. 2021, eq. 15)."""
+    rates = 10000.0 ** (-torch.arange(0, size, 2, device=device) / size)
+    angles = torch.arange(tokens, device=device)[:, None] * rates
+    return angles.cos(), angles.sin()
+
+
+def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    even, odd = x.float().chunk(2, dim=-1)
+    turned = torch.cat([even * cos - odd * sin, even * sin + odd * cos], dim=-1)
+    return turned.to(x.dtype)

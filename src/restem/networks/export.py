@@ -1,0 +1,69 @@
+"""A training checkpoint in, a model folder out: fp32 ONNX to run, fp16 safetensors to fine-tune."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from restem.diffusion.training import ema_weights
+from restem.networks.embedded import EmbeddedNetwork, NetworkConfig
+from restem.tokens import TokenConfig
+
+INPUTS = ["stem", "context", "phase", "text", "t"]
+
+
+def network_from_checkpoint(path: Path) -> tuple[EmbeddedNetwork, dict[str, Any]]:
+    """The network with a checkpoint's averaged weights, and what the checkpoint says of itself."""
+    weights, meta = ema_weights(path)
+    network = EmbeddedNetwork(NetworkConfig(**meta["network"]))
+    network.load_state_dict(weights)
+    return network.eval(), meta
+
+
+def network_from_model(folder: Path) -> EmbeddedNetwork:
+    """The network of a model folder from its fp16 weights, in fp32, for fine-tuning."""
+    description = json.loads((folder / "model.json").read_text())
+    network = EmbeddedNetwork(NetworkConfig(**description["network"]))
+    network.load_state_dict({k: v.float() for k, v in load_file(folder / "weights.safetensors").items()})
+    return network
+
+
+def export_model(checkpoint: Path, folder: Path, description: dict[str, Any]) -> None:
+    """Write `network.onnx`, `weights.safetensors` and `model.json` into `folder`.
+
+    The ONNX network holds exactly the fp16 weights that lie beside it, widened to fp32.
+    """
+    network, meta = network_from_checkpoint(checkpoint)
+    halves = {k: v.half().contiguous() for k, v in network.state_dict().items()}
+    network.load_state_dict({k: v.float() for k, v in halves.items()})
+    folder.mkdir(parents=True, exist_ok=True)
+    write_onnx(network, TokenConfig.from_dict(meta["tokens"]), folder / "network.onnx")
+    save_file(halves, folder / "weights.part")
+    os.replace(folder / "weights.part", folder / "weights.safetensors")
+    (folder / "model.json").write_text(json.dumps({**description, **meta}, indent=2) + "\n")
+
+
+def example_inputs(tokens: TokenConfig, windows: int = 2, seed: int = 0) -> tuple[torch.Tensor, ...]:
+    """Random inputs of the right shapes, in the order of INPUTS."""
+    draw = torch.Generator().manual_seed(seed)
+    shapes = [(windows, tokens.window, tokens.stem_values),
+              (windows, tokens.window, tokens.context_values),
+              (windows, tokens.window, tokens.phases), (windows, 384)]
+    arrays = [torch.randn(shape, generator=draw) for shape in shapes]
+    arrays[3] = torch.nn.functional.normalize(arrays[3])
+    return (*arrays, torch.rand(windows, generator=draw))
+
+
+def write_onnx(network: EmbeddedNetwork, tokens: TokenConfig, path: Path) -> None:
+    """Trace the network with free batch and token axes; under a temporary name, then renamed."""
+    free = {name: {0: "window", 1: "token"} for name in INPUTS[:3]}
+    free |= {"text": {0: "window"}, "t": {0: "window"}, "clean": {0: "window", 1: "token"}}
+    partial = path.with_suffix(".part")
+    torch.onnx.export(network.eval(), example_inputs(tokens), str(partial), input_names=INPUTS,
+                      output_names=["clean"], dynamic_axes=free, opset_version=20, dynamo=False)
+    os.replace(partial, path)

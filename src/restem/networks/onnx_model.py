@@ -1,0 +1,75 @@
+"""A folder with an exported network in, a denoiser on NumPy arrays out; runs without torch."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+
+from restem.errors import UserError
+from restem.tokens import TokenConfig
+
+EMBEDDED = "embedded"
+
+
+@dataclass(frozen=True)
+class OnnxModel:
+    """One exported insertion network and the description that came with it.
+
+    The folder holds `network.onnx` and `model.json` (name, tokens, stems, steps, guidance).
+    """
+
+    folder: Path
+
+    @classmethod
+    def load(cls, model: str | Path = EMBEDDED) -> OnnxModel:
+        """The model in the package ("embedded") or in a folder; UserError if it is not one."""
+        folder = Path(str(resources.files("restem"))) / "models" / "embedded"
+        folder = folder if model == EMBEDDED else Path(model)
+        for name in ("network.onnx", "model.json"):
+            if not (folder / name).is_file():
+                raise UserError(f"{folder} is not a restem model: it has no {name}.")
+        return cls(folder)
+
+    @cached_property
+    def description(self) -> dict:
+        """What `model.json` says."""
+        try:
+            return dict(json.loads((self.folder / "model.json").read_text()))
+        except ValueError as error:
+            raise UserError(f"{self.folder / 'model.json'} is damaged: {error}.") from None
+
+    @cached_property
+    def tokens(self) -> TokenConfig:
+        return TokenConfig.from_dict(self.description["tokens"])
+
+    @cached_property
+    def sha256(self) -> str:
+        """Hash of the network file, so that a result names what made it."""
+        return hashlib.sha256((self.folder / "network.onnx").read_bytes()).hexdigest()
+
+    @cached_property
+    def _session(self) -> onnxruntime.InferenceSession:
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        try:
+            return onnxruntime.InferenceSession(
+                str(self.folder / "network.onnx"), options, providers=["CPUExecutionProvider"])
+        except Exception as error:
+            raise UserError(f"{self.folder / 'network.onnx'} is damaged: {error}.") from None
+
+    def predict(self, stem: np.ndarray, context: np.ndarray, phase: np.ndarray, text: np.ndarray,
+                t: float) -> np.ndarray:
+        """The clean stem (window, token, value) that the network sees in x_t, all float32."""
+        count = len(stem)
+        feed = {"stem": stem, "context": context, "phase": phase,
+                "text": np.broadcast_to(text, (count, text.shape[-1])),
+                "t": np.full(count, t)}
+        feed = {name: np.ascontiguousarray(value, dtype=np.float32) for name, value in feed.items()}
+        return np.asarray(self._session.run(None, feed)[0])

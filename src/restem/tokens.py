@@ -1,0 +1,114 @@
+"""Mel spectrograms and beat grids in, the network's tokens and phase features out, and back.
+
+One definition for training and for use, so that both see the same numbers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from restem.audio.beats import BeatGrid
+from restem.audio.spectrogram import SpectrogramConfig
+
+PHASES = 15
+
+
+@dataclass(frozen=True)
+class TokenConfig:
+    """How frames become tokens, and decibels numbers near -1 to 1."""
+
+    spectrogram: SpectrogramConfig = field(default_factory=SpectrogramConfig)
+    frames_per_token: int = 4
+    window: int = 128  # tokens: 5.12 s
+    quiet_db: float = -70.0  # relative to the context's level; all below counts as silence
+    centre_db: float = -45.0
+    scale_db: float = 20.0
+    stem_level_range: tuple[float, float] = (-15.0, 1.0)
+    phase_dropout: float = 0.1
+
+    @property
+    def stem_values(self) -> int:
+        """Numbers in a token of the stem: mel bands and the fine envelope of its frames."""
+        return self.frames_per_token * self.spectrogram.columns
+
+    @property
+    def context_values(self) -> int:
+        """Numbers in a token of the context: mel bands only."""
+        return self.frames_per_token * self.spectrogram.mels
+
+    @property
+    def context_spectrogram(self) -> SpectrogramConfig:
+        """The same bands without the fine envelope, which only a stem needs."""
+        return replace(self.spectrogram, fine_per_frame=0)
+
+    @property
+    def phases(self) -> int:
+        return PHASES
+
+    @property
+    def window_frames(self) -> int:
+        return self.window * self.frames_per_token
+
+    def token_times(self, first_frame: int = 0, tokens: int | None = None) -> np.ndarray:
+        """Seconds at the middle of each token."""
+        count = self.window if tokens is None else tokens
+        frame = first_frame + self.frames_per_token * (np.arange(count) + 0.5) - 0.5
+        return frame * self.spectrogram.hop / self.spectrogram.sample_rate
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> TokenConfig:
+        rest = {k: v for k, v in values.items() if k != "spectrogram"}
+        rest["stem_level_range"] = tuple(rest["stem_level_range"])
+        return cls(SpectrogramConfig.from_dict(values["spectrogram"]), **rest)
+
+
+def context_level_db(mel_db: np.ndarray) -> float:
+    """Mean power of the sounding frames of a log-mel (frame, mel), in decibels.
+
+    Frames 40 dB below the loudest are pauses and do not count.
+    """
+    power = np.sum(10 ** (mel_db / 10), axis=1)
+    if not len(power) or power.max() <= 1e-11 * mel_db.shape[1]:
+        return -120.0
+    return float(10 * np.log10(power[power > 1e-4 * power.max()].mean()))
+
+
+def normalise(mel_db: np.ndarray, level_db: float, config: TokenConfig) -> np.ndarray:
+    """Decibels to network numbers, relative to the context's level."""
+    relative = np.maximum(mel_db - level_db, config.quiet_db)
+    return ((relative - config.centre_db) / config.scale_db).astype(np.float32)
+
+
+def denormalise(values: np.ndarray, level_db: float, config: TokenConfig) -> np.ndarray:
+    """The way back; what lies at the quiet floor becomes silence (-120 dB)."""
+    relative = values * config.scale_db + config.centre_db
+    return np.where(relative <= config.quiet_db + 3, -120.0, relative + level_db).astype(np.float32)
+
+
+def tokens_from_mel(mel: np.ndarray, config: TokenConfig) -> np.ndarray:
+    """(frame, column) to (token, value); frames must be a multiple of frames_per_token."""
+    return np.ascontiguousarray(mel.reshape(len(mel) // config.frames_per_token, -1))
+
+
+def mel_from_tokens(tokens: np.ndarray, config: TokenConfig) -> np.ndarray:
+    """(token, value) to (frame, column)."""
+    return tokens.reshape(len(tokens) * config.frames_per_token, -1)
+
+
+def phase_features(grid: BeatGrid, times: np.ndarray) -> np.ndarray:
+    """(token, PHASES) float32: turns of the beat (x1, 2, 3, 4), the bar (x1, 2), metre, and 'known'.
+
+    Triplet and sixteenth turns tell swing from straight; the metre is one of 2, 3 and 4 beats.
+    """
+    beat, bar = grid.phases(times)
+    turns = [beat, 2 * beat, 3 * beat, 4 * beat, bar, 2 * bar]
+    columns = [f(2 * np.pi * turn) for turn in turns for f in (np.sin, np.cos)]
+    columns += [np.full(len(times), float(grid.beats_per_bar == n)) for n in (2, 3)]
+    columns.append(np.ones(len(times)))
+    return np.stack(columns, axis=1).astype(np.float32)
