@@ -81,7 +81,8 @@ def test_follows_free_timing_and_smooths_a_steady_song():
     made = made_log_odds(heard, np.arange(len(steady)) % 4 == 0, 40, rng)
     grid = grid_from_log_odds(made, 40.0)
     assert f_measure(grid, steady) == pytest.approx(1.0)
-    assert np.std(np.diff(grid.times)) < 0.004 < 0.010 < np.std(np.diff(heard))
+    assert np.std(np.diff(heard)) > 0.010
+    assert np.std(np.diff(grid.times)) < 0.004
 
 
 def test_silent_middle_is_bridged_at_the_same_tempo():
@@ -158,20 +159,21 @@ def test_features_do_not_depend_on_level():
     loud = tracker_features(band_powers(waveform))
     soft = tracker_features(band_powers(waveform * 0.01))
     np.testing.assert_allclose(loud, soft, atol=1e-3)
-    assert -2 <= loud.min() and loud.max() < 3
+    assert loud.min() >= -2 and loud.max() < 3
 
 
 def plucked_song(bpm, seconds, rng):
     """A made guitar: a bass note and chord on the beats, softer strokes between, chords by bar."""
     t = np.arange(int(seconds * SAMPLE_RATE)) / SAMPLE_RATE
     song = np.zeros(len(t))
-    chords = ((110, 220, 277, 330), (147, 294, 370, 440), (165, 330, 415, 494), (110, 220, 277, 330))
+    tonic = (110, 220, 277, 330)
+    chords = (tonic, (147, 294, 370, 440), (165, 330, 415, 494), tonic)
     for half in range(int(seconds * bpm / 30)):
         start = int(half * 30 / bpm * SAMPLE_RATE)
         chord = chords[half // 8 % 4]
         note = t[: min(len(t) - start, SAMPLE_RATE)]
         level = 1.0 if half % 8 == 0 else 0.7 if half % 2 == 0 else 0.25
-        for hz in chord if half % 2 else chord + (chord[0] / 2,):
+        for hz in chord if half % 2 else (*chord, chord[0] / 2):
             tones = sum(np.sin(2 * np.pi * hz * k * note) / k for k in (1, 2, 3, 4))
             song[start : start + len(note)] += level * tones * np.exp(-5 * note)
     return song + 0.001 * rng.standard_normal(len(song))

@@ -24,7 +24,10 @@ STEMS = ("drums",)
 # Verbs of other rooms: name -> (the module whose add_parser(subparsers) adds it, its line of help).
 # The module is imported only if its verb is asked for. Its parser sets the default `run`, a
 # function from the parsed arguments to the exit code.
-OTHER_VERBS: dict[str, tuple[str, str]] = {}
+OTHER_VERBS: dict[str, tuple[str, str]] = {
+    "dataset": ("restem.dataset.commands", "make training songs and their features"),
+    "train": ("restem.networks.commands", "train a model on features"),
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

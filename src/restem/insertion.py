@@ -17,6 +17,7 @@ import soxr
 from restem import __version__
 from restem.audio.beats import BeatGrid
 from restem.audio.inversion import waveform_from_log_mel
+from restem.audio.presence import drums_present
 from restem.audio.spectrogram import log_mel
 from restem.audio.tracking import track_beats
 from restem.diffusion.path import guided, sample
@@ -38,6 +39,7 @@ Progress = Callable[[float, str], None]
 
 WORKING_DB = -20.0  # the song is brought to this level before its mel, so that the floor is far
 SILENCE_DB = -75.0
+DRUMS_HEARD = 0.9  # probability from which a song counts as having drums
 UNSURE = 0.35  # below this the tracked beats may mislead more than they help
 WINDOWS_AT_ONCE = 8  # bounds the memory of one network call
 
@@ -154,6 +156,8 @@ class Inserter:
             notices.append("The beat is hard to hear in this song; check the tempo below, and give "
                            "it with --bpm or --beats if it is wrong.")
         context_db = log_mel(mono * np.float32(gain), self.model.tokens.context_spectrogram)
+        if stem == "drums" and drums_present(context_db) > DRUMS_HEARD:
+            notices.append("This song seems to have drums already; the new ones are added to them.")
         rows = self.stem_mel(context_db, instruction, grid, seed=seed, steps=steps,
                              guidance=guidance,
                              progress=lambda f, words: say(0.1 + 0.7 * f, words))

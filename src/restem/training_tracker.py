@@ -35,9 +35,9 @@ from restem.networks.tracker import BeatTracker, TrackerConfig, export_onnx
 class TrainingPlan:
     """How to train; the same plan and songs give the same crops in the same order."""
 
-    steps: int = 2400
-    batch: int = 16
-    frames: int = 800  # 16 s
+    steps: int = 2600
+    batch: int = 12
+    frames: int = 1024  # 20 s
     rate: float = 2e-3
     warm_up: int = 100
     weight_decay: float = 0.02
@@ -102,7 +102,8 @@ def train(
     """
     torch.manual_seed(plan.seed)
     network = BeatTracker()
-    network.front.to(memory_format=torch.channels_last)  # a third faster on CPUs
+    # two-dimensional convolutions are a third faster so on CPUs
+    network.front = network.front.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = copy.deepcopy(network).eval()
     optimiser = torch.optim.AdamW(
         network.parameters(), lr=plan.rate, weight_decay=plan.weight_decay, betas=(0.9, 0.98)
@@ -224,7 +225,9 @@ def prepare(
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     verbs = parser.add_subparsers(dest="verb", required=True)
     verb = verbs.add_parser("prepare", help="songs -> band powers")
     verb.add_argument("--songs", type=Path, help="folder of rendered songs")

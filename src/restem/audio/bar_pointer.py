@@ -45,6 +45,7 @@ class BarPointer:
     beat_offset: float = 0.0  # log-odds above which a beat pays
     most_log_odds: float = 4.0  # no frame counts for more than this
     downbeat_weight: float = 1.0
+    downbeat_offset: float = 0.0  # log-odds above which a beat is rather a downbeat
     metre_penalty: tuple[float, ...] = (2.0, 2.0, 0.0)  # nats a song for each of METRES
 
     @cached_property
@@ -83,10 +84,11 @@ class BarPointer:
         """(frame, lane) score of a beat here at this place in the bar."""
         most = self.most_log_odds
         beat = self.beat_weight * (np.clip(log_odds[:, 0], -most, most) - self.beat_offset)
-        # probability that a beat here is the downbeat: P(downbeat) / P(beat)
+        # log-odds of downbeat given beat, from P(downbeat) / P(beat)
         ratio = np.logaddexp(0, -log_odds[:, 0]) - np.logaddexp(0, -log_odds[:, 1])
-        down = np.clip(np.exp(np.minimum(ratio, 0.0)), 0.02, 0.98)
-        is_down, is_not = np.log(down), np.log1p(-down)
+        ratio = np.minimum(ratio, -0.02)
+        down = np.clip(ratio - np.log(-np.expm1(ratio)), -most, most) - self.downbeat_offset
+        is_down, is_not = -np.logaddexp(0, -down), -np.logaddexp(0, down)
         place = np.where((LANE_POSITION == 1), is_down[:, None], is_not[:, None])
         return (beat[:, None] + self.downbeat_weight * place).astype(np.float32)
 

@@ -1,4 +1,4 @@
-"""Beat times and their places in the bar, as one grid; times in seconds in, phases of beat and bar out."""
+"""Beats and their places in the bar, as one grid: times in, phases of beat and bar out."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class BeatGrid:
     Raises ValueError where the arrays break these rules.
     """
 
-    times: NDArray[np.float64]
-    positions: NDArray[np.int64]
+    times: NDArray[np.floating]
+    positions: NDArray[np.integer]
     beats_per_bar: int
     confidence: float = field(default=1.0)
 
@@ -171,7 +171,7 @@ class BeatGrid:
 
 
 def read_beats(path: str | Path, beats_per_bar: int = 4) -> BeatGrid:
-    """Reads a text file of beats: one time in seconds a line, then, if known, its number in the bar.
+    """Reads a text file of beats: a time in seconds a line, then, if known, its number in the bar.
 
     Columns are parted by spaces, tabs or commas, as Sonic Visualiser, madmom and beat_this write
     them; empty lines and lines that begin with # are skipped. Without numbers the first beat is
@@ -236,7 +236,7 @@ def _usual_bar(positions: NDArray[np.int64]) -> int:
     return Counter(np.diff(starts).tolist()).most_common(1)[0][0]
 
 
-def _end_periods(times: NDArray[np.float64]) -> tuple[float, float]:
+def _end_periods(times: NDArray[np.floating]) -> tuple[float, float]:
     """Mean interval in seconds at the first and at the last beats."""
     intervals = np.diff(times)
     return float(intervals[:LOCAL_INTERVALS].mean()), float(intervals[-LOCAL_INTERVALS:].mean())

@@ -85,7 +85,7 @@ def track_beats(waveform: NDArray[np.floating]) -> BeatGrid:
 def grid_from_log_odds(
     log_odds: NDArray[np.floating], duration: float, model: BarPointer | None = None
 ) -> BeatGrid:
-    """(frame, 2) log-odds -> beats: decoded, then refined below the frame; `duration` in seconds."""
+    """(frame, 2) log-odds and seconds of song -> beats, decoded, then refined below the frame."""
     path = (model or BarPointer()).decode(log_odds)
     if len(path.frames) < 2:
         return _unheard(duration)

@@ -96,7 +96,7 @@ class BatchMaker:
         stem = self._power[song.drums[take, start : start + frames]]
         jitter = rng.normal(0, 1) if self.augment else 0.0
         level = np.clip(takes[take]["level_db"] + LIFT_DB + jitter, *config.stem_level_range)
-        stem_gain = level - takes[take]["level_db"] + self._band(song) - whole
+        stem_gain = level - takes[take]["level_db"] + whole - self._band(song)
         stem_db = 10 * np.log10(stem + 1e-12) + stem_gain
         context_db = 10 * np.log10(power + 1e-12)
         if self.augment and rng.random() < 0.3:  # a noise floor, as of tape or a room

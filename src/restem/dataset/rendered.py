@@ -41,7 +41,8 @@ class RenderPlan:
     songs: int
     seed: int = 0
     seconds: float = 18.0
-    takes: int = 3
+    takes: int = 4
+    split: str | None = None  # make songs of one split only, as for a test set
     leadsheets: Path | None = None
     groove_midi: Path | None = None
     hydrogen: Path | None = None
@@ -100,7 +101,9 @@ class _Song:
     def __init__(self, material: _Material, index: int, rng: np.random.Generator) -> None:
         self.m, self.index, self.rng = material, index, rng
         # Draw the style file first: files with many grooves must not crowd out the others.
-        songs = [g for g in material.grooves if g.path.parent.name != "zoom"]
+        wanted = material.plan.split
+        songs = [g for g in material.grooves if g.path.parent.name != "zoom"
+                 and wanted in (None, compose.split_of(g.path.name))]
         files = sorted({g.path for g in songs})
         path = files[int(rng.integers(len(files)))]
         self.groove = self._pick([g for g in songs if g.path == path])

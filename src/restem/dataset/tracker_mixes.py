@@ -38,38 +38,52 @@ def random_crop(
     `distractor`: another song, of which one stem may sound softly and out of time, as free singing
     does. Starts anywhere, so that the network cannot learn that files begin on a downbeat.
     """
-    source = warped_frames(song.powers.shape[1], frames, rng)
+    source = warped_frames(frames, rng) + rng.uniform(0, loop_frames(song))
+    source, end = _begun_or_ended(source, rng)
     chosen = random_stems(song.kinds, rng)
     power = np.zeros((frames, BANDS), dtype=np.float32)
     shift = rng.uniform(-3, 3) if rng.random() < 0.4 else 0.0
     for stem in chosen:
         late = rng.normal(0, 0.3)  # frames; players are not one machine
-        moved = _between_frames(song.powers[stem], source + late, shift)
+        moved = looped_decibels(song, stem, source + late, shift)
         power += _power(moved + rng.uniform(-8, 8) + _tone(rng, 4.0))
     if distractor is not None and rng.random() < 0.12:
         stem = int(rng.integers(len(distractor.powers)))
-        other = warped_frames(distractor.powers.shape[1], frames, rng)
-        voice = _power(_between_frames(distractor.powers[stem], other, 0.0))
+        other = warped_frames(frames, rng) + rng.uniform(0, loop_frames(distractor))
+        voice = _power(looped_decibels(distractor, stem, other, 0.0))
         power += _relative(voice, power, rng.uniform(-18, -8))
-    power = _produced(power, song, source, rng)
+    inside = (source >= 0) & (source < end)
+    power = _produced(power * inside[:, None], song, source, rng)
     features = tracker_features(power) + np.float32(rng.normal(0, 0.25))
-    return Crop(features, beat_targets(song, source), inside(source, song.powers.shape[1]))
+    targets = beat_targets(song, source) * inside[:, None]
+    return Crop(features, targets, inside.astype(np.float32))
 
 
-def warped_frames(available: int, frames: int, rng: np.random.Generator) -> NDArray[np.float64]:
-    """(frame,) source frame that each frame of the crop shows: another tempo, at times a drifting.
+def loop_frames(song: TrackerSong) -> float:
+    """The song's length in frames; as it has whole bars of one tempo, it can go round for ever."""
+    beats = song.beats
+    return len(beats) * (beats[-1] - beats[0]) / (len(beats) - 1) / FRAME_SECONDS
 
-    The crop may stick out of a short song at either end.
-    """
+
+def warped_frames(frames: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """(frame,) source frames from 0 that a crop shows: at another, sometimes drifting tempo."""
     rate = np.full(frames, np.exp(rng.uniform(np.log(0.8), np.log(1.25))))
     if rng.random() < 0.4:
         knots = np.arange(0, frames + 200, 200)
         drift = rng.normal(0, rng.uniform(0.01, 0.05), len(knots))
         rate *= np.exp(np.interp(np.arange(frames), knots, drift))
-    source = np.cumsum(rate) - rate[0]
-    spare = available - source[-1]
-    slack = 0.15 * source[-1]  # at most this much lies outside
-    return source + rng.uniform(min(-slack, spare - slack), max(slack, spare + slack))
+    return np.cumsum(rate) - rate[0]
+
+
+def _begun_or_ended(
+    source: NDArray[np.float64], rng: np.random.Generator
+) -> tuple[NDArray[np.float64], float]:
+    """At times the song begins (at frame 0) or ends inside the crop; returns where it ends too."""
+    draw, length = rng.random(), source[-1] - source[0]
+    if draw < 0.12:
+        source = source - source[0] - rng.uniform(0, 0.3) * length
+    end = source[-1] - rng.uniform(0, 0.3) * length if draw > 0.9 else np.inf
+    return source, end
 
 
 def random_stems(kinds: list[str], rng: np.random.Generator) -> list[int]:
@@ -91,22 +105,39 @@ def random_stems(kinds: list[str], rng: np.random.Generator) -> list[int]:
 
 
 def beat_targets(song: TrackerSong, source: NDArray[np.float64]) -> Array:
-    """(frame, 2) bumps at the beats and downbeats, placed below the frame."""
-    where = np.interp(song.beats / FRAME_SECONDS, source, np.arange(len(source)),
-                      left=-99, right=-99)  # fmt: skip
+    """(frame, 2) bumps at the beats and downbeats of the looped song, placed below the frame."""
+    loop = loop_frames(song)
+    rounds = np.arange(np.floor(source[0] / loop), np.floor(source[-1] / loop) + 1) * loop
+    beats = (rounds[:, None] + song.beats / FRAME_SECONDS).ravel()
+    where = np.interp(beats, source, np.arange(len(source)), left=-99, right=-99)
+    down = np.tile(song.positions == 1, len(rounds))
     targets = np.zeros((len(source), 2), dtype=np.float32)
-    for column, beats in enumerate((where, where[song.positions == 1])):
-        beats = beats[beats > -99]
-        near = np.rint(beats).astype(int)[:, None] + np.arange(-3, 4)
-        bump = np.exp(-0.5 * ((near - beats[:, None]) / TARGET_WIDTH) ** 2)
+    for column, found in enumerate((where, where[down])):
+        place = found[found > -99]
+        near = np.rint(place).astype(int)[:, None] + np.arange(-3, 4)
+        bump = np.exp(-0.5 * ((near - place[:, None]) / TARGET_WIDTH) ** 2)
         kept = (near >= 0) & (near < len(source))
         np.maximum.at(targets[:, column], near[kept], bump[kept].astype(np.float32))
     return targets
 
 
-def inside(source: NDArray[np.float64], available: int) -> Array:
-    """(frame,) 1 where the crop shows the song, 0 where it sticks out."""
-    return ((source >= 0) & (source <= available - 1)).astype(np.float32)
+def looped_decibels(
+    song: TrackerSong, stem: int, source: NDArray[np.float64], bands: float
+) -> Array:
+    """(frame, band) decibels of one stem at fractional source frames, moved up by `bands`."""
+    decibels, loop = song.powers[stem], loop_frames(song)
+    # the last windows hold the cut at the song's end, which would click
+    place = np.minimum(np.mod(source, loop), int(loop) - 3)
+    low = place.astype(int)
+    part = (place - low).astype(np.float32)[:, None]
+    here = decibels[low].astype(np.float32)
+    moved = here + part * (decibels[low + 1].astype(np.float32) - here)
+    if bands:
+        places = np.clip(np.arange(BANDS) - bands, 0, BANDS - 1)
+        under = np.minimum(places.astype(int), BANDS - 2)
+        share = (places - under).astype(np.float32)
+        moved = moved[:, under] * (1 - share) + moved[:, under + 1] * share
+    return moved
 
 
 def _produced(
@@ -128,23 +159,6 @@ def _produced(
         hiss = rng.exponential(1.0, power.shape).astype(np.float32) * _power(_tone(rng, 8.0))
         power = power + _relative(hiss, power, rng.uniform(-60, -22))
     return power
-
-
-def _between_frames(decibels: NDArray[np.float16], source: NDArray[np.float64], bands: float) -> Array:
-    """Decibels at fractional source frames, shifted by `bands`; -100 beyond the ends."""
-    whole = np.floor(source).astype(int)
-    part = (source - whole).astype(np.float32)[:, None]
-    padded = np.clip(whole, -1, len(decibels) - 1)
-    here = decibels[np.clip(padded, 0, None)].astype(np.float32)
-    there = decibels[np.clip(padded + 1, 0, len(decibels) - 1)].astype(np.float32)
-    moved = here + part * (there - here)
-    moved[(source < 0) | (source > len(decibels) - 1)] = -100.0
-    if bands:
-        places = np.clip(np.arange(BANDS) - bands, 0, BANDS - 1)
-        low = np.minimum(places.astype(int), BANDS - 2)
-        part = (places - low).astype(np.float32)
-        moved = moved[:, low] * (1 - part) + moved[:, low + 1] * part
-    return moved
 
 
 def _power(decibels: Array) -> Array:

@@ -28,8 +28,8 @@ class TrackerSong:
 
     powers: NDArray[np.float16]
     kinds: list[str]
-    beats: NDArray[np.float64]
-    positions: NDArray[np.int64]
+    beats: NDArray[np.floating]
+    positions: NDArray[np.integer]
     split: str
     source: str
 

@@ -64,7 +64,9 @@ def evaluate(
         "kld_activation": "softmax",
         "beat_tolerance_s": 0.07,
         "resampler": "soxr HQ",
-        "versions": {name: version(name) for name in ("numpy", "scipy", "soxr", "librosa", "torch")},
+        "versions": {
+            name: version(name) for name in ("numpy", "scipy", "soxr", "librosa", "torch")
+        },
     }
     return scores | {
         "clips": len(heard),
@@ -168,7 +170,9 @@ def add_parser(subparsers: Any) -> None:
             "NAME=PATH with the path of their published checkpoint."
         ),
     )
-    parser.add_argument("generated", metavar="GENERATED", type=Path, help="folder of generated clips")
+    parser.add_argument(
+        "generated", metavar="GENERATED", type=Path, help="folder of generated clips"
+    )
     parser.add_argument("target", metavar="TARGET", type=Path, help="folder of true clips")
     parser.add_argument("--context", metavar="DIR", type=Path, help="folder of what they play over")
     parser.add_argument(
@@ -179,8 +183,12 @@ def add_parser(subparsers: Any) -> None:
         help="one of whole clips (FD, KLD, IS), one of frames (FAD), or both; "
         "default: MSD_musicnn and MTT_vgg",
     )
-    parser.add_argument("--cache", metavar="DIR", type=Path, help="folder that keeps what was heard")
-    parser.add_argument("-o", "--output", metavar="FILE", type=Path, required=True, help="the report")
+    parser.add_argument(
+        "--cache", metavar="DIR", type=Path, help="folder that keeps what was heard"
+    )
+    parser.add_argument(
+        "-o", "--output", metavar="FILE", type=Path, required=True, help="the report"
+    )
     parser.set_defaults(run=_run)
 
 
@@ -194,9 +202,7 @@ def _run(args: argparse.Namespace) -> int:
         if sys.stderr.isatty():
             print(f"\r{done} of {total} clips", end="\n" if done == total else "", file=sys.stderr)
 
-    report = evaluate(
-        args.generated, args.target, args.context, embeddings, args.cache, progress
-    )
+    report = evaluate(args.generated, args.target, args.context, embeddings, args.cache, progress)
     write_report(report, args.output)
     for line in summary(report):
         print(line)

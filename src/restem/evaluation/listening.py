@@ -1,9 +1,9 @@
-"""A clip's file comes in; its measures, onset envelope, beats and embeddings go out, once computed."""
+"""A clip's file comes in; its level, onsets, beats and embeddings, once computed, go out."""
 
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from importlib.metadata import version
 from pathlib import Path
 
@@ -62,15 +62,15 @@ class _Source:
         return read_audio(self.path)
 
 
-def hear(path: Path, embeddings: Sequence[Embedding], cache: Cache) -> Heard:
+def hear(path: Path, embeddings: Sequence[Embedding], kept: Cache) -> Heard:
     """Everything that the scores need of one file. Raises UserError if it cannot be read."""
     source = _Source(path)
-    basics = cache.arrays(_key("basics", source.sha256), lambda: _basics(source.audio))
+    basics = kept.arrays(_key("basics", source.sha256), lambda: _basics(source.audio))
     embedded = {}
     for embedding in embeddings:
         key = _key("embedding", embedding.name, embedding.weights_sha256, source.sha256)
         # the lambda runs before the next turn of the loop, if at all
-        arrays = cache.arrays(key, lambda: _embedded(source.audio, embedding))  # noqa: B023
+        arrays = kept.arrays(key, lambda: _embedded(source.audio, embedding))  # noqa: B023
         embedded[embedding.name] = Embedded(arrays["features"], arrays.get("logits"))
     return Heard(
         seconds=float(basics["seconds"]),
@@ -84,20 +84,25 @@ def hear(path: Path, embeddings: Sequence[Embedding], cache: Cache) -> Heard:
     )
 
 
-def hear_with_context(stem: Path, context: Path, cache: Cache) -> dict[str, float]:
+def hear_with_context(stem: Path, context: Path, kept: Cache) -> dict[str, float]:
     """The scores of `CONTEXT_SCORES` for one stem; NaN where a side is silent.
 
     The longer file is cut to the shorter one. Raises UserError if a file cannot be read.
     """
     sources = _Source(stem), _Source(context)
     key = _key("context", sources[0].sha256, sources[1].sha256)
-    values = cache.arrays(key, lambda: _with_context(sources[0].audio, sources[1].audio))["values"]
+    values = kept.arrays(key, lambda: _with_context(sources[0].audio, sources[1].audio))["values"]
     return {name: float(value) for name, value in zip(CONTEXT_SCORES, values, strict=True)}
 
 
 def _key(*parts: str) -> tuple[str, ...]:
-    packages = ("numpy", "scipy", "soxr", "librosa", "torch")
-    return (FORMULAS, *(f"{name} {version(name)}" for name in packages), *parts)
+    return (FORMULAS, *_packages(), *parts)
+
+
+@cache
+def _packages() -> tuple[str, ...]:
+    names = ("numpy", "scipy", "soundfile", "soxr", "librosa", "torch")
+    return tuple(f"{name} {version(name)}" for name in names)
 
 
 def _basics(audio: AudioFile) -> Arrays:

@@ -1,4 +1,4 @@
-"""Folders of clips come in; clips paired by name, and a sentence for each that has no pair, go out."""
+"""Folders of clips come in; pairs by name, and a sentence for each file without one, go out."""
 
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -31,8 +31,12 @@ def paired_clips(
     """
     ours, theirs = _clips(generated), _clips(target)
     behind = _clips(context) if context is not None else {}
-    warnings = [_lone(name, generated, theirs, "target") for name in sorted(set(ours) - set(theirs))]
-    warnings += [_lone(name, target, ours, "generated clip") for name in sorted(set(theirs) - set(ours))]
+    warnings = [
+        _lone(name, generated, theirs, "target") for name in sorted(set(ours) - set(theirs))
+    ]
+    warnings += [
+        _lone(name, target, ours, "generated clip") for name in sorted(set(theirs) - set(ours))
+    ]
     names = sorted(set(ours) & set(theirs))
     if not names:
         raise UserError(

@@ -21,7 +21,7 @@ MANY_DIMENSIONS = 512  # above this one Fréchet distance takes seconds, so it i
 
 @dataclass(frozen=True, eq=False)
 class HeardPair:
-    """A generated clip and its target; `with_context` and its target's scores where there is one."""
+    """A generated clip and its target, and the scores of both with their context, if any."""
 
     name: str
     generated: Heard
@@ -60,7 +60,7 @@ def _frechet_scores(
             continue
         if len(pairs) <= embedding.dimensions:
             warnings.append(
-                f"{key}: {len(pairs)} clips are not more than the {embedding.dimensions} dimensions "
+                f"{key}: {len(pairs)} clips are no more than the {embedding.dimensions} dimensions "
                 f"of {embedding.name}, so the value is far too high; compare equal clip counts only"
             )
         draws = 50 if embedding.dimensions <= MANY_DIMENSIONS else 10
@@ -146,9 +146,9 @@ def _mean_score(values: Sequence[float]) -> dict[str, Any]:
 
 def _score(scored: Scored | None, embedding: Embedding | None = None) -> dict[str, Any]:
     score: dict[str, Any] = {
-        "value": rounded(scored and scored.value),
-        "low": rounded(scored and scored.low),
-        "high": rounded(scored and scored.high),
+        "value": rounded(scored.value if scored else None),
+        "low": rounded(scored.low if scored else None),
+        "high": rounded(scored.high if scored else None),
     }
     if embedding is not None:
         score["embedding"] = {"name": embedding.name, "sha256": embedding.weights_sha256}

@@ -1,5 +1,4 @@
-"""A block of arithmetic comes in; it runs on one thread each for torch and BLAS, so that its bytes do
-not depend on the machine's thread settings."""
+"""A block of arithmetic comes in; what goes out has the same bytes for any thread settings."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -65,7 +65,9 @@ class Block(nn.Module):
         batch, tokens, width = x.shape
         split = self.qkv(x).reshape(batch, tokens, 3, self.heads, width // self.heads)
         q, k, v = split.permute(2, 0, 3, 1, 4).unbind(0)
-        y = F.scaled_dot_product_attention(_rotate(q, cos, sin), _rotate(k, cos, sin), v)
+        # Written out: for 128 tokens on a processor this trains faster than the fused kernel.
+        scores = _rotate(q, cos, sin) @ _rotate(k, cos, sin).transpose(-1, -2)
+        y = (scores * q.shape[-1] ** -0.5).softmax(dim=-1).to(v.dtype) @ v
         return self.out(y.transpose(1, 2).reshape(batch, tokens, width))
 
 

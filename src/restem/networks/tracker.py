@@ -51,8 +51,9 @@ class BeatTracker(nn.Module):
         self.front = nn.Sequential(*layers)
         self.enter = nn.Conv1d(channels * bands, config.width, 1)
         self.blocks = nn.ModuleList(_Block(config, dilation) for dilation in config.dilations)
-        self.out = nn.Sequential(nn.GELU(), nn.Conv1d(config.width, 2, 1))
-        nn.init.constant_(self.out[1].bias, -3.0)  # most frames hold no beat
+        last = nn.Conv1d(config.width, 2, 1)
+        last.bias = nn.Parameter(torch.full((2,), -3.0))  # most frames hold no beat
+        self.out = nn.Sequential(nn.GELU(), last)
 
     def forward(self, features: Tensor) -> Tensor:
         x = self.front(features[:, None])  # (batch, channel, frame, band)

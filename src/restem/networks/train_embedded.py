@@ -16,6 +16,7 @@ from restem.dataset.batches import Batch, BatchMaker, read_songs
 from restem.diffusion.path import noised
 from restem.diffusion.training import Trainer, TrainingConfig
 from restem.networks.embedded import EmbeddedNetwork, NetworkConfig
+from restem.networks.export import network_from_model
 from restem.text import TextEncoder
 from restem.tokens import TokenConfig
 
@@ -35,14 +36,18 @@ class EmbeddedTraining:
     blocks: int = 7
     learning_rate: float = 6e-4
     resume: bool = False
+    start: Path | None = None  # model folder whose weights to begin with
+    compile: bool = False  # faster from the second minute on; needs a C++ compiler
 
 
 def train(settings: EmbeddedTraining) -> Iterator[tuple[int, float]]:
-    """Train by the settings, yielding (step, loss); validation losses go to `validation.csv`."""
+    """Train by the settings, yielding (step, loss); the checkpoint lies in `settings.out`."""
     torch.manual_seed(settings.seed)
     tokens = TokenConfig()
     network = EmbeddedNetwork(NetworkConfig(tokens.stem_values, tokens.context_values, tokens.phases,
                                             width=settings.width, blocks=settings.blocks))
+    if settings.start is not None:
+        network.load_state_dict(network_from_model(settings.start).state_dict())
     null = torch.from_numpy(TextEncoder.load().encode([""]))
     maker = BatchMaker(read_songs(settings.data, "train"), tokens, settings.seed)
     ahead = _Ahead(maker, settings.batch)
@@ -53,6 +58,8 @@ def train(settings: EmbeddedTraining) -> Iterator[tuple[int, float]]:
         TrainingConfig(settings.steps, settings.learning_rate), settings.out, meta)
     if settings.resume:
         trainer.resume()
+    if settings.compile:
+        network.compile()  # in place: the parameters keep their names
     yield from trainer.run()
 
 

@@ -36,5 +36,7 @@ def slaney_mel(
     """librosa's default mel filters (Slaney's scale, unit area), (n_fft // 2 + 1, mels)."""
     import librosa
 
-    filters = librosa.filters.mel(sr=sample_rate, n_fft=n_fft, n_mels=mels, fmin=low_hz, fmax=high_hz)
+    filters = librosa.filters.mel(
+        sr=sample_rate, n_fft=n_fft, n_mels=mels, fmin=low_hz, fmax=high_hz
+    )
     return torch.tensor(filters.T.astype(np.float32))

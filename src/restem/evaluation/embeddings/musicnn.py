@@ -32,6 +32,10 @@ PUBLISHED = {
 }
 
 
+# filters and their (frames, mels): two timbral, as high as 0.4 and 0.7 of the mels, three temporal
+FRONT = ((204, (7, 38)), (204, (7, 67)), (51, (128, 1)), (51, (64, 1)), (51, (32, 1)))
+
+
 class _Musicnn(nn.Module):
     """Timbral and temporal filters, three dense layers over time, pooling (paper, figure 1)."""
 
@@ -39,13 +43,12 @@ class _Musicnn(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        shapes = [(204, (7, 38)), (204, (7, 67)), (51, (128, 1)), (51, (64, 1)), (51, (32, 1))]
         self.input_norm = nn.BatchNorm2d(1, eps=BATCH_EPSILON)
-        self.front = nn.ModuleList(nn.Conv2d(1, filters, size) for filters, size in shapes)
+        self.front = nn.ModuleList(nn.Conv2d(1, filters, size) for filters, size in FRONT)
         self.front_norm = nn.ModuleList(
-            nn.BatchNorm2d(filters, eps=BATCH_EPSILON) for filters, _ in shapes
+            nn.BatchNorm2d(filters, eps=BATCH_EPSILON) for filters, _ in FRONT
         )
-        widths = [sum(filters for filters, _ in shapes), 64, 64]
+        widths = [sum(filters for filters, _ in FRONT), 64, 64]
         self.middle = nn.ModuleList(nn.Conv1d(width, 64, 7, padding=3) for width in widths)
         self.middle_norm = nn.ModuleList(nn.BatchNorm1d(64, eps=BATCH_EPSILON) for _ in widths)
         pooled = 2 * (widths[0] + 3 * 64)
@@ -58,8 +61,9 @@ class _Musicnn(nn.Module):
         """(patch, frame, mel) in; the last hidden layer (patch, 200), logits (patch, 50) out."""
         picture = self.input_norm(log_mel[:, None])
         columns = []
-        for convolve, norm in zip(self.front, self.front_norm, strict=True):
-            height = convolve.kernel_size[0]
+        for convolve, norm, (_, (height, _)) in zip(
+            self.front, self.front_norm, FRONT, strict=True
+        ):
             padded = F.pad(picture, (0, 0, (height - 1) // 2, height // 2))  # as TensorFlow's SAME
             columns.append(norm(F.relu(convolve(padded))).amax(dim=3))
         layers = [torch.cat(columns, dim=1)]

@@ -28,7 +28,7 @@ class Embedding(Protocol):
 
     @property
     def role(self) -> Literal["clip", "frame"]:
-        """"clip": one feature a clip and logits (FD, KLD, IS); "frame": one a stretch (FAD)."""
+        """ "clip": one feature a clip and logits (FD, KLD, IS); "frame": one a stretch (FAD)."""
 
     @property
     def sample_rate(self) -> int:

@@ -34,7 +34,7 @@ def read_tensorflow_checkpoint(index_path: Path, data_path: Path) -> dict[str, N
         return {name.decode(): _array(entry, data) for name, entry in entries.items()}
     except (ValueError, IndexError, KeyError, struct.error) as error:
         raise UserError(
-            f"{index_path} is no TensorFlow checkpoint that can be read ({error}); install it again."
+            f"{index_path} is no TensorFlow checkpoint ({error}); install the weights again."
         ) from error
 
 
@@ -68,32 +68,34 @@ def _block(index: bytes, start: int, size: int) -> Iterator[tuple[bytes, bytes]]
 
 def _array(entry: bytes, data: bytes) -> NDArray:
     """BundleEntryProto: 1 dtype, 2 shape, 3 shard, 4 offset, 5 size, 6 checksum."""
-    fields = dict(_fields(entry))
-    dtype, offset, size = fields.get(1, 0), fields.get(4, 0), fields.get(5, 0)
-    if fields.get(3, 0) != 0 or dtype not in _DTYPES or offset + size > len(data):
+    numbers, messages = _message(entry)
+    dtype, offset, size = numbers.get(1, 0), numbers.get(4, 0), numbers.get(5, 0)
+    if numbers.get(3, 0) != 0 or dtype not in _DTYPES or offset + size > len(data):
         raise ValueError("an entry lies outside the data file or is of an unknown type")
-    shape = [dict(_fields(dim)).get(1, 0) for number, dim in _fields(fields.get(2, b"")) if number == 2]
+    _, dimensions = _message(messages[0][1] if messages else b"")
+    shape = [_message(dimension)[0].get(1, 0) for _, dimension in dimensions]
     return np.frombuffer(data[offset : offset + size], _DTYPES[dtype]).reshape(shape).copy()
 
 
-def _fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
-    """Field numbers and values of a protocol buffer message."""
+def _message(message: bytes) -> tuple[dict[int, int], list[tuple[int, bytes]]]:
+    """Numbers by field and the embedded messages, in order, of a protocol buffer message."""
+    numbers: dict[int, int] = {}
+    messages: list[tuple[int, bytes]] = []
     at = 0
     while at < len(message):
         tag, at = _varint(message, at)
-        number, kind = tag >> 3, tag & 7
+        field, kind = tag >> 3, tag & 7
         if kind == 0:
-            value, at = _varint(message, at)
-            yield number, value
+            numbers[field], at = _varint(message, at)
         elif kind == 2:
             length, at = _varint(message, at)
-            yield number, message[at : at + length]
+            messages.append((field, message[at : at + length]))
             at += length
         elif kind == 5:
-            yield number, message[at : at + 4]
-            at += 4
+            at += 4  # the checksum
         else:
             raise ValueError(f"a field of kind {kind}")
+    return numbers, messages
 
 
 def _handle(block: bytes, at: int) -> tuple[tuple[int, int], int]:

@@ -1,0 +1,183 @@
+"""Measure tracker and stems on held-out rendered songs and on a real song; print tables.
+
+    python scripts/bench_insertion.py SONGS [--real CONTEXT DRUMS] [-o report.json]
+
+SONGS is a folder of `restem dataset render --split test --seconds 24`. Every stem is judged by
+librosa's beat tracker, which knows nothing of restem, beside the reference rows.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import mir_eval
+import numpy as np
+import soundfile
+
+from restem import BeatGrid, Inserter
+from restem.audio.tracking import track_beats
+from restem.evaluation.beats import beat_f, best_beat_f, librosa_beats
+from restem.evaluation.onsets import (
+    beats_with_onset,
+    onset_correlation,
+    onset_envelope,
+    onset_times,
+)
+
+RATE = 44100
+SECONDS = 20.0
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """20 s of a song: context and true drums (sample,) at 44.1 kHz, and its true beats."""
+
+    name: str
+    context: np.ndarray
+    drums: np.ndarray
+    beats: np.ndarray
+    positions: np.ndarray | None
+    sentence: str
+
+    @property
+    def grid(self) -> BeatGrid:
+        positions = (np.arange(len(self.beats)) % 4 + 1 if self.positions is None
+                     else self.positions)
+        return BeatGrid(self.beats, positions, int(positions.max()), 1.0)
+
+
+def rendered_stretches(folder: Path, count: int) -> list[Stretch]:
+    """The first `count` test songs, each cut at a random place so that none begins on a beat."""
+    found = []
+    for path in sorted(folder.glob("*.json")):
+        record = json.loads(path.read_text())
+        if record["split"] != "test" or record["samples"] < (SECONDS + 1) * RATE:
+            continue
+        rng = np.random.default_rng(int(path.stem))
+        first = int(rng.integers(record["samples"] - int(SECONDS * RATE)))
+        part = slice(first, first + int(SECONDS * RATE))
+        context = np.load(path.with_suffix(".context.npy"))[:, part].sum(axis=0) / 32768
+        drums = np.load(path.with_suffix(".drums.npy"))[0, part] / 32768
+        beats = np.array(record["beats"]) - first / RATE
+        inside = (beats >= 0) & (beats < SECONDS)
+        found.append(Stretch(path.stem, context, drums, beats[inside],
+                             np.array(record["positions"])[inside],
+                             f"Add {record['style']} drums"))
+        if len(found) == count:
+            break
+    return found
+
+
+def real_stretches(context_path: Path, drums_path: Path, sentence: str) -> list[Stretch]:
+    """A real song with its aligned true drums; the beats are those librosa hears in the drums."""
+    (context, rate), (drums, _) = soundfile.read(context_path), soundfile.read(drums_path)
+    import soxr
+
+    context, drums = (soxr.resample(x.mean(axis=1), rate, RATE) for x in (context, drums))
+    size, found = int(SECONDS * RATE), []
+    for i in range(len(context) // size):
+        part = slice(i * size, (i + 1) * size)
+        beats = librosa_beats(drums[part], RATE)
+        if len(beats) >= 8:
+            name = f"{context_path.stem} {i * SECONDS:.0f} s"
+            found.append(Stretch(name, context[part], drums[part], beats, None, sentence))
+    return found
+
+
+def tracker_rows(stretches: list[Stretch]) -> dict[str, dict[str, float]]:
+    """Beat F of restem's tracker and of librosa on the contexts; librosa on the drums as ceiling."""
+    rows: dict[str, dict[str, list[float]]] = {}
+    for s in stretches:
+        ours = track_beats(s.context.astype(np.float32))
+        heard = {"restem on the context": (ours.times, ours.downbeats),
+                 "librosa on the context": (librosa_beats(s.context, RATE), None),
+                 "librosa on the true drums": (librosa_beats(s.drums, RATE), None)}
+        for name, (times, downbeats) in heard.items():
+            row = rows.setdefault(name, {"beat F": [], "best over levels": [], "downbeat F": []})
+            row["beat F"].append(beat_f(s.beats, times))
+            row["best over levels"].append(best_beat_f(s.beats, times).value)
+            if downbeats is not None and s.positions is not None:
+                true = s.beats[s.positions == 1]
+                row["downbeat F"].append(float(mir_eval.beat.f_measure(true, downbeats)))
+    return {name: {k: float(np.mean(v)) for k, v in row.items() if v} for name, row in rows.items()}
+
+
+def stem_rows(inserter: Inserter, stretches: list[Stretch]) -> dict[str, dict[str, float]]:
+    """All rows of stems: made from tracked and from given beats, and the reference rows."""
+    table: dict[str, dict[str, list[float]]] = {}
+    for i, s in enumerate(stretches):
+        other = stretches[(i + len(stretches) // 2) % len(stretches)]
+        third = int(60 / s.grid.bpm / 3 * RATE)
+
+        def made(context: np.ndarray, s: Stretch = s, beats: BeatGrid | None = None) -> np.ndarray:
+            result = inserter.insert(context, RATE, s.sentence, beats=beats)
+            return result.stem
+
+        stems = {
+            "restem, tracked beats": made(s.context),
+            "restem, given beats": made(s.context, beats=s.grid),
+            "other context, these beats": made(other.context, beats=s.grid),
+            "true drums": s.drums,
+            "true drums, a third of a beat late": np.roll(s.drums, third),
+            "another song's drums": other.drums,
+            "context alone": s.context,
+            "silence": np.zeros_like(s.context),
+        }
+        truth, context = onset_envelope(s.drums, RATE), onset_envelope(s.context, RATE)
+        for name, stem in stems.items():
+            envelope = onset_envelope(stem, RATE)
+            onsets = onset_times(envelope)
+            scores = {
+                "beat F": beat_f(s.beats, librosa_beats(stem, RATE)),
+                "beats hit 70 ms": beats_with_onset(s.beats, onsets, 0.07),
+                "beats hit 30 ms": beats_with_onset(s.beats, onsets, 0.03),
+                "onsets like true drums": onset_correlation(truth, envelope),
+                "onsets like context": onset_correlation(context, envelope),
+            }
+            for key, value in scores.items():
+                table.setdefault(name, {}).setdefault(key, []).append(value)
+    return {name: {k: float(np.mean(v)) for k, v in row.items()} for name, row in table.items()}
+
+
+def markdown(rows: dict[str, dict[str, float]]) -> str:
+    """Rows as a Markdown table."""
+    columns = list(next(iter(rows.values())))
+    lines = ["| |" + "|".join(f" {c} " for c in columns) + "|", "|" + "---|" * (len(columns) + 1)]
+    for name, row in rows.items():
+        cells = "|".join(f" {row[c]:.3f} " if c in row else " " for c in columns)
+        lines.append(f"| {name} |{cells}|")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Measure, print the tables and write the report."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("songs", type=Path)
+    parser.add_argument("--count", type=int, default=40)
+    parser.add_argument("--model", default="embedded")
+    parser.add_argument("--real", type=Path, nargs=2, metavar=("CONTEXT", "DRUMS"))
+    parser.add_argument("--real-sentence", default="Add rock drums")
+    parser.add_argument("--tracker-only", action="store_true")
+    parser.add_argument("-o", "--output", type=Path)
+    args = parser.parse_args()
+    sets = {"rendered, held-out styles": rendered_stretches(args.songs, args.count)}
+    if args.real:
+        sets["real song"] = real_stretches(*args.real, args.real_sentence)
+    report = {}
+    inserter = None if args.tracker_only else Inserter.load(args.model)
+    for name, stretches in sets.items():
+        report[name] = {"clips": len(stretches), "tracker": tracker_rows(stretches)}
+        print(f"\n### {name}: {len(stretches)} stretches of {SECONDS:.0f} s\n")
+        print(markdown(report[name]["tracker"]), flush=True)
+        if inserter is not None:
+            report[name]["stems"] = stem_rows(inserter, stretches)
+            print("\n" + markdown(report[name]["stems"]), flush=True)
+    if args.output:
+        args.output.write_text(json.dumps(report, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,75 @@
+"""The verbs `restem dataset render` and `restem dataset features`: words in, folders out."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from restem.progress import Progress
+
+
+def add_parser(verbs: Any) -> None:
+    """Add `dataset` and its own verbs to the command line."""
+    line = "make training songs and their features"
+    parser = verbs.add_parser("dataset", help=line, description=line)
+    own = parser.add_subparsers(dest="dataset_verb", metavar="VERB", required=True)
+    _add_render(own)
+    _add_features(own)
+
+
+def _add_render(verbs: Any) -> None:
+    line = "compose and render songs with exact stems and beats (needs mma and fluidsynth)"
+    parser = verbs.add_parser("render", help=line, description=line)
+    add = parser.add_argument
+    add("--mma", type=Path, default=Path("/usr/share/mma/lib"), help="MMA's folder of styles")
+    add("--soundfont", type=Path, action="append", required=True, help="an sf2 file; repeatable")
+    add("--songs", type=int, default=1600)
+    add("--seconds", type=float, default=18.0, help="about how long a song is")
+    add("--takes", type=int, default=4, help="drum performances a song")
+    add("--split", choices=("train", "validation", "test"), help="songs of this split only")
+    add("--seed", type=int, default=0)
+    add("--leadsheets", type=Path, help="folder of Impro-Visor lead sheets (*.ls)")
+    add("--groove-midi", type=Path, help="folder of the Groove MIDI Dataset")
+    add("--hydrogen", type=Path, help="folder of Hydrogen drum patterns (STYLE/*.h2pattern)")
+    add("--workers", type=int, default=os.cpu_count() or 1)
+    add("-o", "--output", type=Path, required=True)
+    parser.set_defaults(run=_render)
+
+
+def _render(args: argparse.Namespace) -> int:
+    from restem.dataset.rendered import RenderPlan, render_songs
+
+    plan = RenderPlan(args.mma, tuple(args.soundfont), args.output, args.songs, args.seed,
+                      args.seconds, args.takes, args.split, args.leadsheets, args.groove_midi,
+                      args.hydrogen)
+    return _follow(render_songs(plan, args.workers), "rendering songs")
+
+
+def _add_features(verbs: Any) -> None:
+    line = "turn rendered songs into mel features and encoded sentences"
+    parser = verbs.add_parser("features", help=line, description=line)
+    parser.add_argument("songs", type=Path)
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("-o", "--output", type=Path, required=True)
+    parser.set_defaults(run=_features)
+
+
+def _features(args: argparse.Namespace) -> int:
+    from restem.dataset.features import make_features
+    from restem.tokens import TokenConfig
+
+    return _follow(make_features(args.songs, args.output, TokenConfig(), args.workers), "features")
+
+
+def _follow(work: Iterator[tuple[int, int]], words: str) -> int:
+    progress = Progress(sys.stderr)
+    try:
+        for done, total in work:
+            progress(done / total, f"{words}: {done} of {total}")
+    finally:
+        progress.close()
+    return 0

@@ -1,0 +1,73 @@
+"""The verbs `restem train` and `restem export`: words in, checkpoints and model folders out."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from restem.errors import UserError
+from restem.progress import Progress
+
+
+def add_parser(verbs: Any) -> None:
+    """Add `train` to the command line."""
+    line = "train a model on features (needs restem[train])"
+    parser = verbs.add_parser("train", help=line, description=line)
+    own = parser.add_subparsers(dest="train_verb", metavar="MODEL", required=True)
+    line = "the embedded stem network"
+    embedded = own.add_parser("embedded", help=line, description=line)
+    add = embedded.add_argument
+    add("--data", type=Path, required=True, help="folder of `restem dataset features`")
+    add("--steps", type=int, default=12000)
+    add("--batch", type=int, default=16)
+    add("--rate", type=float, default=6e-4, help="highest learning rate")
+    add("--seed", type=int, default=0)
+    add("--resume", action="store_true", help="go on from the checkpoint in the output folder")
+    add("--start-from", type=Path, help="model folder whose weights to begin with")
+    add("--compile", action="store_true", help="a third faster after a minute; needs g++")
+    add("-o", "--output", type=Path, required=True)
+    embedded.set_defaults(run=_train)
+    line = "turn a checkpoint into a model folder that `restem insert --model` runs"
+    export = own.add_parser("export", help=line, description=line)
+    export.add_argument("checkpoint", type=Path)
+    export.add_argument("--name", default="restem-drums")
+    export.add_argument("--steps", type=int, default=16, help="default denoising steps")
+    export.add_argument("--guidance", type=float, default=1.5, help="default text guidance")
+    export.add_argument("-o", "--output", type=Path, required=True)
+    export.set_defaults(run=_export)
+
+
+def _need_torch() -> None:
+    try:
+        import torch  # noqa: F401
+    except ImportError:
+        raise UserError("Training needs torch; install it with pip install 'restem[train]'.") from None
+
+
+def _train(args: argparse.Namespace) -> int:
+    _need_torch()
+    from restem.networks.train_embedded import EmbeddedTraining, train
+
+    settings = EmbeddedTraining(args.data, args.output, args.steps, args.batch, args.seed,
+                                learning_rate=args.rate, resume=args.resume, start=args.start_from,
+                                compile=args.compile)
+    progress = Progress(sys.stderr)
+    mean = 0.0
+    try:
+        for step, loss in train(settings):
+            mean = loss if step == 1 else 0.99 * mean + 0.01 * loss
+            progress(step / args.steps, f"step {step} of {args.steps}, loss {mean:.4f}")
+    finally:
+        progress.close()
+    return 0
+
+
+def _export(args: argparse.Namespace) -> int:
+    _need_torch()
+    from restem.networks.export import export_model
+
+    export_model(args.checkpoint, args.output, {
+        "name": args.name, "stems": ["drums"], "steps": args.steps, "guidance": args.guidance})
+    return 0

@@ -1,0 +1,83 @@
+"""A folder with exported roll networks in, predictors of binary cells out; runs without torch."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+
+from restem.errors import UserError
+from restem.symbolic.bernoulli import BinaryNoise
+
+PACKAGED = "embedded"
+CELL_SCALE = 4.0  # cells are rare: at 1 their sum would drown in the other inputs
+
+
+@dataclass(frozen=True)
+class RollModel:
+    """The network of one stem: `STEM.onnx` and its description `STEM.json` in a folder."""
+
+    folder: Path
+    stem: str
+
+    @classmethod
+    def load(cls, stem: str, folder: str | Path = PACKAGED) -> RollModel:
+        """The model in the package ("embedded") or in a folder; UserError if it is not there."""
+        place = Path(folder)
+        if folder == PACKAGED:
+            place = Path(str(resources.files("restem"))) / "models" / "midi"
+        for ending in ("onnx", "json"):
+            if not (place / f"{stem}.{ending}").is_file():
+                raise UserError(f"{place} has no model of {stem}: {stem}.{ending} is missing; make "
+                                "it with restem midi train and restem midi export.")
+        return cls(place, stem)
+
+    @cached_property
+    def description(self) -> dict:
+        path = self.folder / f"{self.stem}.json"
+        try:
+            return dict(json.loads(path.read_text()))
+        except ValueError as error:
+            raise UserError(f"{path} is damaged: {error}.") from None
+
+    @cached_property
+    def noise(self) -> BinaryNoise:
+        """The noise it was trained with."""
+        return BinaryNoise(**self.description["noise"])
+
+    @cached_property
+    def sha256(self) -> str:
+        return hashlib.sha256((self.folder / f"{self.stem}.onnx").read_bytes()).hexdigest()
+
+    @cached_property
+    def _session(self) -> onnxruntime.InferenceSession:
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        # One thread adds in one order on every machine: the same seed gives the same notes.
+        options.intra_op_num_threads = 1
+        options.inter_op_num_threads = 1
+        path = self.folder / f"{self.stem}.onnx"
+        try:
+            return onnxruntime.InferenceSession(str(path), options,
+                                                providers=["CPUExecutionProvider"])
+        except Exception as error:
+            raise UserError(f"{path} is damaged: {error}.") from None
+
+    def log_odds(self, cells: np.ndarray, context: np.ndarray, place: np.ndarray,
+                 text: np.ndarray, survival: float) -> np.ndarray:
+        """Log-odds of the clean cells (window, token, value) given noisy ones at a_t = survival.
+
+        Shapes: cells (window, token, value), context (window, token, ...), place (window, token,
+        17), text (window, 386).
+        """
+        feed = {"cells": cells.astype(np.float32) * CELL_SCALE,
+                "context": context.astype(np.float32) * CELL_SCALE, "place": place, "text": text,
+                "t": np.full(len(cells), 1 - survival)}
+        feed = {name: np.ascontiguousarray(array, dtype=np.float32) for name, array in feed.items()}
+        return np.asarray(self._session.run(None, feed)[0])

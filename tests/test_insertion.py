@@ -1,0 +1,158 @@
+"""The main job with the shipped model: a song in, drums that fit out, the song untouched."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from restem import BeatGrid, Inserter, UserError
+from restem.evaluation.onsets import kick_on_beat_share, onset_envelope, onset_times, onsets_per_beat
+from restem.insertion import at_tempo
+
+SONG = Path(__file__).parents[1] / "examples" / "evening-bus.ogg"
+BPM = 98.0
+
+
+@pytest.fixture(scope="module")
+def inserter():
+    return Inserter.load()
+
+
+@pytest.fixture(scope="module")
+def song():
+    samples, rate = soundfile.read(SONG)
+    return samples[: 8 * rate], rate
+
+
+@pytest.fixture(scope="module")
+def grid():
+    return BeatGrid.from_bpm(BPM, 0.0, 8.0)
+
+
+@pytest.fixture(scope="module")
+def result(inserter, song, grid):
+    return inserter.insert(*song, "Add funk drums", beats=grid)
+
+
+def test_the_stem_has_the_shape_of_the_song_and_is_neither_silent_nor_wild(song, result):
+    stem = result.stem
+    assert stem.shape == song[0].shape and result.sample_rate == song[1]
+    assert np.isfinite(stem).all()
+    level = 10 * np.log10(np.mean(stem**2) / np.mean(song[0] ** 2))
+    assert -20 < level < 6
+    assert abs(level - result.settings["stem_level_db"]) < 3
+
+
+def test_the_drums_are_on_the_beat(song, result, grid):
+    """Onsets gather at the eighths of the given beats, and not at places between."""
+    envelope = onset_envelope(result.stem, song[1])
+    phase = np.arange(len(envelope)) / 100 * BPM / 60 * 2 % 1
+    near = np.minimum(phase, 1 - phase) < 0.12
+    assert envelope[near].mean() > 1.8 * envelope[~near].mean()
+    assert onsets_per_beat(grid.times, onset_times(envelope)) > 0.8
+
+
+def test_the_sentence_decides(inserter, song, grid, result):
+    soft = inserter.insert(*song, "Add soft brushed jazz drums", beats=grid)
+    metal = inserter.insert(*song, "Add loud heavy metal drums", beats=grid)
+    assert metal.settings["stem_level_db"] > soft.settings["stem_level_db"] + 3
+    house = inserter.insert(*song, "Add four-on-the-floor house drums", beats=grid)
+    assert (kick_on_beat_share(house.stem, song[1], grid.times)
+            > kick_on_beat_share(soft.stem, song[1], grid.times))
+
+
+def test_same_seed_same_stem_other_seed_other_stem(inserter, song, grid, result):
+    again = inserter.insert(*song, "Add funk drums", beats=grid)
+    np.testing.assert_array_equal(again.stem, result.stem)
+    other = inserter.insert(*song, "Add funk drums", beats=grid, seed=1)
+    assert np.abs(other.stem - result.stem).max() > 0.01
+
+
+def test_the_input_is_only_read(inserter, song, grid):
+    samples = song[0].copy()
+    inserter.insert(samples, song[1], "Add drums", beats=grid, steps=1)
+    np.testing.assert_array_equal(samples, song[0])
+
+
+@pytest.mark.parametrize(("rate", "channels"), [(8000, 1), (22050, 6), (96000, 2)])
+def test_any_rate_and_channels(inserter, rate, channels):
+    rng = np.random.default_rng(0)
+    time = np.arange(int(1.37 * rate)) / rate
+    samples = 0.2 * np.sin(2 * np.pi * 220 * time)[:, None] * rng.uniform(0.5, 1, channels)
+    made = inserter.insert(samples, rate, "Add rock drums", steps=2)
+    assert made.stem.shape == samples.shape and np.isfinite(made.stem).all()
+
+
+def test_a_tenth_of_a_second_of_mono_works(inserter):
+    samples = 0.1 * np.sin(np.arange(4410) / 20)
+    assert inserter.insert(samples, 44100, "drums", steps=2).stem.shape == (4410,)
+
+
+def test_silence_gives_a_silent_stem_and_says_so(inserter):
+    made = inserter.insert(np.zeros(44100), 44100, "Add drums")
+    assert not made.stem.any() and "silent" in made.notices[0]
+
+
+def test_a_song_with_drums_is_noticed(inserter, song, grid, result):
+    assert not any("drums already" in notice for notice in result.notices)
+    loud = 10 ** (-3 / 20) * np.std(song[0]) / np.std(result.stem)
+    mixed = inserter.insert(song[0] + loud * result.stem, song[1], "Add drums", beats=grid, steps=1)
+    assert any("drums already" in notice for notice in mixed.notices)
+
+
+@pytest.mark.parametrize(("change", "words"), [
+    ({"instruction": "  "}, "instruction is empty"),
+    ({"stem": "kazoo"}, "not kazoo"),
+    ({"sample_rate": 4000}, "8 and 192 kHz"),
+    ({"samples": np.zeros(100)}, "shorter than"),
+    ({"samples": np.full(44100, np.nan)}, "not numbers"),
+    ({"samples": np.zeros((44100, 2, 2))}, "shaped"),
+])
+def test_bad_input_is_one_sentence(inserter, change, words):
+    good = {"samples": np.ones(44100), "sample_rate": 44100, "instruction": "Add drums"}
+    with pytest.raises(UserError, match=words):
+        inserter.insert(**{**good, **change})
+
+
+def test_a_folder_without_a_model_is_refused(tmp_path):
+    with pytest.raises(UserError, match="not a restem model"):
+        Inserter.load(tmp_path)
+
+
+def test_a_tempo_given_alone_keeps_the_downbeat():
+    heard = BeatGrid.from_bpm(121.0, 0.4, 8.0)
+    fixed = at_tempo(heard, 120.0, 8.0)
+    assert fixed.bpm == pytest.approx(120.0)
+    assert np.min(np.abs(fixed.downbeats - 0.4)) < 0.15
+
+
+def test_the_command_writes_four_files_that_null(tmp_path, song):
+    """The whole command in a fresh process: 16-bit WAV in; mix minus stem is the song, exactly."""
+    source = tmp_path / "my song.wav"
+    soundfile.write(source, song[0], song[1], subtype="PCM_16")
+    before = source.read_bytes()
+    command = [sys.executable, "-m", "restem", "insert", str(source), "Add funk drums", "--bpm", "98",
+               "--steps", "4", "-o", str(tmp_path / "out")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert "98" in done.stdout and "--bpm" in done.stdout
+    out = tmp_path / "out"
+    assert sorted(p.name for p in out.iterdir()) == [
+        "my song.drums.json", "my song.drums.wav", "my song.mix.wav", "my song.png"]
+    read = {n: soundfile.read(out / f"my song.{n}.wav", dtype="int16")[0].astype(int)
+            for n in ("drums", "mix")}
+    original = soundfile.read(source, dtype="int16")[0].astype(int)
+    np.testing.assert_array_equal(read["mix"] - read["drums"], original)
+    assert source.read_bytes() == before
+    record = json.loads((out / "my song.drums.json").read_text())
+    assert record["instruction"] == "Add funk drums" and record["bpm"] == pytest.approx(98.0)
+    first = {p.name: p.read_bytes() for p in out.iterdir()}
+    refused = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert refused.returncode == 2 and "--force" in refused.stderr
+    again = subprocess.run([*command, "--force"], capture_output=True, text=True, timeout=300)
+    assert again.returncode == 0
+    assert {p.name: p.read_bytes() for p in out.iterdir()} == first

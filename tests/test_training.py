@@ -1,0 +1,104 @@
+"""The training loop: resume is exact, stops are safe, damage is named."""
+
+import os
+import signal
+
+import pytest
+import torch
+from torch import nn
+
+from restem.diffusion.training import Trainer, TrainingConfig, ema_weights, read_checkpoint
+from restem.errors import UserError
+
+
+def _network():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 1))
+
+
+def _loss(network, step):
+    draw = torch.Generator().manual_seed(step)
+    x = torch.randn(16, 3, generator=draw)
+    return (network(x) - x.sum(dim=1, keepdim=True)).square().mean()
+
+
+def _trainer(folder, steps=40, loss=_loss):
+    return Trainer(_network(), loss, TrainingConfig(steps, 1e-2, warmup=5), folder, {"name": "x"})
+
+
+def test_it_learns(tmp_path):
+    losses = [loss for _, loss in _trainer(tmp_path, 300).run()]
+    assert sum(losses[-20:]) < 0.1 * sum(losses[:20])
+
+
+@pytest.mark.parametrize("stop", [1, 7, 23, 39])
+def test_an_interrupted_run_ends_in_the_same_bytes(tmp_path, stop):
+    for _ in _trainer(tmp_path / "whole").run():
+        pass
+    for step, _ in _trainer(tmp_path / "parts").run():
+        if step == stop:
+            break
+    again = _trainer(tmp_path / "parts")
+    again.resume()
+    assert again.step == stop
+    for _ in again.run():
+        pass
+    whole, parts = (read_checkpoint(tmp_path / d / "checkpoint.safetensors")[0]
+                    for d in ("whole", "parts"))
+    assert whole.keys() == parts.keys()
+    assert all(torch.equal(whole[key], parts[key]) for key in whole)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_stops_after_a_saved_step(tmp_path, number):
+    before = signal.getsignal(number)
+    steps = []
+    for step, _ in _trainer(tmp_path).run():
+        steps.append(step)
+        if step == 5:
+            os.kill(os.getpid(), number)
+    assert steps[-1] in (5, 6)
+    assert int(read_checkpoint(tmp_path / "checkpoint.safetensors")[1]["step"]) == steps[-1]
+    assert signal.getsignal(number) is before
+
+
+def test_a_loss_that_is_not_finite_keeps_the_last_checkpoint(tmp_path):
+    for _ in _trainer(tmp_path, 3).run():
+        pass
+    good = (tmp_path / "checkpoint.safetensors").read_bytes()
+    broken = _trainer(tmp_path, 9, lambda net, step: _loss(net, step) * float("nan"))
+    broken.resume()
+    with pytest.raises(UserError, match="not finite at step 3"):
+        list(broken.run())
+    assert (tmp_path / "checkpoint.safetensors").read_bytes() == good
+
+
+def test_damaged_and_missing_checkpoints_are_named(tmp_path):
+    with pytest.raises(UserError, match="no checkpoint"):
+        _trainer(tmp_path).resume()
+    for _ in _trainer(tmp_path, 3).run():
+        pass
+    path = tmp_path / "checkpoint.safetensors"
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(UserError, match="not a whole safetensors"):
+        _trainer(tmp_path).resume()
+
+
+def test_a_checkpoint_of_another_shape_is_refused(tmp_path):
+    for _ in _trainer(tmp_path, 3).run():
+        pass
+    other = Trainer(nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 1)), _loss,
+                    TrainingConfig(5), tmp_path, {})
+    with pytest.raises(UserError, match="does not fit"):
+        other.resume()
+
+
+def test_the_average_lags_behind_the_weights(tmp_path):
+    trainer = _trainer(tmp_path, 50)
+    for _ in trainer.run():
+        pass
+    average, meta = ema_weights(tmp_path / "checkpoint.safetensors")
+    assert meta == {"name": "x"}
+    weights = dict(trainer.network.named_parameters())
+    assert average.keys() == weights.keys()
+    assert any(not torch.equal(average[k], weights[k]) for k in weights)
