@@ -44,8 +44,7 @@ class Stretch:
 
     @property
     def grid(self) -> BeatGrid:
-        positions = (np.arange(len(self.beats)) % 4 + 1 if self.positions is None
-                     else self.positions)
+        positions = np.arange(len(self.beats)) % 4 + 1 if self.positions is None else self.positions
         return BeatGrid(self.beats, positions, int(positions.max()), 1.0)
 
 
@@ -63,9 +62,16 @@ def rendered_stretches(folder: Path, count: int) -> list[Stretch]:
         drums = np.load(path.with_suffix(".drums.npy"))[0, part] / 32768
         beats = np.array(record["beats"]) - first / RATE
         inside = (beats >= 0) & (beats < SECONDS)
-        found.append(Stretch(path.stem, context, drums, beats[inside],
-                             np.array(record["positions"])[inside],
-                             f"Add {record['style']} drums"))
+        found.append(
+            Stretch(
+                path.stem,
+                context,
+                drums,
+                beats[inside],
+                np.array(record["positions"])[inside],
+                f"Add {record['style']} drums",
+            )
+        )
         if len(found) == count:
             break
     return found
@@ -88,13 +94,15 @@ def real_stretches(context_path: Path, drums_path: Path, sentence: str) -> list[
 
 
 def tracker_rows(stretches: list[Stretch]) -> dict[str, dict[str, float]]:
-    """Beat F of restem's tracker and of librosa on the contexts; librosa on the drums as ceiling."""
+    """Beat F of restem's tracker and librosa on the contexts; librosa on the drums as ceiling."""
     rows: dict[str, dict[str, list[float]]] = {}
     for s in stretches:
         ours = track_beats(s.context.astype(np.float32))
-        heard = {"restem on the context": (ours.times, ours.downbeats),
-                 "librosa on the context": (librosa_beats(s.context, RATE), None),
-                 "librosa on the true drums": (librosa_beats(s.drums, RATE), None)}
+        heard = {
+            "restem on the context": (ours.times, ours.downbeats),
+            "librosa on the context": (librosa_beats(s.context, RATE), None),
+            "librosa on the true drums": (librosa_beats(s.drums, RATE), None),
+        }
         for name, (times, downbeats) in heard.items():
             row = rows.setdefault(name, {"beat F": [], "best over levels": [], "downbeat F": []})
             row["beat F"].append(beat_f(s.beats, times))

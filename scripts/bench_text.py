@@ -1,4 +1,4 @@
-"""Measure what the sentence changes: four sentences over many contexts; print a table and a picture.
+"""Measure what the sentence changes, over many contexts; print a table and draw a picture.
 
     python scripts/bench_text.py SONGS [--count 20] [--picture FILE] [-o report.json]
 
@@ -29,8 +29,12 @@ from restem.picture import draw_song
 sys.path.insert(0, str(Path(__file__).parent))
 from bench_insertion import RATE, markdown, rendered_stretches
 
-SENTENCES = ("soft brushed jazz drums", "fast heavy metal drums", "four-on-the-floor house drums",
-             "slow reggae drums")
+SENTENCES = (
+    "soft brushed jazz drums",
+    "fast heavy metal drums",
+    "four-on-the-floor house drums",
+    "slow reggae drums",
+)
 
 
 def statistics(stem: np.ndarray, context: np.ndarray, beats: np.ndarray) -> dict[str, float]:
@@ -58,13 +62,22 @@ def main() -> None:
     panels = []
     for i, stretch in enumerate(rendered_stretches(args.songs, args.count)):
         for sentence in SENTENCES:
-            stem = inserter.insert(stretch.context, RATE, sentence, beats=stretch.grid,
-                                   guidance=args.guidance).stem
+            stem = inserter.insert(
+                stretch.context, RATE, sentence, beats=stretch.grid, guidance=args.guidance
+            ).stem
             for key, value in statistics(stem, stretch.context, stretch.beats).items():
                 values[sentence].setdefault(key, []).append(value)
             if i == 0 and args.picture:
-                panels.append(draw_song(stretch.context[:, None], stem[:, None], RATE, stretch.grid,
-                                        "drums", sentence))
+                panels.append(
+                    draw_song(
+                        stretch.context[:, None],
+                        stem[:, None],
+                        RATE,
+                        stretch.grid,
+                        "drums",
+                        sentence,
+                    )
+                )
     rows = {}
     for sentence, columns in values.items():
         rows[sentence] = {}

@@ -29,8 +29,10 @@ def examples(songs: list[Song], seed: int) -> tuple[np.ndarray, np.ndarray]:
         count = int(rng.integers(1, song.stems + 1))
         kept = rng.permutation(song.stems)[:count]
         gains = rng.uniform(-6, 6, count)
-        power = sum(10 ** ((bytes_to_mels(song.context[k, :FRAMES]) + g) / 10)
-                    for k, g in zip(kept, gains, strict=True))
+        power = sum(
+            10 ** ((bytes_to_mels(song.context[k, :FRAMES]) + g) / 10)
+            for k, g in zip(kept, gains, strict=True)
+        )
         take = int(rng.integers(len(song.record["takes"])))
         drums = 10 ** (bytes_to_mels(song.drums[take, :FRAMES, : power.shape[1]]) / 10)
         if drums.sum() < 1e-6:
@@ -47,8 +49,9 @@ def main() -> None:
     """Fit, report and write."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("features", type=Path)
-    parser.add_argument("-o", "--output", type=Path,
-                        default=Path("src/restem/models/drum_presence.json"))
+    parser.add_argument(
+        "-o", "--output", type=Path, default=Path("src/restem/models/drum_presence.json")
+    )
     args = parser.parse_args()
     x, y = examples(read_songs(args.features, "train"), 0)
     mean, scale = x.mean(axis=0), x.std(axis=0) + 1e-6
@@ -62,13 +65,22 @@ def main() -> None:
     for split in ("train", "validation"):
         x, y = examples(read_songs(args.features, split), 1)
         heard = ((x - mean) / scale) @ best[:-1] + best[-1] > 0
-        print(f"{split}: {len(y)} examples, with drums heard {heard[y == 1].mean():.3f}, "
-              f"without drums heard wrongly {heard[y == 0].mean():.3f}")
+        print(
+            f"{split}: {len(y)} examples, with drums heard {heard[y == 1].mean():.3f}, "
+            f"without drums heard wrongly {heard[y == 0].mean():.3f}"
+        )
     rounded = {"mean": mean, "scale": scale, "weights": best[:-1]}
-    args.output.write_text(json.dumps({
-        "note": "written by scripts/fit_drum_presence.py",
-        **{k: [round(float(v), 6) for v in value] for k, value in rounded.items()},
-        "bias": round(float(best[-1]), 6)}, indent=1) + "\n")
+    args.output.write_text(
+        json.dumps(
+            {
+                "note": "written by scripts/fit_drum_presence.py",
+                **{k: [round(float(v), 6) for v in value] for k, value in rounded.items()},
+                "bias": round(float(best[-1]), 6),
+            },
+            indent=1,
+        )
+        + "\n"
+    )
 
 
 if __name__ == "__main__":

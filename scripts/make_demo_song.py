@@ -17,16 +17,22 @@ from restem.dataset.render import SAMPLE_RATE, Renderer, room
 BPM = 98.0
 CHART = ["Em7", "A7", "Em7", "A7", "CM7", "B7", "Em7", "D G"]
 # Kind -> General MIDI program, place from left (-1) to right (1), level.
-SOUND = {"bass": (33, 0.0, 1.0), "guitar": (27, -0.5, 0.8), "keys": (4, 0.45, 0.8),
-         "other": (62, 0.3, 0.5), "lead": (66, 0.1, 0.55)}
+SOUND = {
+    "bass": (33, 0.0, 1.0),
+    "guitar": (27, -0.5, 0.8),
+    "keys": (4, 0.45, 0.8),
+    "other": (62, 0.3, 0.5),
+    "lead": (66, 0.1, 0.55),
+}
 
 
 def main() -> None:
     """Write the song; the same arguments give the same file."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--mma", type=Path, default=Path("/usr/share/mma/lib"))
-    parser.add_argument("--soundfont", type=Path,
-                        default=Path("/usr/share/sounds/sf2/FluidR3_GM.sf2"))
+    parser.add_argument(
+        "--soundfont", type=Path, default=Path("/usr/share/sounds/sf2/FluidR3_GM.sf2")
+    )
     parser.add_argument("-o", "--output", type=Path, default=Path("examples/evening-bus.ogg"))
     args = parser.parse_args()
     groove = next(g for g in list_grooves(args.mma) if g.path.stem == "jazzrock")
@@ -42,8 +48,9 @@ def main() -> None:
         wave = level * room(renderer.render(voiced, BPM, samples, 0), 0.7, 0.15, rng)
         angle = (place + 1) * np.pi / 4
         song += wave[:, None] * [np.cos(angle), np.sin(angle)]
-    soundfile.write(args.output, 0.7 * song / np.abs(song).max(), SAMPLE_RATE,
-                    format="OGG", subtype="VORBIS")
+    soundfile.write(
+        args.output, 0.7 * song / np.abs(song).max(), SAMPLE_RATE, format="OGG", subtype="VORBIS"
+    )
 
 
 if __name__ == "__main__":

@@ -24,8 +24,10 @@ def to_bytes(tracks: list[list], kind: int = 1, ticks: int = 480) -> bytes:
 
 
 def note(channel: int, pitch: int, start: int, end: int, velocity: int = 80) -> list:
-    return [(start, Message("note_on", channel=channel, note=pitch, velocity=velocity)),
-            (end, Message("note_off", channel=channel, note=pitch, velocity=0))]
+    return [
+        (start, Message("note_on", channel=channel, note=pitch, velocity=velocity)),
+        (end, Message("note_off", channel=channel, note=pitch, velocity=0)),
+    ]
 
 
 def name(text: str) -> tuple:
@@ -42,8 +44,10 @@ def band(bars: int = 4, ticks: int = 480) -> bytes:
         bass += note(1, 40 + 5 * (beat // 4 % 2), at, at + ticks // 2)
         guitar += note(2, 64, at + ticks // 2, at + ticks)
         piano += note(0, 60 + beat % 3, at, at + ticks)
-    head = [(0, MetaMessage("set_tempo", tempo=500_000)),
-            (0, MetaMessage("time_signature", numerator=4, denominator=4))]
+    head = [
+        (0, MetaMessage("set_tempo", tempo=500_000)),
+        (0, MetaMessage("time_signature", numerator=4, denominator=4)),
+    ]
     return to_bytes([head, bass, guitar, piano], ticks=ticks)
 
 

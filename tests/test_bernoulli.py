@@ -18,7 +18,11 @@ from restem.symbolic.bernoulli import (
     walk,
 )
 
-NOISES = [BinaryNoise(4, "survival", 0.3), BinaryNoise(4, "linear", 0.02), BinaryNoise(5, "linear", 0.5)]
+NOISES = [
+    BinaryNoise(4, "survival", 0.3),
+    BinaryNoise(4, "linear", 0.02),
+    BinaryNoise(5, "linear", 0.5),
+]
 
 
 def step_chance(new: int, old: int, beta: float, rho: float) -> float:
@@ -181,7 +185,9 @@ def test_known_cells_are_held_and_seen_by_the_network() -> None:
         seen.append(x[:, 1].copy())
         return np.full(x.shape, 0.5)
 
-    for _, x in sample(predict, (50, 4), BinaryNoise(8), 4, np.random.default_rng(0), known, values):
+    for _, x in sample(
+        predict, (50, 4), BinaryNoise(8), 4, np.random.default_rng(0), known, values
+    ):
         assert np.array_equal(x[:, 1], values[:, 1])
     assert len(seen) == 4 and all(np.array_equal(s, values[:, 1]) for s in seen)
 

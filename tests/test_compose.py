@@ -19,14 +19,26 @@ from restem.dataset.compose import (
 from restem.errors import UserError
 
 LIBRARY = Path("/usr/share/mma/lib")
-needs_mma = pytest.mark.skipif(not shutil.which("mma") or not LIBRARY.is_dir(),
-                               reason="Debian's package mma is not installed")
+needs_mma = pytest.mark.skipif(
+    not shutil.which("mma") or not LIBRARY.is_dir(), reason="Debian's package mma is not installed"
+)
 
 
-@pytest.mark.parametrize(("chord", "shift", "expected"), [
-    ("C", 2, "D"), ("Bb7", 2, "C7"), ("F#m7b5", 1, "Gm7b5"), ("Em7", 0, "Em7"), ("AbM7", 4, "CM7"),
-    ("G13b9", 0, "G7"), ("Dm/A", 0, "Dm"), ("Bo7", 1, "Cdim7"), ("C69", 0, "C6"), ("Asus4", 12, "Asus4"),
-])
+@pytest.mark.parametrize(
+    ("chord", "shift", "expected"),
+    [
+        ("C", 2, "D"),
+        ("Bb7", 2, "C7"),
+        ("F#m7b5", 1, "Gm7b5"),
+        ("Em7", 0, "Em7"),
+        ("AbM7", 4, "CM7"),
+        ("G13b9", 0, "G7"),
+        ("Dm/A", 0, "Dm"),
+        ("Bo7", 1, "Cdim7"),
+        ("C69", 0, "C6"),
+        ("Asus4", 12, "Asus4"),
+    ],
+)
 def test_chords_move_and_keep_their_quality(chord, shift, expected):
     assert transpose_chord(chord, shift) == expected
 
@@ -39,7 +51,9 @@ def test_splits_are_fixed_and_of_the_right_size():
 
 
 def test_lead_sheets_are_read_by_metre(tmp_path):
-    (tmp_path / "a.ls").write_text("(meter 3 4)\n(section (style waltz))\n" + "C | G7 | Am | F |\n" * 3)
+    (tmp_path / "a.ls").write_text(
+        "(meter 3 4)\n(section (style waltz))\n" + "C | G7 | Am | F |\n" * 3
+    )
     (tmp_path / "b.ls").write_text("(meter 7 4)\nC | D | E | F | G | A | B | C |\n")
     found = read_progressions(tmp_path)
     assert found[3] == [["C", "G7", "Am", "F"] * 3] and found[4] == []
@@ -73,7 +87,7 @@ def test_mma_composes_drums_and_a_band():
     parts = compile_parts(swing, ["Cm7", "Fm7 G7", "Cm7", "G7"], seed=1)
     kinds = [part.kind for part in parts]
     assert kinds[0] == "drums" and "bass" in kinds and len(parts) >= 3
-    assert all(0 <= p.notes[:, 0].min() and p.notes[:, 0].max() < 16 for p in parts)
+    assert all(p.notes[:, 0].min() >= 0 and p.notes[:, 0].max() < 16 for p in parts)
     again = compile_parts(swing, ["Cm7", "Fm7 G7", "Cm7", "G7"], seed=1)
     np.testing.assert_array_equal(parts[0].notes, again[0].notes)
     bass = next(part for part in parts if part.kind == "bass")

@@ -52,7 +52,8 @@ def test_fills_replace_the_end_of_a_phrase_and_are_answered_by_a_crash():
 def test_playing_softly_lowers_velocities_only():
     part = Part("drums", 0, _pattern(np.arange(8), velocity=100.0))
     soft, loud = play_at(part, "soft"), play_at(part, "loud")
-    assert soft.notes[:, 3].max() < 60 < 105 < loud.notes[:, 3].max()
+    assert soft.notes[:, 3].max() < 60
+    assert loud.notes[:, 3].max() > 105
     np.testing.assert_array_equal(soft.notes[:, :3], part.notes[:, :3])
 
 
@@ -69,20 +70,23 @@ def test_labels_are_true_to_the_notes():
     swung = describe(_pattern(np.sort(times), 51), FOUR, "swing", 160, "soft", "jazz")
     assert swung.feel == "swing"
     busy = describe(_pattern(np.arange(0, 32, 0.25), 42), FOUR, "funk", 100, "medium", "room")
-    assert busy.density == "busy" and busy.feel is None or busy.feel == "straight"
+    assert (busy.density == "busy" and busy.feel is None) or busy.feel == "straight"
 
 
 def test_groove_midi_is_read_with_its_roland_pitches(tmp_path):
     midi = mido.MidiFile(ticks_per_beat=480)
     track = mido.MidiTrack()
     for _ in range(4):
-        track += [mido.Message("note_on", channel=9, note=22, velocity=80, time=0),
-                  mido.Message("note_off", channel=9, note=22, velocity=0, time=480)]
+        track += [
+            mido.Message("note_on", channel=9, note=22, velocity=80, time=0),
+            mido.Message("note_off", channel=9, note=22, velocity=0, time=480),
+        ]
     midi.tracks.append(track)
     midi.save(tmp_path / "a.mid")
     (tmp_path / "info.csv").write_text(
         "midi,style,bpm,beat_type,time_signature,duration_s,split,drummer\n"
-        "a.mid,funk,95,beat,4-4,2.5,train,d1\nb.mid,funk,95,beat,5-4,2.5,train,d1\n")
+        "a.mid,funk,95,beat,4-4,2.5,train,d1\nb.mid,funk,95,beat,5-4,2.5,train,d1\n"
+    )
     (source,) = read_groove_midi(tmp_path)
     assert (source.style, source.bpm, source.quarters) == ("funk", 95.0, 4.0)
     np.testing.assert_array_equal(source.notes[:, 2], 42)
@@ -98,7 +102,8 @@ def test_hydrogen_patterns_are_read(tmp_path):
         "<note><position>0</position><velocity>0.8</velocity><type>Kick</type></note>"
         "<note><position>48</position><velocity>1</velocity><type>Snare</type></note>"
         "<note><position>24</position><velocity>1</velocity><type>Kazoo</type></note>"
-        "</noteList></pattern></drumkit_pattern>")
+        "</noteList></pattern></drumkit_pattern>"
+    )
     (source,) = read_hydrogen(tmp_path)
     np.testing.assert_allclose(source.notes[:, [0, 2, 3]], [[0, 36, 101.6], [1, 38, 127]])
     assert source.quarters == 4 and source.style == "disco"

@@ -20,8 +20,9 @@ TOKENS = TokenConfig()
 
 def _tiny():
     torch.manual_seed(0)
-    config = NetworkConfig(TOKENS.stem_values, TOKENS.context_values, TOKENS.phases, width=32,
-                           blocks=2, heads=2)
+    config = NetworkConfig(
+        TOKENS.stem_values, TOKENS.context_values, TOKENS.phases, width=32, blocks=2, heads=2
+    )
     network = EmbeddedNetwork(config).eval()
     torch.nn.init.normal_(network.stem_out.weight, std=0.1)
     return network

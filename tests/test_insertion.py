@@ -10,7 +10,12 @@ import pytest
 import soundfile
 
 from restem import BeatGrid, Inserter, UserError
-from restem.evaluation.onsets import kick_on_beat_share, onset_envelope, onset_times, onsets_per_beat
+from restem.evaluation.onsets import (
+    kick_on_beat_share,
+    onset_envelope,
+    onset_times,
+    onsets_per_beat,
+)
 from restem.insertion import at_tempo
 
 SONG = Path(__file__).parents[1] / "examples" / "evening-bus.ogg"
@@ -61,8 +66,9 @@ def test_the_sentence_decides(inserter, song, grid, result):
     metal = inserter.insert(*song, "Add loud heavy metal drums", beats=grid)
     assert metal.settings["stem_level_db"] > soft.settings["stem_level_db"] + 3
     house = inserter.insert(*song, "Add four-on-the-floor house drums", beats=grid)
-    assert (kick_on_beat_share(house.stem, song[1], grid.times)
-            > kick_on_beat_share(soft.stem, song[1], grid.times))
+    assert kick_on_beat_share(house.stem, song[1], grid.times) > kick_on_beat_share(
+        soft.stem, song[1], grid.times
+    )
 
 
 def test_same_seed_same_stem_other_seed_other_stem(inserter, song, grid, result):
@@ -104,14 +110,17 @@ def test_a_song_with_drums_is_noticed(inserter, song, grid, result):
     assert any("drums already" in notice for notice in mixed.notices)
 
 
-@pytest.mark.parametrize(("change", "words"), [
-    ({"instruction": "  "}, "instruction is empty"),
-    ({"stem": "kazoo"}, "not kazoo"),
-    ({"sample_rate": 4000}, "8 and 192 kHz"),
-    ({"samples": np.zeros(100)}, "shorter than"),
-    ({"samples": np.full(44100, np.nan)}, "not numbers"),
-    ({"samples": np.zeros((44100, 2, 2))}, "shaped"),
-])
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"instruction": "  "}, "instruction is empty"),
+        ({"stem": "kazoo"}, "not kazoo"),
+        ({"sample_rate": 4000}, "8 and 192 kHz"),
+        ({"samples": np.zeros(100)}, "shorter than"),
+        ({"samples": np.full(44100, np.nan)}, "not numbers"),
+        ({"samples": np.zeros((44100, 2, 2))}, "shaped"),
+    ],
+)
 def test_bad_input_is_one_sentence(inserter, change, words):
     good = {"samples": np.ones(44100), "sample_rate": 44100, "instruction": "Add drums"}
     with pytest.raises(UserError, match=words):
@@ -135,16 +144,34 @@ def test_the_command_writes_four_files_that_null(tmp_path, song):
     source = tmp_path / "my song.wav"
     soundfile.write(source, song[0], song[1], subtype="PCM_16")
     before = source.read_bytes()
-    command = [sys.executable, "-m", "restem", "insert", str(source), "Add funk drums", "--bpm", "98",
-               "--steps", "4", "-o", str(tmp_path / "out")]
+    command = [
+        sys.executable,
+        "-m",
+        "restem",
+        "insert",
+        str(source),
+        "Add funk drums",
+        "--bpm",
+        "98",
+        "--steps",
+        "4",
+        "-o",
+        str(tmp_path / "out"),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert "98" in done.stdout and "--bpm" in done.stdout
     out = tmp_path / "out"
     assert sorted(p.name for p in out.iterdir()) == [
-        "my song.drums.json", "my song.drums.wav", "my song.mix.wav", "my song.png"]
-    read = {n: soundfile.read(out / f"my song.{n}.wav", dtype="int16")[0].astype(int)
-            for n in ("drums", "mix")}
+        "my song.drums.json",
+        "my song.drums.wav",
+        "my song.mix.wav",
+        "my song.png",
+    ]
+    read = {
+        n: soundfile.read(out / f"my song.{n}.wav", dtype="int16")[0].astype(int)
+        for n in ("drums", "mix")
+    }
     original = soundfile.read(source, dtype="int16")[0].astype(int)
     np.testing.assert_array_equal(read["mix"] - read["drums"], original)
     assert source.read_bytes() == before

@@ -32,16 +32,30 @@ def add_track(song: gp.Song, **settings: object) -> gp.Track:
     return track
 
 
-def put(track: gp.Track, bar: int, value: int, notes: list[tuple], *, dotted: bool = False,
-        tuplet: tuple[int, int] = (1, 1)) -> gp.Beat:
+def put(
+    track: gp.Track,
+    bar: int,
+    value: int,
+    notes: list[tuple],
+    *,
+    dotted: bool = False,
+    tuplet: tuple[int, int] = (1, 1),
+) -> gp.Beat:
     """Add a beat of length 1 / `value` with (string, fret[, type]); no notes make a rest."""
     voice = track.measures[bar].voices[0]
     status = gp.BeatStatus.normal if notes else gp.BeatStatus.rest
     duration = gp.Duration(value=value, isDotted=dotted, tuplet=gp.Tuplet(*tuplet))
     beat = gp.Beat(voice, duration=duration, status=status)
     for string, fret, *kind in notes:
-        beat.notes.append(gp.Note(beat, value=fret, string=string, velocity=95,
-                                  type=kind[0] if kind else gp.NoteType.normal))
+        beat.notes.append(
+            gp.Note(
+                beat,
+                value=fret,
+                string=string,
+                velocity=95,
+                type=kind[0] if kind else gp.NoteType.normal,
+            )
+        )
     voice.beats.append(beat)
     return beat
 
@@ -66,8 +80,13 @@ def test_plain_notes_ties_dead_notes_dots_and_tuplets(tmp_path: Path, kind: str)
     put(guitar, 1, 2, [])
     # Standard tuning: string 1 is E4 (64), 2 is B3 (59), 6 is E2 (40).
     assert played(tmp_path, song, kind) == [
-        (0, 320, 64), (320, 640, 65), (640, 960, 66), (960, 2400, 62), (2400, 2880, 69),
-        (2880, 3840 + 1920, 40)]
+        (0, 320, 64),
+        (320, 640, 65),
+        (640, 960, 66),
+        (960, 2400, 62),
+        (2400, 2880, 69),
+        (2880, 3840 + 1920, 40),
+    ]
 
 
 @pytest.mark.parametrize("kind", VERSIONS)
@@ -93,22 +112,25 @@ def test_repeats_and_endings_are_unrolled(tmp_path: Path, kind: str) -> None:
     assert frets == [0, 1, 2, 1, 3, 4]
 
 
-@pytest.mark.parametrize(("marks", "expected"), [
-    ({}, [0, 1, 2, 3, 4, 5]),
-    ({0: "open", 1: "x2"}, [0, 1, 0, 1, 2, 3, 4, 5]),
-    ({1: "x3"}, [0, 1, 0, 1, 0, 1, 2, 3, 4, 5]),
-    ({1: "open", 2: "x2", 3: "open", 4: "x2"}, [0, 1, 2, 1, 2, 3, 4, 3, 4, 5]),
-    ({1: "open x2"}, [0, 1, 1, 2, 3, 4, 5]),
-    # A first ending of two bars, a second of one.
-    ({0: "open", 1: "e1", 2: "x2", 3: "e2"}, [0, 1, 2, 0, 3, 4, 5]),
-    # Passes 1 and 2 share an ending, pass 3 has its own.
-    ({0: "open", 1: "e1e2 x3", 2: "e3"}, [0, 1, 0, 1, 0, 2, 3, 4, 5]),
-    # The second ending carries no sign at all.
-    ({0: "open", 1: "e1 x2"}, [0, 1, 0, 2, 3, 4, 5]),
-    # Three endings, the last closed as well.
-    ({0: "open", 1: "e1 x2", 2: "e2 x2", 3: "e3"}, [0, 1, 0, 2, 0, 3, 4, 5]),
-    ({0: "open", 2: "open", 3: "x2"}, [0, 1, 2, 3, 2, 3, 4, 5]),
-])
+@pytest.mark.parametrize(
+    ("marks", "expected"),
+    [
+        ({}, [0, 1, 2, 3, 4, 5]),
+        ({0: "open", 1: "x2"}, [0, 1, 0, 1, 2, 3, 4, 5]),
+        ({1: "x3"}, [0, 1, 0, 1, 0, 1, 2, 3, 4, 5]),
+        ({1: "open", 2: "x2", 3: "open", 4: "x2"}, [0, 1, 2, 1, 2, 3, 4, 3, 4, 5]),
+        ({1: "open x2"}, [0, 1, 1, 2, 3, 4, 5]),
+        # A first ending of two bars, a second of one.
+        ({0: "open", 1: "e1", 2: "x2", 3: "e2"}, [0, 1, 2, 0, 3, 4, 5]),
+        # Passes 1 and 2 share an ending, pass 3 has its own.
+        ({0: "open", 1: "e1e2 x3", 2: "e3"}, [0, 1, 0, 1, 0, 2, 3, 4, 5]),
+        # The second ending carries no sign at all.
+        ({0: "open", 1: "e1 x2"}, [0, 1, 0, 2, 3, 4, 5]),
+        # Three endings, the last closed as well.
+        ({0: "open", 1: "e1 x2", 2: "e2 x2", 3: "e3"}, [0, 1, 0, 2, 0, 3, 4, 5]),
+        ({0: "open", 2: "open", 3: "x2"}, [0, 1, 2, 3, 2, 3, 4, 5]),
+    ],
+)
 def test_playing_order(marks: dict[int, str], expected: list[int]) -> None:
     headers = [gp.MeasureHeader(number=n + 1) for n in range(6)]
     for bar, words in marks.items():

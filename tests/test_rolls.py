@@ -27,7 +27,9 @@ def ordered(notes: list) -> list:
 
 
 @settings(max_examples=80, deadline=None)
-@given(st.lists(st.tuples(st.integers(0, 70), st.integers(1, 30), st.integers(60, 63)), max_size=40))
+@given(
+    st.lists(st.tuples(st.integers(0, 70), st.integers(1, 30), st.integers(60, 63)), max_size=40)
+)
 def test_any_notes_come_back(raw: list[tuple[int, int, int]]) -> None:
     notes = ordered([(start, start + length, pitch) for start, length, pitch in raw])
     roll = roll_from_notes(np.array(notes).reshape(-1, 3), 100)

@@ -43,8 +43,9 @@ def test_an_interrupted_run_ends_in_the_same_bytes(tmp_path, stop):
     assert again.step == stop
     for _ in again.run():
         pass
-    whole, parts = (read_checkpoint(tmp_path / d / "checkpoint.safetensors")[0]
-                    for d in ("whole", "parts"))
+    whole, parts = (
+        read_checkpoint(tmp_path / d / "checkpoint.safetensors")[0] for d in ("whole", "parts")
+    )
     assert whole.keys() == parts.keys()
     assert all(torch.equal(whole[key], parts[key]) for key in whole)
 
@@ -87,8 +88,13 @@ def test_damaged_and_missing_checkpoints_are_named(tmp_path):
 def test_a_checkpoint_of_another_shape_is_refused(tmp_path):
     for _ in _trainer(tmp_path, 3).run():
         pass
-    other = Trainer(nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 1)), _loss,
-                    TrainingConfig(5), tmp_path, {})
+    other = Trainer(
+        nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 1)),
+        _loss,
+        TrainingConfig(5),
+        tmp_path,
+        {},
+    )
     with pytest.raises(UserError, match="does not fit"):
         other.resume()
 

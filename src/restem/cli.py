@@ -97,6 +97,8 @@ def _add_insert(verbs: Any) -> None:
     add("--steps", metavar="N", type=_number(int, 1, 1000), help="denoising steps")
     add("--guidance", metavar="X", type=_number(float, 0, 100),
         help="how closely to follow the instruction")  # fmt: skip
+    add("--model", metavar="DIR", default="embedded",
+        help="a model of your own, from `restem train export`")  # fmt: skip
     add("--bpm", metavar="X", type=_number(float, 20, 400), help="the song's tempo")
     add("--beats", metavar="FILE", type=Path,
         help="the song's beats: a time in seconds a line, then the number in the bar")  # fmt: skip
@@ -169,7 +171,7 @@ def _compute(
     from restem.mixing import mix_down
     from restem.results import write_results
 
-    inserter = Inserter.load()
+    inserter = Inserter.load(args.model)
     beats = _corrected(args, audio, beats)
     result = inserter.insert(
         audio.samples,

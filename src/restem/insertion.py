@@ -59,10 +59,19 @@ class Insertion:
     notices: list[str] = field(default_factory=list)
 
 
-def generate(model: OnnxModel, context: np.ndarray, phase: np.ndarray, text: np.ndarray,
-             null: np.ndarray, *, seed: int, steps: int, guidance: float,
-             progress: Progress | None = None) -> np.ndarray:
-    """Stem tokens (token, value) for context tokens (token, value) of any length of a window or more.
+def generate(
+    model: OnnxModel,
+    context: np.ndarray,
+    phase: np.ndarray,
+    text: np.ndarray,
+    null: np.ndarray,
+    *,
+    seed: int,
+    steps: int,
+    guidance: float,
+    progress: Progress | None = None,
+) -> np.ndarray:
+    """Stem tokens (token, value) for context tokens (token, value), a window or more of them.
 
     `phase` is (token, feature); `text` and `null` are (1, 384), the null being the empty sentence.
     Windows overlap and share one noise, and their predictions are averaged at each step, so that
@@ -81,12 +90,14 @@ def generate(model: OnnxModel, context: np.ndarray, phase: np.ndarray, text: np.
             part = slice(i, i + WINDOWS_AT_ONCE)
             args = (pieces[part], contexts[part], phases[part])
             told = model.predict(*args, text, t)
-            clean.append(told if guidance == 1 else
-                         guided(told, model.predict(*args, null, t), guidance))
+            clean.append(
+                told if guidance == 1 else guided(told, model.predict(*args, null, t), guidance)
+            )
         return join(np.concatenate(clean), starts, len(x))
 
     stem = noise
-    for done, stem in sample(denoise, noise, steps):
+    for done, clean in sample(denoise, noise, steps):
+        stem = clean
         if progress:
             progress(done / steps, "denoising")
     return stem
@@ -104,9 +115,17 @@ class Inserter:
         """The embedded model, or a folder that `restem export` wrote."""
         return cls(OnnxModel.load(model), TextEncoder.load())
 
-    def stem_mel(self, context_db: np.ndarray, instruction: str, grid: BeatGrid | None, *,
-                 seed: int = 0, steps: int | None = None, guidance: float | None = None,
-                 progress: Progress | None = None) -> np.ndarray:
+    def stem_mel(
+        self,
+        context_db: np.ndarray,
+        instruction: str,
+        grid: BeatGrid | None,
+        *,
+        seed: int = 0,
+        steps: int | None = None,
+        guidance: float | None = None,
+        progress: Progress | None = None,
+    ) -> np.ndarray:
         """Stem rows (frame, column) in dB for a context's log-mel (frame, mel) in dB.
 
         `grid` None leaves the beat to the model's ear.
@@ -117,19 +136,39 @@ class Inserter:
         padded = _padded(context_db, config)
         tokens = tokens_from_mel(normalise(padded, level, config), config)
         times = config.token_times(0, len(tokens))
-        phase = (np.zeros((len(tokens), config.phases), np.float32) if grid is None
-                 else phase_features(grid, times))
+        phase = (
+            np.zeros((len(tokens), config.phases), np.float32)
+            if grid is None
+            else phase_features(grid, times)
+        )
         vectors = self.text.encode([instruction, ""])
-        stem = generate(self.model, tokens, phase, vectors[:1], vectors[1:], seed=seed,
-                        steps=steps or self.model.description["steps"],
-                        guidance=self.model.description["guidance"] if guidance is None else guidance,
-                        progress=progress)
+        stem = generate(
+            self.model,
+            tokens,
+            phase,
+            vectors[:1],
+            vectors[1:],
+            seed=seed,
+            steps=steps or self.model.description["steps"],
+            guidance=self.model.description["guidance"] if guidance is None else guidance,
+            progress=progress,
+        )
         return denormalise(mel_from_tokens(stem, config), level, config)[:frames]
 
-    def insert(self, samples: np.ndarray, sample_rate: int, instruction: str, *,
-               stem: str = "drums", seed: int = 0, steps: int | None = None,
-               guidance: float | None = None, beats: BeatGrid | None = None,
-               bpm: float | None = None, progress: Progress | None = None) -> Insertion:
+    def insert(
+        self,
+        samples: np.ndarray,
+        sample_rate: int,
+        instruction: str,
+        *,
+        stem: str = "drums",
+        seed: int = 0,
+        steps: int | None = None,
+        guidance: float | None = None,
+        beats: BeatGrid | None = None,
+        bpm: float | None = None,
+        progress: Progress | None = None,
+    ) -> Insertion:
         """Make `stem` for a song given as (sample,) or (sample, channel) at any rate from 8 kHz.
 
         The samples are only read. Beats are tracked unless `beats` gives them; `bpm` alone fixes
@@ -153,33 +192,58 @@ class Inserter:
             grid = at_tempo(grid, bpm, len(mono) / rate)
         unsure = grid.confidence < UNSURE
         if unsure:
-            notices.append("The beat is hard to hear in this song; check the tempo below, and give "
-                           "it with --bpm or --beats if it is wrong.")
+            notices.append(
+                "The beat is hard to hear in this song; check the tempo below, and give "
+                "it with --bpm or --beats if it is wrong."
+            )
         context_db = log_mel(mono * np.float32(gain), self.model.tokens.context_spectrogram)
         if stem == "drums" and drums_present(context_db) > DRUMS_HEARD:
             notices.append("This song seems to have drums already; the new ones are added to them.")
-        rows = self.stem_mel(context_db, instruction, grid, seed=seed, steps=steps,
-                             guidance=guidance,
-                             progress=lambda f, words: say(0.1 + 0.7 * f, words))
+        rows = self.stem_mel(
+            context_db,
+            instruction,
+            grid,
+            seed=seed,
+            steps=steps,
+            guidance=guidance,
+            progress=lambda f, words: say(0.1 + 0.7 * f, words),
+        )
         say(0.82, "turning the picture into sound")
         made = waveform_from_log_mel(rows, self.model.tokens.spectrogram, len(mono), seed) / gain
         stem_wave = _resampled(made, rate, sample_rate, len(song)).astype(np.float64)
-        settings = self._settings(instruction, stem, seed, steps, guidance, grid,
-                                  _rms_db(made) - level)
-        shaped = stem_wave if np.ndim(samples) == 1 else np.repeat(
-            stem_wave[:, None], song.shape[1], axis=1)
+        settings = self._settings(
+            instruction, stem, seed, steps, guidance, grid, _rms_db(made) - level
+        )
+        shaped = (
+            stem_wave
+            if np.ndim(samples) == 1
+            else np.repeat(stem_wave[:, None], song.shape[1], axis=1)
+        )
         return Insertion(shaped, sample_rate, grid, settings, notices)
 
-    def _settings(self, instruction: str, stem: str, seed: int, steps: int | None,
-                  guidance: float | None, grid: BeatGrid, level: float | None) -> dict[str, Any]:
+    def _settings(
+        self,
+        instruction: str,
+        stem: str,
+        seed: int,
+        steps: int | None,
+        guidance: float | None,
+        grid: BeatGrid,
+        level: float | None,
+    ) -> dict[str, Any]:
         words = self.model.description
         downbeats = grid.downbeats
         return {
-            "instruction": instruction, "stem": stem, "seed": seed,
+            "instruction": instruction,
+            "stem": stem,
+            "seed": seed,
             "steps": steps or words["steps"],
             "guidance": words["guidance"] if guidance is None else guidance,
-            "model": words["name"], "model_sha256": self.model.sha256, "version": __version__,
-            "bpm": round(grid.bpm, 3), "beats_per_bar": grid.beats_per_bar,
+            "model": words["name"],
+            "model_sha256": self.model.sha256,
+            "version": __version__,
+            "bpm": round(grid.bpm, 3),
+            "beats_per_bar": grid.beats_per_bar,
             "first_downbeat_s": round(float(downbeats[0]), 4) if len(downbeats) else None,
             "confidence": round(grid.confidence, 3),
             "stem_level_db": None if level is None else round(level, 2),
@@ -192,12 +256,14 @@ def at_tempo(grid: BeatGrid, bpm: float, duration: float) -> BeatGrid:
     marks = grid.downbeats if len(grid.downbeats) else grid.times[:1]
     # The circular mean of the downbeats' places in a bar of the new length.
     angle = np.angle(np.mean(np.exp(2j * np.pi * marks / bar)))
-    return BeatGrid.from_bpm(bpm, float(angle / (2 * np.pi) % 1.0 * bar), duration,
-                             grid.beats_per_bar)
+    return BeatGrid.from_bpm(
+        bpm, float(angle / (2 * np.pi) % 1.0 * bar), duration, grid.beats_per_bar
+    )
 
 
-def _checked(samples: np.ndarray, sample_rate: int, instruction: str, stem: str,
-             model: OnnxModel) -> np.ndarray:
+def _checked(
+    samples: np.ndarray, sample_rate: int, instruction: str, stem: str, model: OnnxModel
+) -> np.ndarray:
     song = np.asarray(samples, dtype=np.float64)
     song = song[:, None] if song.ndim == 1 else song
     if song.ndim != 2 or song.shape[1] < 1:
@@ -226,8 +292,11 @@ def _padded(mel_db: np.ndarray, config: TokenConfig) -> np.ndarray:
 
 def _resampled(wave: np.ndarray, rate: int, target: int, samples: int | None = None) -> np.ndarray:
     """Mono float32 at another rate; `samples` fixes the length exactly."""
-    out = wave.astype(np.float32) if rate == target else soxr.resample(
-        wave.astype(np.float32), rate, target, quality="HQ")
+    out = (
+        wave.astype(np.float32)
+        if rate == target
+        else soxr.resample(wave.astype(np.float32), rate, target, quality="HQ")
+    )
     if samples is None or len(out) == samples:
         return out
     return out[:samples] if len(out) > samples else np.pad(out, (0, samples - len(out)))

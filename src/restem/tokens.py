@@ -102,7 +102,7 @@ def mel_from_tokens(tokens: np.ndarray, config: TokenConfig) -> np.ndarray:
 
 
 def phase_features(grid: BeatGrid, times: np.ndarray) -> np.ndarray:
-    """(token, PHASES) float32: turns of the beat (x1, 2, 3, 4), the bar (x1, 2), metre, and 'known'.
+    """(token, PHASES) float32: turns of the beat (x1, 2, 3, 4) and bar (x1, 2), metre, 'known'.
 
     Triplet and sixteenth turns tell swing from straight; the metre is one of 2, 3 and 4 beats.
     """

@@ -17,7 +17,6 @@ from restem.dataset.features import FLOOR_DB, STEP_DB
 from restem.errors import UserError
 from restem.tokens import TokenConfig, context_level_db, normalise, phase_features, tokens_from_mel
 
-
 # Drums of SoundFonts sit low under a rendered band; mixed records have them about this much higher.
 LIFT_DB = 3.0
 
@@ -57,30 +56,38 @@ def read_songs(folder: Path, split: str) -> list[Song]:
     for path in sorted(folder.glob("*.json")):
         record = json.loads(path.read_text())
         if record["split"] == split:
-            arrays = [np.load(path.with_suffix(f".{kind}.npy"), mmap_mode="r")
-                      for kind in ("context", "drums", "text")]
+            arrays = [
+                np.load(path.with_suffix(f".{kind}.npy"), mmap_mode="r")
+                for kind in ("context", "drums", "text")
+            ]
             songs.append(Song(record, *arrays))
     if not songs:
-        raise UserError(f"{folder} holds no songs of the split {split!r}; run `restem dataset features`.")
+        raise UserError(
+            f"{folder} holds no songs of the split {split!r}; run `restem dataset features`."
+        )
     return songs
 
 
 class BatchMaker:
     """Draws batches; the same seed and step give the same batch, so training can resume."""
 
-    def __init__(self, songs: list[Song], config: TokenConfig, seed: int, augment: bool = True
-                 ) -> None:
+    def __init__(
+        self, songs: list[Song], config: TokenConfig, seed: int, augment: bool = True
+    ) -> None:
         self.songs, self.config, self.seed, self.augment = songs, config, seed, augment
         self._power = (10 ** ((np.arange(256) * STEP_DB + FLOOR_DB) / 10)).astype(np.float32)
         self._power[0] = 0.0
 
     def batch(self, step: int, size: int) -> Batch:
         rng = np.random.default_rng((self.seed, step))
-        rows = [self.window(self.songs[int(rng.integers(len(self.songs)))], rng) for _ in range(size)]
+        rows = [
+            self.window(self.songs[int(rng.integers(len(self.songs)))], rng) for _ in range(size)
+        ]
         return Batch(*(np.stack(column) for column in zip(*rows, strict=True)))
 
-    def window(self, song: Song, rng: np.random.Generator
-               ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    def window(
+        self, song: Song, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """One window of one song with one of its takes."""
         config, record = self.config, song.record
         frames = config.window_frames
@@ -116,12 +123,14 @@ class BatchMaker:
         count = int(rng.integers(1, song.stems + 1))
         return rng.permutation(song.stems)[:count]
 
-    def _mix(self, song: Song, kept: np.ndarray, gains: np.ndarray, start: int, frames: int
-             ) -> np.ndarray:
+    def _mix(
+        self, song: Song, kept: np.ndarray, gains: np.ndarray, start: int, frames: int
+    ) -> np.ndarray:
         mix = 0.0
         for i in kept:
             mix = mix + self._power[song.context[i, start : start + frames]] * np.float32(
-                10 ** (gains[i] / 10))
+                10 ** (gains[i] / 10)
+            )
         return np.asarray(mix)
 
     def _level(self, song: Song, kept: np.ndarray, gains: np.ndarray) -> float:
@@ -149,8 +158,9 @@ class BatchMaker:
         times = config.token_times(start)
         if self.augment and rng.random() < config.phase_dropout:
             return np.zeros((config.window, config.phases), np.float32)
-        grid = BeatGrid(np.array(record["beats"]), np.array(record["positions"]),
-                        record["beats_per_bar"], 1.0)
+        grid = BeatGrid(
+            np.array(record["beats"]), np.array(record["positions"]), record["beats_per_bar"], 1.0
+        )
         # A tracker is a few milliseconds off: so is the phase in training.
         late = rng.normal(0, 0.004) if self.augment else 0.0
         return phase_features(grid, times + late)

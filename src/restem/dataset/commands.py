@@ -43,9 +43,19 @@ def _add_render(verbs: Any) -> None:
 def _render(args: argparse.Namespace) -> int:
     from restem.dataset.rendered import RenderPlan, render_songs
 
-    plan = RenderPlan(args.mma, tuple(args.soundfont), args.output, args.songs, args.seed,
-                      args.seconds, args.takes, args.split, args.leadsheets, args.groove_midi,
-                      args.hydrogen)
+    plan = RenderPlan(
+        args.mma,
+        tuple(args.soundfont),
+        args.output,
+        args.songs,
+        args.seed,
+        args.seconds,
+        args.takes,
+        args.split,
+        args.leadsheets,
+        args.groove_midi,
+        args.hydrogen,
+    )
     return _follow(render_songs(plan, args.workers), "rendering songs")
 
 

@@ -24,10 +24,29 @@ _CHORD = re.compile(r"^([A-G])([b#]?)([^/]*)(?:/([A-G])([b#]?))?$")
 _ROOTS = ["C", "Db", "D", "Eb", "E", "F", "Gb", "G", "Ab", "A", "Bb", "B"]
 _PITCH = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 
-LOOPS_MAJOR = ("C G Am F", "C Am F G", "Am F C G", "C F G F", "Dm7 G7 CM7 CM7", "C C F G",
-               "C Em F G", "F G Em Am", "CM7 Am7 Dm7 G7", "C Bb F C", "C G F F")
-LOOPS_MINOR = ("Am G F E7", "Am Dm E7 Am", "Am F G Am", "Am C G D", "Dm7 Am7 Dm7 E7",
-               "Am Am G G", "Am Em F G", "Am7 D7 Am7 D7")
+LOOPS_MAJOR = (
+    "C G Am F",
+    "C Am F G",
+    "Am F C G",
+    "C F G F",
+    "Dm7 G7 CM7 CM7",
+    "C C F G",
+    "C Em F G",
+    "F G Em Am",
+    "CM7 Am7 Dm7 G7",
+    "C Bb F C",
+    "C G F F",
+)
+LOOPS_MINOR = (
+    "Am G F E7",
+    "Am Dm E7 Am",
+    "Am F G Am",
+    "Am C G D",
+    "Dm7 Am7 Dm7 E7",
+    "Am Am G G",
+    "Am Em F G",
+    "Am7 D7 Am7 D7",
+)
 
 
 @dataclass(frozen=True)
@@ -72,7 +91,11 @@ def list_grooves(library: Path) -> list[Groove]:
         signature = m.groups() if (m := _SIGNATURE.search(text)) else None
         style = style_words(path.stem)
         # A 6/8 signature over four quarters is a shuffle notation that hides its beat.
-        if quarters not in (3, 4, 6) or style is None or (signature and signature[1] == "8" and quarters == 4):
+        if (
+            quarters not in (3, 4, 6)
+            or style is None
+            or (signature and signature[1] == "8" and quarters == 4)
+        ):
             continue
         names = re.findall(r"^\s*DefGroove\s+([^\s/]+)", text, re.MULTILINE)
         grooves += [
@@ -104,8 +127,9 @@ def read_progressions(folder: Path | None) -> dict[int, list[list[str]]]:
     return found
 
 
-def plan_chords(progressions: dict[int, list[list[str]]], groove: Groove, bars: int,
-                rng: np.random.Generator) -> tuple[list[str], int]:
+def plan_chords(
+    progressions: dict[int, list[list[str]]], groove: Groove, bars: int, rng: np.random.Generator
+) -> tuple[list[str], int]:
     """A chord chart of `bars` bars in MMA's notation, transposed at random, and the shift used."""
     shift = int(rng.integers(12))
     pool = progressions.get(groove.quarters_per_bar, [])
@@ -166,8 +190,12 @@ def compile_parts(groove: Groove, chart: list[str], seed: int) -> list[Part]:
         source.write_text("\n".join(lines) + "\n")
         target = Path(folder, "song.mid")
         try:
-            done = subprocess.run(["mma", str(source), "-f", str(target)], capture_output=True,
-                                  timeout=60, env={**os.environ, "HOME": folder})
+            done = subprocess.run(
+                ["mma", str(source), "-f", str(target)],
+                capture_output=True,
+                timeout=60,
+                env={**os.environ, "HOME": folder},
+            )
         except FileNotFoundError:
             raise UserError("The program mma is missing; install Debian's package mma.") from None
         if done.returncode or not target.exists():

@@ -1,4 +1,4 @@
-"""Drum performances and patterns from files in, drum parts fitted to a song's length and labels out."""
+"""Drum performances and patterns in, drum parts fitted to a song, with true labels, out."""
 
 from __future__ import annotations
 
@@ -17,9 +17,21 @@ from restem.errors import UserError
 # Roland TD-11 pitches of the Groove MIDI Dataset that General MIDI names otherwise.
 _ROLAND = {22: 42, 26: 46, 40: 38, 58: 43, 52: 49, 59: 51}
 _HYDROGEN = {
-    "Kick": 36, "Snare": 38, "Snare Rimshot": 37, "Hi-hat Closed": 42, "Hi-hat Semi-Open": 46,
-    "Hi-hat Pedal": 44, "Hi-hat Open": 46, "Ride Bow": 51, "Ride Bell": 53, "Crash": 49,
-    "Tom Low": 45, "Tom Floor": 41, "Tom Mid": 47, "Cowbell": 56, "Hand Clap": 39,
+    "Kick": 36,
+    "Snare": 38,
+    "Snare Rimshot": 37,
+    "Hi-hat Closed": 42,
+    "Hi-hat Semi-Open": 46,
+    "Hi-hat Pedal": 44,
+    "Hi-hat Open": 46,
+    "Ride Bow": 51,
+    "Ride Bell": 53,
+    "Crash": 49,
+    "Tom Low": 45,
+    "Tom Floor": 41,
+    "Tom Mid": 47,
+    "Cowbell": 56,
+    "Hand Clap": 39,
 }
 KICKS, SNARES = (35, 36), (38, 40, 37, 39)
 
@@ -61,8 +73,18 @@ def read_groove_midi(folder: Path) -> list[DrumSource]:
             notes[:, 2] = [_ROLAND.get(int(p), int(p)) for p in notes[:, 2]]
             quarters = int(row["time_signature"][0])
             length = max(1, round(float(notes[-1, 0]) / quarters + 0.01)) * quarters
-            sources.append(DrumSource(name, style, float(row["bpm"]), quarters, float(length),
-                                      row["beat_type"] == "fill", row["split"], notes))
+            sources.append(
+                DrumSource(
+                    name,
+                    style,
+                    float(row["bpm"]),
+                    quarters,
+                    float(length),
+                    row["beat_type"] == "fill",
+                    row["split"],
+                    notes,
+                )
+            )
     return sources
 
 
@@ -75,16 +97,29 @@ def read_hydrogen(folder: Path) -> list[DrumSource]:
         space = {"h": root.tag[1:].split("}")[0]} if root.tag.startswith("{") else {"h": ""}
         size = int(root.findtext(".//h:size", "192", space))
         notes = [
-            (float(n.findtext("h:position", "0", space)) / 48, 0.1,
-             _HYDROGEN[n.findtext("h:type", "", space)],
-             127 * float(n.findtext("h:velocity", "0.8", space)))
+            (
+                float(n.findtext("h:position", "0", space)) / 48,
+                0.1,
+                _HYDROGEN[n.findtext("h:type", "", space)],
+                127 * float(n.findtext("h:velocity", "0.8", space)),
+            )
             for n in root.iterfind(".//h:note", space)
             if n.findtext("h:type", "", space) in _HYDROGEN
         ]
         if style and notes and size % 48 == 0:
             fill = "break" in path.stem or path.parent.name == "ending"
-            sources.append(DrumSource(f"hydrogen/{path.stem}", style, None, size // 48, size / 48,
-                                      fill, split_of(path.stem), np.array(sorted(notes))))
+            sources.append(
+                DrumSource(
+                    f"hydrogen/{path.stem}",
+                    style,
+                    None,
+                    size // 48,
+                    size / 48,
+                    fill,
+                    split_of(path.stem),
+                    np.array(sorted(notes)),
+                )
+            )
     return sources
 
 
@@ -98,7 +133,8 @@ def fit(source: DrumSource, quarters: float, rng: np.random.Generator) -> np.nda
     else:
         loops = int(np.ceil(quarters / source.quarters))
         notes = np.concatenate(
-            [source.notes + [i * source.quarters, 0, 0, 0] for i in range(loops)])
+            [source.notes + [i * source.quarters, 0, 0, 0] for i in range(loops)]
+        )
     # A played downbeat may come a little early: keep it, at time zero.
     keep = (notes[:, 0] > -0.06) & (notes[:, 0] < quarters - 1e-6)
     notes = notes[keep]
@@ -106,8 +142,9 @@ def fit(source: DrumSource, quarters: float, rng: np.random.Generator) -> np.nda
     return notes
 
 
-def with_fills(notes: np.ndarray, fills: list[DrumSource], groove: Groove, bars: int,
-               rng: np.random.Generator) -> np.ndarray:
+def with_fills(
+    notes: np.ndarray, fills: list[DrumSource], groove: Groove, bars: int, rng: np.random.Generator
+) -> np.ndarray:
     """Replace the last bar of some four-bar phrases by a played fill, a crash after it."""
     pool = [f for f in fills if f.quarters_per_bar == groove.quarters_per_bar]
     bar = groove.quarters_per_bar
@@ -133,7 +170,10 @@ def humanise(notes: np.ndarray, bpm: float, rng: np.random.Generator) -> np.ndar
     return notes
 
 
-def play_at(part: Part, loudness: str, ) -> Part:
+def play_at(
+    part: Part,
+    loudness: str,
+) -> Part:
     """The part played softly, normally or loudly: velocities only; the level follows apart."""
     centre = {"soft": 52.0, "medium": 84.0, "loud": 112.0}[loudness]
     notes = part.notes.copy()
@@ -143,15 +183,23 @@ def play_at(part: Part, loudness: str, ) -> Part:
     return Part(part.kind, part.program, notes)
 
 
-def describe(notes: np.ndarray, groove: Groove, style: str, bpm: float, loudness: str,
-             kit: str) -> Labels:
+def describe(
+    notes: np.ndarray, groove: Groove, style: str, bpm: float, loudness: str, kit: str
+) -> Labels:
     """What can truly be said of drum notes: density, feel, metre and the given labels."""
     quarters = groove.quarters_per_bar / groove.beats_per_bar
     beats = max(1.0, float(notes[-1, 0]) / quarters) if len(notes) else 1.0
     onsets = len(np.unique(np.round(notes[:, 0] * 8))) / beats if len(notes) else 0.0
     density = "sparse" if onsets < 1.7 else "busy" if onsets > 3.2 else "medium"
-    return Labels(style=style, bpm=bpm, metre=groove.metre, loudness=loudness, density=density,
-                  kit=kit, feel=_feel(notes, groove, beats))
+    return Labels(
+        style=style,
+        bpm=bpm,
+        metre=groove.metre,
+        loudness=loudness,
+        density=density,
+        kit=kit,
+        feel=_feel(notes, groove, beats),
+    )
 
 
 def _feel(notes: np.ndarray, groove: Groove, beats: float) -> str | None:

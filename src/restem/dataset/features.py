@@ -32,8 +32,9 @@ def bytes_to_mels(steps: np.ndarray) -> np.ndarray:
     return (steps * np.float32(STEP_DB) + np.float32(FLOOR_DB)).astype(np.float32)
 
 
-def make_features(songs: Path, out: Path, config: TokenConfig, workers: int
-                  ) -> Iterator[tuple[int, int]]:
+def make_features(
+    songs: Path, out: Path, config: TokenConfig, workers: int
+) -> Iterator[tuple[int, int]]:
     """Write the mel steps of each song that lacks them; yields (done, of); rerunning resumes.
 
     `NNNNN.context.npy` is uint8 (stem, frame, mel), `NNNNN.drums.npy` (take, frame, column),
@@ -53,7 +54,10 @@ def make_features(songs: Path, out: Path, config: TokenConfig, workers: int
 
 
 def _one(record: Path, out: Path, config: TokenConfig) -> None:
-    for kind, spectrogram in (("context", config.context_spectrogram), ("drums", config.spectrogram)):
+    for kind, spectrogram in (
+        ("context", config.context_spectrogram),
+        ("drums", config.spectrogram),
+    ):
         waves = np.load(record.with_suffix(f".{kind}.npy")).astype(np.float32) / 32768
         mels = np.stack([mels_to_bytes(log_mel(wave, spectrogram)) for wave in waves])
         np.save(out / f"{record.stem}.{kind}.npy", mels)

@@ -11,8 +11,16 @@ from restem.dataset.compose import Part
 from restem.errors import UserError
 
 SAMPLE_RATE = 44100
-KITS = {"standard": 0, "room": 8, "power": 16, "electronic": 24, "tr-808": 25, "jazz": 32,
-        "brush": 40, "orchestra": 48}
+KITS = {
+    "standard": 0,
+    "room": 8,
+    "power": 16,
+    "electronic": 24,
+    "tr-808": 25,
+    "jazz": 32,
+    "brush": 40,
+    "orchestra": 48,
+}
 
 
 class Renderer:
@@ -22,8 +30,10 @@ class Renderer:
         try:
             import fluidsynth
         except ImportError:
-            raise UserError("Rendering needs pyfluidsynth and the FluidSynth library; "
-                            "install Debian's fluidsynth and restem[dataset].") from None
+            raise UserError(
+                "Rendering needs pyfluidsynth and the FluidSynth library; "
+                "install Debian's fluidsynth and restem[dataset]."
+            ) from None
         missing = [str(path) for path in soundfonts if not path.is_file()]
         if missing or not soundfonts:
             raise UserError(f"No SoundFont at {', '.join(missing) or 'any given path'}.")
@@ -38,8 +48,9 @@ class Renderer:
     def fonts(self) -> int:
         return len(self._synths)
 
-    def render(self, part: Part, bpm_quarter: float, samples: int, font: int,
-               cents: float = 0.0) -> np.ndarray:
+    def render(
+        self, part: Part, bpm_quarter: float, samples: int, font: int, cents: float = 0.0
+    ) -> np.ndarray:
         """Mono float32 (sample,) of one part; `cents` detunes pitched parts."""
         synth, handle = self._synths[font]
         drums = part.kind == "drums"
@@ -62,8 +73,9 @@ class Renderer:
         return stereo.mean(axis=1).astype(np.float32) / 32768
 
 
-def _events(notes: np.ndarray, seconds_per_quarter: float, samples: int
-            ) -> list[tuple[int, bool, int, int]]:
+def _events(
+    notes: np.ndarray, seconds_per_quarter: float, samples: int
+) -> list[tuple[int, bool, int, int]]:
     events = []
     for start, duration, pitch, velocity in notes:
         on = round(start * seconds_per_quarter * SAMPLE_RATE)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,22 +13,47 @@ from typing import Any
 import numpy as np
 
 from restem.dataset import compose, drums
-from restem.dataset.compose import Groove, Part
+from restem.dataset.compose import Part
 from restem.dataset.render import KITS, SAMPLE_RATE, Renderer, room, saturate, tone
 from restem.dataset.sentences import style_family
 
 # Tempo ranges (quarters a minute; felt dotted quarters in 6/8) that a band would choose.
-TEMPI = {"jazz": (90, 220), "latin": (85, 170), "rock": (85, 165), "metal": (95, 190),
-         "funk": (85, 125), "electronic": (105, 150), "reggae": (62, 100), "pop": (80, 140),
-         "folk": (80, 150), "country": (80, 160), "blues": (60, 140), "march": (90, 130),
-         "dance": (105, 150),          "waltz": (80, 190), "ballad": (56, 90), "hip hop": (70, 108), "soul": (75, 125)}
-KIT_CHOICES = {"jazz": ("jazz", "brush", "brush", "standard"), "ballad": ("standard", "brush", "room"),
-               "electronic": ("electronic", "tr-808"), "hip hop": ("tr-808", "electronic", "standard"), "dance": ("electronic", "standard", "tr-808"),
-               "metal": ("power", "power", "room"), "rock": ("standard", "power", "room"),
-               "latin": ("standard", "jazz", "room"), "march": ("orchestra", "standard")}
-REVOICE = {"bass": (32, 33, 33, 34, 35, 36, 38, 39), "guitar": (24, 25, 26, 27, 28, 29, 30),
-           "keys": (0, 1, 2, 4, 5, 6, 7, 11, 16, 17, 18, 21), "other": (48, 49, 50, 51, 61, 62,
-           80, 81, 88, 89, 90, 91, 94)}
+TEMPI = {
+    "jazz": (90, 220),
+    "latin": (85, 170),
+    "rock": (85, 165),
+    "metal": (95, 190),
+    "funk": (85, 125),
+    "electronic": (105, 150),
+    "reggae": (62, 100),
+    "pop": (80, 140),
+    "folk": (80, 150),
+    "country": (80, 160),
+    "blues": (60, 140),
+    "march": (90, 130),
+    "dance": (105, 150),
+    "waltz": (80, 190),
+    "ballad": (56, 90),
+    "hip hop": (70, 108),
+    "soul": (75, 125),
+}
+KIT_CHOICES = {
+    "jazz": ("jazz", "brush", "brush", "standard"),
+    "ballad": ("standard", "brush", "room"),
+    "electronic": ("electronic", "tr-808"),
+    "hip hop": ("tr-808", "electronic", "standard"),
+    "dance": ("electronic", "standard", "tr-808"),
+    "metal": ("power", "power", "room"),
+    "rock": ("standard", "power", "room"),
+    "latin": ("standard", "jazz", "room"),
+    "march": ("orchestra", "standard"),
+}
+REVOICE = {
+    "bass": (32, 33, 33, 34, 35, 36, 38, 39),
+    "guitar": (24, 25, 26, 27, 28, 29, 30),
+    "keys": (0, 1, 2, 4, 5, 6, 7, 11, 16, 17, 18, 21),
+    "other": (48, 49, 50, 51, 61, 62, 80, 81, 88, 89, 90, 91, 94),
+}
 
 
 @dataclass(frozen=True)
@@ -102,8 +127,11 @@ class _Song:
         self.m, self.index, self.rng = material, index, rng
         # Draw the style file first: files with many grooves must not crowd out the others.
         wanted = material.plan.split
-        songs = [g for g in material.grooves if g.path.parent.name != "zoom"
-                 and wanted in (None, compose.split_of(g.path.name))]
+        songs = [
+            g
+            for g in material.grooves
+            if g.path.parent.name != "zoom" and wanted in (None, compose.split_of(g.path.name))
+        ]
         files = sorted({g.path for g in songs})
         path = files[int(rng.integers(len(files)))]
         self.groove = self._pick([g for g in songs if g.path == path])
@@ -165,12 +193,21 @@ class _Song:
         """Other drums at these beats: played by a human half the time, so that words decide."""
         rng, groove = self.rng, self.groove
         quarters = float(self.bars * groove.quarters_per_bar)
-        played = [s for s in self.m.played if s.split == "train" and s.bpm is not None
-                  and s.quarters_per_bar == groove.quarters_per_bar and s.quarters >= 8
-                  and 0.7 < self.bpm / s.bpm < 1.4]
+        played = [
+            s
+            for s in self.m.played
+            if s.split == "train"
+            and s.bpm is not None
+            and s.quarters_per_bar == groove.quarters_per_bar
+            and s.quarters >= 8
+            and 0.7 < self.bpm / s.bpm < 1.4
+        ]
         alike = [s for s in played if style_family(s.style) == self.family]
-        patterns = [s for s in self.m.patterns if s.split == "train"
-                    and s.quarters_per_bar == groove.quarters_per_bar]
+        patterns = [
+            s
+            for s in self.m.patterns
+            if s.split == "train" and s.quarters_per_bar == groove.quarters_per_bar
+        ]
         draw = rng.random()
         if played and draw < 0.5:
             source = self._pick(alike if alike and rng.random() < 0.5 else played)
@@ -183,16 +220,22 @@ class _Song:
     def _borrowed_take(self) -> dict:
         """The drums of another style file in the same metre."""
         for _ in range(20):
-            pool = [g for g in self.m.grooves if g.beats_per_bar == self.groove.beats_per_bar
-                    and g.quarters_per_bar == self.groove.quarters_per_bar
-                    and compose.split_of(g.path.name) == "train"]
+            pool = [
+                g
+                for g in self.m.grooves
+                if g.beats_per_bar == self.groove.beats_per_bar
+                and g.quarters_per_bar == self.groove.quarters_per_bar
+                and compose.split_of(g.path.name) == "train"
+            ]
             path = self._pick(sorted({g.path for g in pool}))
             other = self._pick([g for g in pool if g.path == path])
             low, high = TEMPI.get(style_family(other.style), (75, 150))
             if not low * 0.75 < self.bpm < high * 1.3:
                 continue
             try:
-                parts = compose.compile_parts(other, ["C"] * self.bars, int(self.rng.integers(1 << 30)))
+                parts = compose.compile_parts(
+                    other, ["C"] * self.bars, int(self.rng.integers(1 << 30))
+                )
             except ValueError:
                 continue
             notes = [p.notes for p in parts if p.kind == "drums"]
@@ -211,7 +254,9 @@ class _Song:
             alike = [f for f in fills if style_family(f.style) == family]
             notes = drums.with_fills(notes, alike or fills, self.groove, self.bars, rng)
         loudness = str(rng.choice(["soft", "medium", "medium", "loud"]))
-        kit = str(self._pick(list(KIT_CHOICES.get(family, ("standard", "room", "standard", "power")))))
+        kit = str(
+            self._pick(list(KIT_CHOICES.get(family, ("standard", "room", "standard", "power"))))
+        )
         if kit == "brush" and loudness == "loud":
             kit = "standard"
         part = drums.play_at(Part("drums", KITS[kit], notes), loudness)
@@ -228,12 +273,19 @@ class _Song:
         beat = 60 / self.bpm
         count = self.bars * self.groove.beats_per_bar
         record = {
-            "id": f"{self.index:05d}", "split": self.split, "style_file": self.groove.path.name,
-            "groove": self.groove.name, "style": self.groove.style, "family": self.family,
-            "bpm": self.bpm, "metre": self.groove.metre, "beats_per_bar": self.groove.beats_per_bar,
+            "id": f"{self.index:05d}",
+            "split": self.split,
+            "style_file": self.groove.path.name,
+            "groove": self.groove.name,
+            "style": self.groove.style,
+            "family": self.family,
+            "bpm": self.bpm,
+            "metre": self.groove.metre,
+            "beats_per_bar": self.groove.beats_per_bar,
             "beats": [round(i * beat, 6) for i in range(count)],
             "positions": [1 + i % self.groove.beats_per_bar for i in range(count)],
-            "samples": self.samples, "takes": takes,
+            "samples": self.samples,
+            "takes": takes,
             "stems": [{"kind": p.kind, "program": p.program} for p in context],
         }
         stem = self.m.plan.out / f"{self.index:05d}"

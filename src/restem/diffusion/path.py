@@ -35,8 +35,9 @@ def times(steps: int, shift: float = 1.0) -> np.ndarray:
     return shift * t / (1 + (shift - 1) * t)
 
 
-def sample(denoise: Denoiser, noise: Array, steps: int, shift: float = 1.0
-           ) -> Iterator[tuple[int, Array]]:
+def sample(
+    denoise: Denoiser, noise: Array, steps: int, shift: float = 1.0
+) -> Iterator[tuple[int, Array]]:
     """Walk from noise to data in Euler steps, yielding (steps done, prediction of the clean x).
 
     One Euler step of dx/dt = (x_t - x) / t from t to s is x_s = x + (s / t) (x_t - x), so the

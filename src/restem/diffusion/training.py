@@ -51,14 +51,24 @@ class TrainingConfig:
 class Trainer:
     """Trains `network` and keeps `checkpoint.safetensors` in `folder` up to date."""
 
-    def __init__(self, network: nn.Module, loss: Loss, config: TrainingConfig, folder: Path,
-                 meta: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        loss: Loss,
+        config: TrainingConfig,
+        folder: Path,
+        meta: dict[str, Any],
+    ) -> None:
         self.network, self.loss, self.config, self.meta = network, loss, config, meta
         self.path = folder / "checkpoint.safetensors"
         self.step = 0
         self.ema = {k: v.detach().clone().float() for k, v in network.named_parameters()}
-        self.optimizer = torch.optim.AdamW(network.parameters(), lr=config.learning_rate,
-                                           betas=config.betas, weight_decay=config.weight_decay)
+        self.optimizer = torch.optim.AdamW(
+            network.parameters(),
+            lr=config.learning_rate,
+            betas=config.betas,
+            weight_decay=config.weight_decay,
+        )
         self._stop = False
         folder.mkdir(parents=True, exist_ok=True)
 
@@ -91,8 +101,10 @@ class Trainer:
         loss = self.loss(self.network, self.step)
         value = float(loss.detach())
         if not math.isfinite(value):
-            raise UserError(f"The loss is not finite at step {self.step}; lower the learning rate "
-                            f"and resume from {self.path}.")
+            raise UserError(
+                f"The loss is not finite at step {self.step}; lower the learning rate "
+                f"and resume from {self.path}."
+            )
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip)
@@ -113,15 +125,20 @@ class Trainer:
             for key in ("exp_avg", "exp_avg_sq"):
                 if key in state:
                     tensors[f"optimizer.{key}.{name}"] = state[key]
-        meta = {"step": str(self.step), "config": json.dumps(asdict(self.config)),
-                "meta": json.dumps(self.meta)}
+        meta = {
+            "step": str(self.step),
+            "config": json.dumps(asdict(self.config)),
+            "meta": json.dumps(self.meta),
+        }
         partial = self.path.with_suffix(".part")
         try:
             save_file({k: v.contiguous() for k, v in tensors.items()}, partial, metadata=meta)
             os.replace(partial, self.path)
         except Exception as error:
             partial.unlink(missing_ok=True)
-            raise UserError(f"Could not save {self.path}: {error}. The last checkpoint stays.") from error
+            raise UserError(
+                f"Could not save {self.path}: {error}. The last checkpoint stays."
+            ) from error
 
     def resume(self) -> None:
         """Take up weights, EMA, optimiser and step from the folder's checkpoint."""
@@ -151,9 +168,11 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Tensors and metadata of a checkpoint; UserError if it is missing or cut short."""
     try:
         with safe_open(path, framework="pt") as file:
-            return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}
+            return {key: file.get_tensor(key) for key in list(file.keys())}, file.metadata() or {}
     except FileNotFoundError:
-        raise UserError(f"There is no checkpoint at {path}; train without --resume first.") from None
+        raise UserError(
+            f"There is no checkpoint at {path}; train without --resume first."
+        ) from None
     except Exception as error:
         raise UserError(f"{path} is not a whole safetensors checkpoint: {error}.") from None
 
@@ -168,5 +187,7 @@ def _fitting(tensors: dict[str, Tensor], name: str, parameter: Tensor) -> Tensor
     found = tensors.get(name)
     if found is None or found.shape != parameter.shape:
         have = "nothing" if found is None else tuple(found.shape)
-        raise UserError(f"The checkpoint does not fit: {name} is {have}, not {tuple(parameter.shape)}.")
+        raise UserError(
+            f"The checkpoint does not fit: {name} is {have}, not {tuple(parameter.shape)}."
+        )
     return found

@@ -14,7 +14,7 @@ def window_starts(length: int, window: int, hop: int) -> list[int]:
 
 
 def cut(array: np.ndarray, starts: list[int], window: int) -> np.ndarray:
-    """Windows (window index, token, ...) of an array (token, ...) that is at least `window` long."""
+    """Windows (window, token, ...) of an array (token, ...) at least `window` long."""
     return np.stack([array[start : start + window] for start in starts])
 
 

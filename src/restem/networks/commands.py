@@ -43,16 +43,26 @@ def _need_torch() -> None:
     try:
         import torch  # noqa: F401
     except ImportError:
-        raise UserError("Training needs torch; install it with pip install 'restem[train]'.") from None
+        raise UserError(
+            "Training needs torch; install it with pip install 'restem[train]'."
+        ) from None
 
 
 def _train(args: argparse.Namespace) -> int:
     _need_torch()
     from restem.networks.train_embedded import EmbeddedTraining, train
 
-    settings = EmbeddedTraining(args.data, args.output, args.steps, args.batch, args.seed,
-                                learning_rate=args.rate, resume=args.resume, start=args.start_from,
-                                compile=args.compile)
+    settings = EmbeddedTraining(
+        args.data,
+        args.output,
+        args.steps,
+        args.batch,
+        args.seed,
+        learning_rate=args.rate,
+        resume=args.resume,
+        start=args.start_from,
+        compile=args.compile,
+    )
     progress = Progress(sys.stderr)
     mean = 0.0
     try:
@@ -68,6 +78,9 @@ def _export(args: argparse.Namespace) -> int:
     _need_torch()
     from restem.networks.export import export_model
 
-    export_model(args.checkpoint, args.output, {
-        "name": args.name, "stems": ["drums"], "steps": args.steps, "guidance": args.guidance})
+    export_model(
+        args.checkpoint,
+        args.output,
+        {"name": args.name, "stems": ["drums"], "steps": args.steps, "guidance": args.guidance},
+    )
     return 0

@@ -79,10 +79,12 @@ class EmbeddedNetwork(nn.Module):
         d = config.width
         self.config = config
         self.stem_in = nn.Linear(config.stem_values, d)
-        self.context_in = nn.Sequential(nn.Linear(config.context_values, d), nn.GELU(approximate="tanh"),
-                                        nn.Linear(d, d))
-        self.phase_in = nn.Sequential(nn.Linear(config.phases, d), nn.GELU(approximate="tanh"),
-                                      nn.Linear(d, d))
+        self.context_in = nn.Sequential(
+            nn.Linear(config.context_values, d), nn.GELU(approximate="tanh"), nn.Linear(d, d)
+        )
+        self.phase_in = nn.Sequential(
+            nn.Linear(config.phases, d), nn.GELU(approximate="tanh"), nn.Linear(d, d)
+        )
         self.time_in = nn.Sequential(nn.Linear(128, d), nn.SiLU(), nn.Linear(d, d))
         self.text_in = nn.Sequential(nn.Linear(config.text, d), nn.SiLU(), nn.Linear(d, d))
         self.modulate = nn.Sequential(nn.SiLU(), nn.Linear(d, 9 * d))
@@ -91,14 +93,20 @@ class EmbeddedNetwork(nn.Module):
         self.stem_out = nn.Linear(d, config.stem_values)
         nn.init.zeros_(self.stem_out.weight)
         nn.init.zeros_(self.stem_out.bias)
-        nn.init.normal_(self.modulate[1].weight, std=0.02)
-        nn.init.zeros_(self.modulate[1].bias)
+        spread = self.modulate[1]
+        assert isinstance(spread, nn.Linear)
+        nn.init.normal_(spread.weight, std=0.02)
+        nn.init.zeros_(spread.bias)
         for block in self.blocks:  # gates start at one third: the blocks speak from the first step
             assert isinstance(block, Block)
             block.offset.data[[2, 5, 8]] = 0.33
 
-    def forward(self, stem: Tensor, context: Tensor, phase: Tensor, text: Tensor, t: Tensor) -> Tensor:
-        condition = self.time_in(_time_features(t)) + self.text_in(text * math.sqrt(self.config.text))
+    def forward(
+        self, stem: Tensor, context: Tensor, phase: Tensor, text: Tensor, t: Tensor
+    ) -> Tensor:
+        condition = self.time_in(_time_features(t)) + self.text_in(
+            text * math.sqrt(self.config.text)
+        )
         modulation = self.modulate(condition).reshape(-1, 9, self.config.width)
         x = self.stem_in(stem) + self.context_in(context) + self.phase_in(phase)
         cos, sin = _rotary(stem.shape[1], self.config.width // self.config.heads, stem.device)

@@ -29,7 +29,9 @@ def network_from_model(folder: Path) -> EmbeddedNetwork:
     """The network of a model folder from its fp16 weights, in fp32, for fine-tuning."""
     description = json.loads((folder / "model.json").read_text())
     network = EmbeddedNetwork(NetworkConfig(**description["network"]))
-    network.load_state_dict({k: v.float() for k, v in load_file(folder / "weights.safetensors").items()})
+    network.load_state_dict(
+        {k: v.float() for k, v in load_file(folder / "weights.safetensors").items()}
+    )
     return network
 
 
@@ -48,12 +50,17 @@ def export_model(checkpoint: Path, folder: Path, description: dict[str, Any]) ->
     (folder / "model.json").write_text(json.dumps({**description, **meta}, indent=2) + "\n")
 
 
-def example_inputs(tokens: TokenConfig, windows: int = 2, seed: int = 0) -> tuple[torch.Tensor, ...]:
+def example_inputs(
+    tokens: TokenConfig, windows: int = 2, seed: int = 0
+) -> tuple[torch.Tensor, ...]:
     """Random inputs of the right shapes, in the order of INPUTS."""
     draw = torch.Generator().manual_seed(seed)
-    shapes = [(windows, tokens.window, tokens.stem_values),
-              (windows, tokens.window, tokens.context_values),
-              (windows, tokens.window, tokens.phases), (windows, 384)]
+    shapes = [
+        (windows, tokens.window, tokens.stem_values),
+        (windows, tokens.window, tokens.context_values),
+        (windows, tokens.window, tokens.phases),
+        (windows, 384),
+    ]
     arrays = [torch.randn(shape, generator=draw) for shape in shapes]
     arrays[3] = torch.nn.functional.normalize(arrays[3])
     return (*arrays, torch.rand(windows, generator=draw))
@@ -64,6 +71,14 @@ def write_onnx(network: EmbeddedNetwork, tokens: TokenConfig, path: Path) -> Non
     free = {name: {0: "window", 1: "token"} for name in INPUTS[:3]}
     free |= {"text": {0: "window"}, "t": {0: "window"}, "clean": {0: "window", 1: "token"}}
     partial = path.with_suffix(".part")
-    torch.onnx.export(network.eval(), example_inputs(tokens), str(partial), input_names=INPUTS,
-                      output_names=["clean"], dynamic_axes=free, opset_version=20, dynamo=False)
+    torch.onnx.export(
+        network.eval(),
+        example_inputs(tokens),
+        str(partial),
+        input_names=INPUTS,
+        output_names=["clean"],
+        dynamic_axes=free,
+        opset_version=20,
+        dynamo=False,
+    )
     os.replace(partial, path)

@@ -60,16 +60,22 @@ class OnnxModel:
         options.log_severity_level = 3
         try:
             return onnxruntime.InferenceSession(
-                str(self.folder / "network.onnx"), options, providers=["CPUExecutionProvider"])
+                str(self.folder / "network.onnx"), options, providers=["CPUExecutionProvider"]
+            )
         except Exception as error:
             raise UserError(f"{self.folder / 'network.onnx'} is damaged: {error}.") from None
 
-    def predict(self, stem: np.ndarray, context: np.ndarray, phase: np.ndarray, text: np.ndarray,
-                t: float) -> np.ndarray:
+    def predict(
+        self, stem: np.ndarray, context: np.ndarray, phase: np.ndarray, text: np.ndarray, t: float
+    ) -> np.ndarray:
         """The clean stem (window, token, value) that the network sees in x_t, all float32."""
         count = len(stem)
-        feed = {"stem": stem, "context": context, "phase": phase,
-                "text": np.broadcast_to(text, (count, text.shape[-1])),
-                "t": np.full(count, t)}
+        feed = {
+            "stem": stem,
+            "context": context,
+            "phase": phase,
+            "text": np.broadcast_to(text, (count, text.shape[-1])),
+            "t": np.full(count, t),
+        }
         feed = {name: np.ascontiguousarray(value, dtype=np.float32) for name, value in feed.items()}
         return np.asarray(self._session.run(None, feed)[0])

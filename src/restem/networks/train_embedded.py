@@ -44,18 +44,33 @@ def train(settings: EmbeddedTraining) -> Iterator[tuple[int, float]]:
     """Train by the settings, yielding (step, loss); the checkpoint lies in `settings.out`."""
     torch.manual_seed(settings.seed)
     tokens = TokenConfig()
-    network = EmbeddedNetwork(NetworkConfig(tokens.stem_values, tokens.context_values, tokens.phases,
-                                            width=settings.width, blocks=settings.blocks))
+    network = EmbeddedNetwork(
+        NetworkConfig(
+            tokens.stem_values,
+            tokens.context_values,
+            tokens.phases,
+            width=settings.width,
+            blocks=settings.blocks,
+        )
+    )
     if settings.start is not None:
         network.load_state_dict(network_from_model(settings.start).state_dict())
     null = torch.from_numpy(TextEncoder.load().encode([""]))
     maker = BatchMaker(read_songs(settings.data, "train"), tokens, settings.seed)
     ahead = _Ahead(maker, settings.batch)
-    meta = {"network": network.config.to_dict(), "tokens": tokens.to_dict(),
-            "seed": settings.seed, "batch": settings.batch}
+    meta = {
+        "network": network.config.to_dict(),
+        "tokens": tokens.to_dict(),
+        "seed": settings.seed,
+        "batch": settings.batch,
+    }
     trainer = Trainer(
-        network, lambda net, step: batch_loss(net, ahead.get(step), null, settings.seed, step),
-        TrainingConfig(settings.steps, settings.learning_rate), settings.out, meta)
+        network,
+        lambda net, step: batch_loss(net, ahead.get(step), null, settings.seed, step),
+        TrainingConfig(settings.steps, settings.learning_rate),
+        settings.out,
+        meta,
+    )
     if settings.resume:
         trainer.resume()
     if settings.compile:
@@ -76,8 +91,9 @@ def batch_loss(network: nn.Module, batch: Batch, null: Tensor, seed: int, step: 
     no_context = (draw >= TEXT_DROPOUT / 2) & (draw < TEXT_DROPOUT / 2 + CONTEXT_DROPOUT)
     context = torch.where(no_context[:, None, None], SILENT_CONTEXT, context)
     with torch.autocast("cpu", torch.bfloat16):
-        predicted = network(noised(clean, noise, t[:, None, None]), context,
-                            torch.from_numpy(batch.phase), text, t)
+        predicted = network(
+            noised(clean, noise, t[:, None, None]), context, torch.from_numpy(batch.phase), text, t
+        )
     weight = torch.clamp(1 / t**2, max=25.0)[:, None, None]
     return (weight * (predicted.float() - clean) ** 2).mean()
 

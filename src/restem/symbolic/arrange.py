@@ -49,9 +49,15 @@ class Wishes:
             raise UserError("The guidance must lie between 0 and 20; 1 is usual.")
 
 
-def complete(models: Mapping[str, RollModel], parts: Mapping[str, np.ndarray], bars: np.ndarray,
-             wanted: Sequence[str], wishes: Wishes, region: tuple[int, int] | None = None,
-             progress: Follow | None = None) -> dict[str, np.ndarray]:
+def complete(
+    models: Mapping[str, RollModel],
+    parts: Mapping[str, np.ndarray],
+    bars: np.ndarray,
+    wanted: Sequence[str],
+    wishes: Wishes,
+    region: tuple[int, int] | None = None,
+    progress: Follow | None = None,
+) -> dict[str, np.ndarray]:
     """The wanted parts as planes (2, step, 128), made one after the other, each hearing the last.
 
     `parts` maps kinds ("drums", "bass", "guitar", "other") to planes; `bars` (bar, 4) in steps.
@@ -62,6 +68,7 @@ def complete(models: Mapping[str, RollModel], parts: Mapping[str, np.ndarray], b
     made: dict[str, np.ndarray] = {}
     order = [stem for stem in STEMS if stem in wanted]
     for index, stem in enumerate(order):
+
         def follow(share: float, index: int = index) -> None:
             if progress is not None:
                 progress((index + share) / len(order))
@@ -72,8 +79,14 @@ def complete(models: Mapping[str, RollModel], parts: Mapping[str, np.ndarray], b
     return made
 
 
-def fill(model: RollModel, parts: Mapping[str, np.ndarray], bars: np.ndarray, wishes: Wishes,
-         region: tuple[int, int] | None = None, progress: Follow | None = None) -> np.ndarray:
+def fill(
+    model: RollModel,
+    parts: Mapping[str, np.ndarray],
+    bars: np.ndarray,
+    wishes: Wishes,
+    region: tuple[int, int] | None = None,
+    progress: Follow | None = None,
+) -> np.ndarray:
     """One part as planes (2, step, 128), silent outside of the region; see `complete`."""
     stem, grid, bar = model.stem, cells.token_grid(bars), cells.bar_of_token(bars)
     steps = int(bars[-1, 0] + bars[-1, 1])
@@ -86,8 +99,14 @@ def fill(model: RollModel, parts: Mapping[str, np.ndarray], bars: np.ndarray, wi
         if stem in parts:
             done = ~asked
             values[done] = cells.cells_from_planes(parts[stem], stem, grid)[done]
-    painter = _Painter(model, wishes, cells.context_cells(context, stem, grid),
-                       cells.places(bars), cells.given_flags(context, stem), grid)
+    painter = _Painter(
+        model,
+        wishes,
+        cells.context_cells(context, stem, grid),
+        cells.places(bars),
+        cells.given_flags(context, stem),
+        grid,
+    )
     rng = np.random.default_rng([wishes.seed, KINDS.index(stem)])
     total = max(int((asked & ~done).sum()), 1)
     while np.any(asked & ~done):
@@ -113,8 +132,15 @@ def _next_window(asked: np.ndarray, done: np.ndarray, bar: np.ndarray) -> slice:
 class _Painter:
     """Fills windows of one part by walking from noise to cells."""
 
-    def __init__(self, model: RollModel, wishes: Wishes, context: np.ndarray, place: np.ndarray,
-                 given: np.ndarray, grid: np.ndarray) -> None:
+    def __init__(
+        self,
+        model: RollModel,
+        wishes: Wishes,
+        context: np.ndarray,
+        place: np.ndarray,
+        given: np.ndarray,
+        grid: np.ndarray,
+    ) -> None:
         self.model, self.wishes, self.context, self.place = model, wishes, context, place
         self.place[:, cells.PLACE_KNOWN + 1 :] = given
         self.void = ~cells.spread(grid >= 0, model.stem)
@@ -128,8 +154,9 @@ class _Painter:
         self.no_text = np.zeros_like(self.text)
         self.no_text[0, :EMBEDDING_SIZE] = encoder.encode([""])[0]
 
-    def paint(self, values: np.ndarray, done: np.ndarray, window: slice,
-              rng: np.random.Generator) -> None:
+    def paint(
+        self, values: np.ndarray, done: np.ndarray, window: slice, rng: np.random.Generator
+    ) -> None:
         """Fill `values` (token, value) in a window, holding the tokens that are done."""
         context, place = self.context[window], self.place[window].copy()
         place[:, cells.PLACE_KNOWN] = done[window]
@@ -157,8 +184,12 @@ class _Painter:
         deaf = place.copy()
         deaf[..., cells.PLACE_KNOWN + 1 :] = 0
         both = self.model.log_odds(
-            np.concatenate([x, x]), np.concatenate([context, np.zeros_like(context)]),
-            np.concatenate([place, deaf]), np.concatenate([self.text, self.no_text]), survival)
+            np.concatenate([x, x]),
+            np.concatenate([context, np.zeros_like(context)]),
+            np.concatenate([place, deaf]),
+            np.concatenate([self.text, self.no_text]),
+            survival,
+        )
         return np.asarray(both[1:] + self.wishes.guidance * (both[:1] - both[1:]))
 
 

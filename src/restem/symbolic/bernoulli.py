@@ -14,12 +14,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 Array = Any  # NumPy array or torch tensor: the arithmetic is the same
-Predictor = Callable[[np.ndarray, int], np.ndarray]  # (x_t, t) -> probability that x_0 is 1
+# (x_t, t) -> probability that x_0 is 1
+Predictor = Callable[[np.ndarray, int], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,10 @@ class BinaryNoise:
     def __post_init__(self) -> None:
         if self.steps < 1 or not 0 < self.density < 1:
             raise ValueError("steps must be at least 1 and the density between 0 and 1")
-        if self.schedule not in ("survival", "linear") or self.posterior not in ("mixed", "plug-in"):
+        if self.schedule not in ("survival", "linear") or self.posterior not in (
+            "mixed",
+            "plug-in",
+        ):
             raise ValueError(f"unknown schedule {self.schedule} or posterior {self.posterior}")
 
     def survival(self) -> np.ndarray:
@@ -89,8 +94,9 @@ def mixed(noisy: Array, p: Array, a_t: Array, a_s: Array, density: Array) -> Arr
     With the true p this is the true marginal of each cell, so a perfect network walks back exactly
     as the data were noised (for single cells; cells that depend on each other need small steps).
     """
-    return (p * plug_in(noisy, 1.0, a_t, a_s, density)
-            + (1 - p) * plug_in(noisy, 0.0, a_t, a_s, density))
+    return p * plug_in(noisy, 1.0, a_t, a_s, density) + (1 - p) * plug_in(
+        noisy, 0.0, a_t, a_s, density
+    )
 
 
 def walk(steps: int, total: int) -> np.ndarray:
@@ -100,10 +106,17 @@ def walk(steps: int, total: int) -> np.ndarray:
     return np.rint(np.linspace(total, 0, steps + 1)).astype(np.int64)
 
 
-def sample(predict: Predictor, shape: tuple[int, ...], noise: BinaryNoise, steps: int,
-           rng: np.random.Generator, known: np.ndarray | None = None,
-           known_values: np.ndarray | None = None, decide: bool = True,
-           density: np.ndarray | float | None = None) -> Iterator[tuple[int, np.ndarray]]:
+def sample(
+    predict: Predictor,
+    shape: tuple[int, ...],
+    noise: BinaryNoise,
+    steps: int,
+    rng: np.random.Generator,
+    known: np.ndarray | None = None,
+    known_values: np.ndarray | None = None,
+    decide: bool = True,
+    density: np.ndarray | float | None = None,
+) -> Iterator[tuple[int, np.ndarray]]:
     """Walk from noise to data, yielding (steps done, x) with x boolean of `shape`.
 
     Cells where `known` is true are held at `known_values` throughout. At the end each cell takes
@@ -116,10 +129,10 @@ def sample(predict: Predictor, shape: tuple[int, ...], noise: BinaryNoise, steps
     times = walk(steps, noise.steps)
 
     def held(x: np.ndarray) -> np.ndarray:
-        return x if known is None else np.where(known, known_values, x)
+        return x if known is None or known_values is None else np.where(known, known_values, x)
 
     x = held(rng.random(shape) < rho)
-    for done, (t, s) in enumerate(zip(times[:-1], times[1:], strict=True), 1):
+    for done, (t, s) in enumerate(pairwise(times), 1):
         p = predict(x, int(t))
         # At s = 0 the posterior is p itself, but its formula is 0 / 0 where p leaves no doubt.
         chance = p if s == 0 else posterior(x, p, survival[t], survival[s], rho)

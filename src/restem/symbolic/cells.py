@@ -1,8 +1,8 @@
 """Piano rolls in, tokens of binary cells for the network out, and back.
 
-A token is half a quarter note, six steps of the grid. Tokens begin anew with each bar: where a bar
-does not fill its last token, the rest of that token is void, so that a token always lies at the same
-place of its bar, whatever metres came before. The cells of a token are ordered (plane, step, pitch).
+A token is half a quarter note, six steps of the grid. Tokens begin anew with each bar: where a
+bar does not fill its last token, the rest of that token is void, so that a token always lies at
+the same place of its bar, whatever metres came before. The cells of a token are ordered (plane, step, pitch).
 
 Shapes: planes (2, step, 128) as rolls.flat makes them; grid (token, 6), steps or -1 where void.
 """
@@ -112,10 +112,15 @@ def context_cells(parts: Mapping[str, np.ndarray], stem: str, grid: np.ndarray) 
     pieces = []
     for other in STEMS:
         if other != stem:
-            pieces.append(cells_from_planes(parts[other], other, grid) if other in parts
-                          else np.zeros((len(grid), values_of(other)), bool))
+            pieces.append(
+                cells_from_planes(parts[other], other, grid)
+                if other in parts
+                else np.zeros((len(grid), values_of(other)), bool)
+            )
     if "other" in parts:
-        pieces.append(np.moveaxis(chroma(_steps(parts["other"], grid)), 0, 1).reshape(len(grid), -1))
+        pieces.append(
+            np.moveaxis(chroma(_steps(parts["other"], grid)), 0, 1).reshape(len(grid), -1)
+        )
     else:
         pieces.append(np.zeros((len(grid), TOKEN_STEPS * CHROMA * 2), bool))
     return np.concatenate(pieces, axis=1)

@@ -59,8 +59,9 @@ def planes_of(tracks: Iterable[Track], song: Song, steps: int) -> np.ndarray:
     return flat(roll_from_notes(np.concatenate(notes), steps))
 
 
-def piece_from_song(song: Song, found: Mapping[str, list[Track]], corpus: str, split: str,
-                    style: str = "") -> Piece:
+def piece_from_song(
+    song: Song, found: Mapping[str, list[Track]], corpus: str, split: str, style: str = ""
+) -> Piece:
     """A whole song as one piece."""
     bars = bars_in_steps(song.bars(), song.ticks_per_quarter)
     steps = int(bars[-1, 0] + bars[-1, 1])
@@ -107,11 +108,14 @@ def chunks(piece: Piece, count: int = CHUNK_BARS) -> Iterator[Piece]:
         start, stop = int(bars[0, 0]), int(bars[-1, 0] + bars[-1, 1])
         bars[:, 0] -= start
         parts = {kind: planes[:, start:stop] for kind, planes in piece.parts.items()}
-        yield Piece(f"{piece.name}:{first + 1}", piece.corpus, piece.split, piece.style, parts, bars)
+        yield Piece(
+            f"{piece.name}:{first + 1}", piece.corpus, piece.split, piece.style, parts, bars
+        )
 
 
-def mma_pieces(library: Path, count: int, bars: int = CHUNK_BARS, seed: int = 0,
-               leadsheets: Path | None = None) -> Iterator[Piece]:
+def mma_pieces(
+    library: Path, count: int, bars: int = CHUNK_BARS, seed: int = 0, leadsheets: Path | None = None
+) -> Iterator[Piece]:
     """Songs composed by MMA, `count` tries through its grooves; split by style file."""
     grooves = list_grooves(library)
     progressions = read_progressions(leadsheets)
@@ -136,14 +140,16 @@ def groove_pieces(folder: Path) -> Iterator[Piece]:
         count = int(source.quarters // source.quarters_per_bar)
         if source.fill or count < 4:
             continue
-        groove = Groove(folder, source.source, source.style, source.quarters_per_bar,
-                        source.quarters_per_bar)
+        groove = Groove(
+            folder, source.source, source.style, source.quarters_per_bar, source.quarters_per_bar
+        )
         parts = [Part("drums", 0, source.notes)]
         yield _composed(parts, groove, count, source.source, "groove", source.split)
 
 
-def _composed(parts: Iterable[Part], groove: Groove, bars: int, name: str, corpus: str,
-              split: str) -> Piece:
+def _composed(
+    parts: Iterable[Part], groove: Groove, bars: int, name: str, corpus: str, split: str
+) -> Piece:
     """A piece of note arrays in quarters; bars of six quarters are 6/8 written out twice as long."""
     compound = groove.quarters_per_bar == 6
     quarters = 3 if compound else groove.quarters_per_bar
@@ -157,8 +163,10 @@ def _composed(parts: Iterable[Part], groove: Groove, bars: int, name: str, corpu
         end = np.maximum(np.floor(scaled.sum(axis=1) + 0.5), start + 1)
         kind = part.kind if part.kind in KINDS else "other"
         notes[kind].append(np.stack([start, end, part.notes[:, 2]], axis=1).astype(np.int64))
-    planes = {kind: flat(roll_from_notes(np.concatenate(found), bars * length))
-              for kind, found in notes.items()}
+    planes = {
+        kind: flat(roll_from_notes(np.concatenate(found), bars * length))
+        for kind, found in notes.items()
+    }
     return Piece(name, corpus, split, groove.style, planes, table)
 
 
@@ -190,8 +198,9 @@ def fingerprints(piece: Piece) -> list[bytes]:
     marks = []
     for start, length in piece.bars[:, :2].tolist():
         drums = _onsets(piece.parts.get("drums"), start, length)
-        tones = np.concatenate([_onsets(piece.parts.get(kind), start, length)
-                                for kind in ("bass", "guitar", "other")])
+        tones = np.concatenate(
+            [_onsets(piece.parts.get(kind), start, length) for kind in ("bass", "guitar", "other")]
+        )
         if len(tones):
             tones[:, 1] -= tones[:, 1].min()
         if len(drums) + len(tones):

@@ -30,17 +30,31 @@ def save_corpus(pieces: Iterable[Piece], path: Path) -> int:
         for kind in kinds:
             found = np.packbits(piece.parts[kind][:, : piece.steps], axis=-1)
             packed[: found.shape[1], KINDS.index(kind)] = found.swapaxes(0, 1)
-        rows.append({"name": piece.name, "corpus": piece.corpus, "split": piece.split,
-                     "style": piece.style, "kinds": kinds, "step": step, "steps": piece.steps,
-                     "bar": bar, "bars": len(piece.bars)})
+        rows.append(
+            {
+                "name": piece.name,
+                "corpus": piece.corpus,
+                "split": piece.split,
+                "style": piece.style,
+                "kinds": kinds,
+                "step": step,
+                "steps": piece.steps,
+                "bar": bar,
+                "bars": len(piece.bars),
+            }
+        )
         step, bar = step + piece.steps, bar + len(piece.bars)
         bars.append(piece.bars)
         planes.append(packed)
     if not rows:
         raise UserError("There is nothing to train on; name at least one corpus that holds songs.")
     with atomic_path(path) as part, part.open("wb") as file:
-        np.savez_compressed(file, planes=np.concatenate(planes), bars=np.concatenate(bars),
-                            rows=np.frombuffer(json.dumps(rows).encode(), dtype=np.uint8))
+        np.savez_compressed(
+            file,
+            planes=np.concatenate(planes),
+            bars=np.concatenate(bars),
+            rows=np.frombuffer(json.dumps(rows).encode(), dtype=np.uint8),
+        )
     return len(rows)
 
 
@@ -51,15 +65,23 @@ def load_corpus(path: Path, split: str | None = None) -> list[Piece]:
             planes, bars = file["planes"], file["bars"]
             rows = json.loads(file["rows"].tobytes())
     except (OSError, ValueError, KeyError) as error:
-        raise UserError(f"{path} is not a corpus of rolls ({error}); make one with "
-                        "restem midi corpus.") from None
+        raise UserError(
+            f"{path} is not a corpus of rolls ({error}); make one with restem midi corpus."
+        ) from None
     pieces = []
     for row in rows:
         if split in (None, row["split"]):
             own = planes[row["step"] : row["step"] + row["steps"]]
-            pieces.append(Piece(row["name"], row["corpus"], row["split"], row["style"],
-                                _Packed(own, row["kinds"]),
-                                bars[row["bar"] : row["bar"] + row["bars"]]))
+            pieces.append(
+                Piece(
+                    row["name"],
+                    row["corpus"],
+                    row["split"],
+                    row["style"],
+                    _Packed(own, row["kinds"]),
+                    bars[row["bar"] : row["bar"] + row["bars"]],
+                )
+            )
     return pieces
 
 
@@ -73,7 +95,7 @@ class _Packed(dict[str, np.ndarray]):
         return self.cut(kind, 0, None)
 
     def get(self, kind: str, default: np.ndarray | None = None) -> np.ndarray | None:  # type: ignore[override]
-        return self[kind] if kind in self else default
+        return self.cut(kind, 0, None) if kind in self else default
 
     def cut(self, kind: str, start: int, stop: int | None) -> np.ndarray:
         """Planes (2, step, 128) of some steps only."""
@@ -139,8 +161,9 @@ class RollBatches:
             text[EMBEDDING_SIZE:] = density_values(cells.density(clean, self.stem))
         return tuple(_window(x) for x in (clean, real, context.astype(np.float32), place)) + (text,)
 
-    def _stretch(self, piece: Piece, rng: np.random.Generator
-                 ) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
+    def _stretch(
+        self, piece: Piece, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
         """Bars, grid and planes of up to a window from a random bar on."""
         lengths = -(-piece.bars[:, 1] // cells.TOKEN_STEPS)
         fits = np.cumsum(lengths[::-1])[::-1] >= min(cells.WINDOW, int(lengths.sum()))
@@ -152,19 +175,26 @@ class RollBatches:
         shift = int(rng.integers(-5, 7))
         parts = {}
         for kind in piece.parts:
-            planes = (piece.parts.cut(kind, start, stop) if isinstance(piece.parts, _Packed)
-                      else piece.parts[kind][:, start:stop])
+            planes = (
+                piece.parts.cut(kind, start, stop)
+                if isinstance(piece.parts, _Packed)
+                else piece.parts[kind][:, start:stop]
+            )
             parts[kind] = planes if kind == "drums" else cells.transposed(planes, shift)
         return bars, cells.token_grid(bars)[: cells.WINDOW], parts
 
-    def _hidden(self, parts: dict[str, np.ndarray], rng: np.random.Generator
-                ) -> dict[str, np.ndarray]:
+    def _hidden(
+        self, parts: dict[str, np.ndarray], rng: np.random.Generator
+    ) -> dict[str, np.ndarray]:
         """The parts around the stem, each hidden at times, so that any subset will do."""
         if rng.random() < 0.05:
             return {}
         chance = {"other": 0.3}
-        return {kind: planes for kind, planes in parts.items()
-                if kind != self.stem and rng.random() >= chance.get(kind, 0.15)}
+        return {
+            kind: planes
+            for kind, planes in parts.items()
+            if kind != self.stem and rng.random() >= chance.get(kind, 0.15)
+        }
 
 
 def density_values(onsets_per_token: float) -> np.ndarray:

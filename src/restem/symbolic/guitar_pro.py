@@ -30,8 +30,10 @@ def read_guitar_pro(path: str | Path) -> Song:
     try:
         import guitarpro
     except ImportError:
-        raise UserError("Reading Guitar Pro files needs pyguitarpro; install it with "
-                        "pip install 'restem[midi]'.") from None
+        raise UserError(
+            "Reading Guitar Pro files needs pyguitarpro; install it with "
+            "pip install 'restem[midi]'."
+        ) from None
     try:
         score = guitarpro.parse(str(path))
     except OSError as error:
@@ -45,7 +47,9 @@ def refuse_newer(path: Path, first_bytes: bytes) -> None:
     """UserError if the file is of Guitar Pro 6 (gpx) or 7 and later (gp), which are not read."""
     zipped = first_bytes[:2] == b"PK" and path.suffix.lower() in (".gp", ".gp7", ".gp8")
     if first_bytes[:4] in (b"BCFZ", b"BCFS") or path.suffix.lower() == ".gpx" or zipped:
-        raise UserError(f"{path.name} is a Guitar Pro 6 or later file, which is not read; {_EXPORT}.")
+        raise UserError(
+            f"{path.name} is a Guitar Pro 6 or later file, which is not read; {_EXPORT}."
+        )
 
 
 def song_from_score(score: Any, name: str) -> Song:
@@ -61,7 +65,9 @@ def song_from_score(score: Any, name: str) -> Song:
     for player in players:
         for index, start in zip(order, starts, strict=True):
             player.play(index, start)
-    tempos = [(tick, round(6e7 / bpm)) for player in players for tick, bpm in player.tempos if bpm > 0]
+    tempos: list[tuple[int, ...]] = [
+        (tick, round(6e7 / bpm)) for player in players for tick, bpm in player.tempos if bpm > 0
+    ]
     tempo_map = by_tick(tempos, (0, round(6e7 / max(score.tempo, 1))))
     metre_map = _changes_only(np.array(metres or [(0, 4, 4)], dtype=np.int64))
     tracks = _tracks(players)
@@ -69,9 +75,18 @@ def song_from_score(score: Any, name: str) -> Song:
     chunks += [track_bytes(t.name, t.channel, t.program, t.notes) for t in tracks]
     # The MIDI file has a track of tempi first, so numbers move by one; users see those of the file.
     moved = tuple(Track(t.number + 1, t.channel, t.name, t.program, t.notes) for t in tracks)
-    return checked(Song(name, QUARTER, moved, tempo_map, metre_map,
-                        frozenset(t.channel for t in tracks), file_of(chunks, QUARTER),
-                        _notices(score, name)))
+    return checked(
+        Song(
+            name,
+            QUARTER,
+            moved,
+            tempo_map,
+            metre_map,
+            frozenset(t.channel for t in tracks),
+            file_of(chunks, QUARTER),
+            _notices(score, name),
+        )
+    )
 
 
 @dataclass
@@ -98,7 +113,7 @@ def playing_order(headers: Sequence[Any]) -> list[int]:
             start = bar = bar + 1
         else:
             bar += 1
-    return order + [*range(start, len(headers))]
+    return [*order, *range(start, len(headers))]
 
 
 def _play_endings(headers: Sequence[Any], start: int, bar: int, order: list[int]) -> int:
@@ -108,7 +123,11 @@ def _play_endings(headers: Sequence[Any], start: int, bar: int, order: list[int]
         first, mask = bar, headers[bar].repeatAlternative
         while not headers[bar].repeatClose > 0:
             follower = headers[bar + 1] if bar + 1 < len(headers) else None
-            if follower is None or follower.isRepeatOpen or follower.repeatAlternative not in (0, mask):
+            if (
+                follower is None
+                or follower.isRepeatOpen
+                or follower.repeatAlternative not in (0, mask)
+            ):
                 break
             # The bracket of an ending without a repeat sign covers the bars that are marked.
             if follower.repeatAlternative == 0 and not _closes(headers, bar + 1):
@@ -198,17 +217,25 @@ def _tracks(players: list[_Player]) -> list[Track]:
             channel = wanted if wanted in free else (free[0] if free else 15)
             free = [other for other in free if other != channel]
         notes = np.array(sorted(player.notes), dtype=np.int64) if player.notes else NO_NOTES
-        program = None if channel == DRUM_CHANNEL else int(np.clip(player.track.channel.instrument, 0, 127))
+        program = (
+            None
+            if channel == DRUM_CHANNEL
+            else int(np.clip(player.track.channel.instrument, 0, 127))
+        )
         tracks.append(Track(number, channel, player.track.name.strip(), program, notes))
     return tracks
 
 
 def _conductor(name: str, tempos: np.ndarray, metres: np.ndarray) -> bytes:
     """The track of tempi and metres."""
-    events = [(int(tick), 0, mido.MetaMessage("set_tempo", tempo=min(int(tempo), 2**24 - 1)))
-              for tick, tempo in tempos]
-    events += [(int(tick), 0, mido.MetaMessage("time_signature", numerator=int(n), denominator=int(d)))
-               for tick, n, d in metres]
+    events = [
+        (int(tick), 0, mido.MetaMessage("set_tempo", tempo=min(int(tempo), 2**24 - 1)))
+        for tick, tempo in tempos
+    ]
+    events += [
+        (int(tick), 0, mido.MetaMessage("time_signature", numerator=int(n), denominator=int(d)))
+        for tick, n, d in metres
+    ]
     title = mido.MetaMessage("track_name", name=name.encode("ascii", "replace").decode())
     return chunk_of([(0, 0, title), *sorted(events, key=lambda event: event[0])])
 

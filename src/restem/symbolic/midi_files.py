@@ -34,8 +34,9 @@ def read_midi(path: str | Path) -> Song:
             raise UserError(f"{path.name} is larger than 64 MB, which no song in MIDI is.")
         data = path.read_bytes()
     except OSError as error:
-        raise UserError(f"Could not read {path.name}: {error.strerror or error}; "
-                        "check the name of the file.") from None
+        raise UserError(
+            f"Could not read {path.name}: {error.strerror or error}; check the name of the file."
+        ) from None
     return song_from_bytes(data, path.name)
 
 
@@ -52,15 +53,30 @@ def song_from_bytes(data: bytes, name: str) -> Song:
         for tick, event in events:
             if event.type == "set_tempo" and event.tempo > 0:
                 tempos.append((tick, event.tempo))
-            elif (event.type == "time_signature" and event.numerator > 0
-                  and event.denominator <= 128):
+            elif (
+                event.type == "time_signature" and event.numerator > 0 and event.denominator <= 128
+            ):
                 metres.append((tick, event.numerator, event.denominator))
     notices = () if tempos else (f"{name} has no tempo; 120 quarter notes a minute are assumed.",)
     parts = [part for number, events in enumerate(tracks, 1) for part in _parts(events, number)]
-    channels = frozenset(event.channel for events in tracks for _, event in events
-                         if hasattr(event, "channel") and not event.is_meta)
-    return checked(Song(name, division, tuple(parts), by_tick(tempos, (0, DEFAULT_TEMPO)),
-                        by_tick(metres, (0, 4, 4)), channels, data, notices))
+    channels = frozenset(
+        event.channel
+        for events in tracks
+        for _, event in events
+        if hasattr(event, "channel") and not event.is_meta
+    )
+    return checked(
+        Song(
+            name,
+            division,
+            tuple(parts),
+            by_tick(tempos, (0, DEFAULT_TEMPO)),
+            by_tick(metres, (0, 4, 4)),
+            channels,
+            data,
+            notices,
+        )
+    )
 
 
 def with_track(data: bytes, track: bytes) -> bytes:
@@ -72,18 +88,33 @@ def with_track(data: bytes, track: bytes) -> bytes:
     return head + data[8 + length : last] + track + data[last:]
 
 
-def track_bytes(name: str, channel: int, program: int | None, notes: np.ndarray) -> bytes:
-    """The chunk of a new track; `notes` as in Track, of which equal pitches must not overlap."""
+def track_bytes(
+    name: str, channel: int, program: int | None, notes: np.ndarray, text: str = ""
+) -> bytes:
+    """The chunk of a new track; `notes` as in Track, of which equal pitches must not overlap.
+
+    `text` (Latin letters) is kept in the track as a remark.
+    """
     events: list[tuple[int, int, Any]] = []
     for start, end, pitch, velocity in np.asarray(notes, dtype=np.int64).tolist():
         on = mido.Message("note_on", channel=channel, note=pitch, velocity=velocity)
         off = mido.Message("note_off", channel=channel, note=pitch, velocity=64)
         # At one tick old notes end before new ones begin, so that a repeated note is struck again.
         events += [(start, 1, on), (max(end, start + 1), 0, off)]
-    first = [] if program is None else [(0, 0, mido.Message("program_change", channel=channel,
-                                                            program=program))]
-    return chunk_of([(0, 0, mido.MetaMessage("track_name", name=name)), *first,
-                     *sorted(events, key=lambda event: event[:2])])
+    first = (
+        []
+        if program is None
+        else [(0, 0, mido.Message("program_change", channel=channel, program=program))]
+    )
+    if text:
+        first.append((0, 0, mido.MetaMessage("text", text=text)))
+    return chunk_of(
+        [
+            (0, 0, mido.MetaMessage("track_name", name=name)),
+            *first,
+            *sorted(events, key=lambda event: event[:2]),
+        ]
+    )
 
 
 def chunk_of(events: Iterable[tuple[int, int, Any]]) -> bytes:
@@ -108,22 +139,27 @@ def _header(data: bytes, name: str) -> tuple[int, list[tuple[int, int]]]:
         raise UserError(f"{name} is not a MIDI file; give a .mid or a Guitar Pro 3 to 5 file.")
     length, kind, count, division = struct.unpack(">IHHH", data[4:14])
     if kind not in (0, 1):
-        raise UserError(f"{name} is a MIDI file of type {kind}, a set of separate patterns; "
-                        f"{_SAVE_AGAIN}.")
+        raise UserError(
+            f"{name} is a MIDI file of type {kind}, a set of separate patterns; {_SAVE_AGAIN}."
+        )
     if division == 0 or division & 0x8000:
         raise UserError(f"{name} counts time in film frames, not in quarter notes; {_SAVE_AGAIN}.")
     if count > MOST_TRACKS:
-        raise UserError(f"{name} has {count} tracks; merge or remove some, at most {MOST_TRACKS} "
-                        "are read.")
-    chunks, here = [], 8 + length
+        raise UserError(
+            f"{name} has {count} tracks; merge or remove some, at most {MOST_TRACKS} are read."
+        )
+    chunks: list[tuple[int, int]] = []
+    here = 8 + length
     while len(chunks) < count and here + 8 <= len(data):
         end = here + 8 + struct.unpack(">I", data[here + 4 : here + 8])[0]
         if data[here : here + 4] == b"MTrk" and end <= len(data):
             chunks.append((here, end))
         here = end
     if len(chunks) < count:
-        raise UserError(f"{name} is cut short: {len(chunks)} of its {count} tracks are whole; "
-                        "get a complete copy.")
+        raise UserError(
+            f"{name} is cut short: {len(chunks)} of its {count} tracks are whole; "
+            "get a complete copy."
+        )
     if not chunks:
         raise UserError(f"{name} holds no tracks; give a song with at least one part.")
     return division, chunks
@@ -163,7 +199,17 @@ def _parts(events: list[tuple[int, Any]], number: int) -> list[Track]:
                 notes[event.channel].append((start, tick, event.note, velocity))
     last = events[-1][0] if events else 0
     for (channel, pitch), hanging in sounding.items():
-        notes[channel] += [(start, max(last, start), pitch, velocity) for start, velocity in hanging]
-    return [Track(number, channel, name, programs.get(channel),
-                  np.array(sorted(found), dtype=np.int64).reshape(-1, 4) if found else NO_NOTES,
-                  channel in banks) for channel, found in sorted(notes.items())]
+        notes[channel] += [
+            (start, max(last, start), pitch, velocity) for start, velocity in hanging
+        ]
+    return [
+        Track(
+            number,
+            channel,
+            name,
+            programs.get(channel),
+            np.array(sorted(found), dtype=np.int64).reshape(-1, 4) if found else NO_NOTES,
+            channel in banks,
+        )
+        for channel, found in sorted(notes.items())
+    ]

@@ -34,8 +34,10 @@ class RollModel:
             place = Path(str(resources.files("restem"))) / "models" / "midi"
         for ending in ("onnx", "json"):
             if not (place / f"{stem}.{ending}").is_file():
-                raise UserError(f"{place} has no model of {stem}: {stem}.{ending} is missing; make "
-                                "it with restem midi train and restem midi export.")
+                raise UserError(
+                    f"{place} has no model of {stem}: {stem}.{ending} is missing; make "
+                    "it with restem midi train and restem midi export."
+                )
         return cls(place, stem)
 
     @cached_property
@@ -64,20 +66,31 @@ class RollModel:
         options.inter_op_num_threads = 1
         path = self.folder / f"{self.stem}.onnx"
         try:
-            return onnxruntime.InferenceSession(str(path), options,
-                                                providers=["CPUExecutionProvider"])
+            return onnxruntime.InferenceSession(
+                str(path), options, providers=["CPUExecutionProvider"]
+            )
         except Exception as error:
             raise UserError(f"{path} is damaged: {error}.") from None
 
-    def log_odds(self, cells: np.ndarray, context: np.ndarray, place: np.ndarray,
-                 text: np.ndarray, survival: float) -> np.ndarray:
+    def log_odds(
+        self,
+        cells: np.ndarray,
+        context: np.ndarray,
+        place: np.ndarray,
+        text: np.ndarray,
+        survival: float,
+    ) -> np.ndarray:
         """Log-odds of the clean cells (window, token, value) given noisy ones at a_t = survival.
 
         Shapes: cells (window, token, value), context (window, token, ...), place (window, token,
         17), text (window, 386).
         """
-        feed = {"cells": cells.astype(np.float32) * CELL_SCALE,
-                "context": context.astype(np.float32) * CELL_SCALE, "place": place, "text": text,
-                "t": np.full(len(cells), 1 - survival)}
+        feed = {
+            "cells": cells.astype(np.float32) * CELL_SCALE,
+            "context": context.astype(np.float32) * CELL_SCALE,
+            "place": place,
+            "text": text,
+            "t": np.full(len(cells), 1 - survival),
+        }
         feed = {name: np.ascontiguousarray(array, dtype=np.float32) for name, array in feed.items()}
         return np.asarray(self._session.run(None, feed)[0])

@@ -40,7 +40,8 @@ def find_parts(song: Song, track_map: Mapping[str, str] | None = None) -> dict[s
         if not named and kind == "other" and _looks_like_drums(track):
             raise UserError(
                 f"Track {track.number} looks like drums, but plays on channel {track.channel + 1}; "
-                f"say --track-map {track.number}=drums, or {track.number}=other if it is not.")
+                f"say --track-map {track.number}=drums, or {track.number}=other if it is not."
+            )
         found[kind].append(track)
     lost = [key for key in wanted if key not in used]
     if lost:
@@ -69,8 +70,10 @@ def parse_track_map(texts: list[str]) -> dict[str, str]:
     for pair in (pair for text in texts for pair in text.split(",") if pair.strip()):
         key, _, kind = pair.rpartition("=")
         if not key.strip() or kind.strip().lower() not in KINDS:
-            raise UserError(f"--track-map {pair.strip()!r} is not of the form 2=drums; a track's "
-                            f"number, chN or name, then one of {', '.join(KINDS)}.")
+            raise UserError(
+                f"--track-map {pair.strip()!r} is not of the form 2=drums; a track's "
+                f"number, chN or name, then one of {', '.join(KINDS)}."
+            )
         mapping[key.strip()] = kind.strip().lower()
     return mapping
 
@@ -86,5 +89,7 @@ def _looks_like_drums(track: Track) -> bool:
 
 
 def _listing(song: Song) -> str:
-    names = [f"{t.number} ({t.name or 'no name'}, channel {t.channel + 1})" for t in song.tracks[:8]]
+    names = [
+        f"{t.number} ({t.name or 'no name'}, channel {t.channel + 1})" for t in song.tracks[:8]
+    ]
     return "tracks " + ", ".join(names) + (" ..." if len(song.tracks) > 8 else "")

@@ -17,8 +17,17 @@ from restem.errors import UserError
 from restem.symbolic.rolls import ONSET, STEPS_PER_QUARTER
 
 # The pieces of a kit, as the network tells them apart; all other pitches share the last group.
-GROUPS = ((35, 36), (37, 38, 39, 40), (42, 44), (46,), (41, 43), (45, 47), (48, 50), (49, 52, 55, 57),
-          (51, 53, 59))
+GROUPS = (
+    (35, 36),
+    (37, 38, 39, 40),
+    (42, 44),
+    (46,),
+    (41, 43),
+    (45, 47),
+    (48, 50),
+    (49, 52, 55, 57),
+    (51, 53, 59),
+)
 REACH = STEPS_PER_QUARTER  # steps before and after a stroke that the network sees
 SWAY = 0.5  # how much of a stroke's deviation its neighbour shares: hands drift, they do not jump
 FEATURES = (len(GROUPS) + 1) * (2 * REACH + 2) + 11
@@ -35,15 +44,20 @@ class Touch:
     @classmethod
     def load(cls, path: str | Path | None = None) -> Touch:
         """The one in the package, or a file of `save`."""
-        place = Path(path) if path else Path(str(resources.files("restem"))) / "models/midi/touch.npz"
+        place = (
+            Path(path) if path else Path(str(resources.files("restem"))) / "models/midi/touch.npz"
+        )
         try:
             with np.load(place) as file:
                 count = len(file.files) // 2
-                return cls(tuple(file[f"weight{i}"].astype(np.float32) for i in range(count)),
-                           tuple(file[f"bias{i}"].astype(np.float32) for i in range(count)))
+                return cls(
+                    tuple(file[f"weight{i}"].astype(np.float32) for i in range(count)),
+                    tuple(file[f"bias{i}"].astype(np.float32) for i in range(count)),
+                )
         except (OSError, KeyError, ValueError) as error:
-            raise UserError(f"The drummer's touch {place} cannot be read ({error}); reinstall "
-                            "restem.") from None
+            raise UserError(
+                f"The drummer's touch {place} cannot be read ({error}); reinstall restem."
+            ) from None
 
     def predict(self, features: np.ndarray) -> np.ndarray:
         """(stroke, 4): mean velocity, its spread, mean offset in quarters, its spread."""
@@ -58,12 +72,20 @@ class Touch:
 def read_outputs(raw: np.ndarray) -> np.ndarray:
     """The network's raw outputs (stroke, 4) in their units."""
     spread = np.exp(np.clip(raw[:, [1, 3]], -5, 1))
-    return np.stack([raw[:, 0] * VELOCITY_SCALE, spread[:, 0] * VELOCITY_SCALE,
-                     raw[:, 2] * TIMING_SCALE, spread[:, 1] * TIMING_SCALE], axis=1)
+    return np.stack(
+        [
+            raw[:, 0] * VELOCITY_SCALE,
+            spread[:, 0] * VELOCITY_SCALE,
+            raw[:, 2] * TIMING_SCALE,
+            spread[:, 1] * TIMING_SCALE,
+        ],
+        axis=1,
+    )
 
 
-def play(touch: Touch, planes: np.ndarray, bars: np.ndarray, seed: int, amount: float = 1.0
-         ) -> np.ndarray:
+def play(
+    touch: Touch, planes: np.ndarray, bars: np.ndarray, seed: int, amount: float = 1.0
+) -> np.ndarray:
     """Strokes (stroke, 4), float: step, pitch, velocity 1-127, offset from the grid in quarters.
 
     `amount` scales the offsets and the chance in both: 0 plays on the grid, at mean velocities.
@@ -79,12 +101,14 @@ def play(touch: Touch, planes: np.ndarray, bars: np.ndarray, seed: int, amount: 
     velocity = told[:, 0] + amount * told[:, 1] * swing[:, 0]
     offset = amount * (told[:, 2] + told[:, 3] * swing[:, 1])
     half = 0.5 / STEPS_PER_QUARTER
-    return np.stack([steps, pitches, np.clip(np.rint(velocity), 1, 127),
-                     np.clip(offset, -half, half)], axis=1).astype(np.float64)
+    return np.stack(
+        [steps, pitches, np.clip(np.rint(velocity), 1, 127), np.clip(offset, -half, half)], axis=1
+    ).astype(np.float64)
 
 
-def features(planes: np.ndarray, bars: np.ndarray, steps: np.ndarray, pitches: np.ndarray
-             ) -> np.ndarray:
+def features(
+    planes: np.ndarray, bars: np.ndarray, steps: np.ndarray, pitches: np.ndarray
+) -> np.ndarray:
     """What the network sees of each stroke: (stroke, FEATURES), float32."""
     kit = grouped(planes[ONSET])
     padded = np.pad(kit, ((REACH, REACH), (0, 0)))
@@ -96,8 +120,9 @@ def features(planes: np.ndarray, bars: np.ndarray, steps: np.ndarray, pitches: n
     columns = [f(k * phase) for k in (1, 2, 4) for f in (np.sin, np.cos)]
     columns += [f(beat * k) for k in (1, 2) for f in (np.sin, np.cos)]
     columns.append(bars[bar, 1] / (4 * STEPS_PER_QUARTER))
-    return np.concatenate([around.reshape(len(steps), -1), own, np.stack(columns, axis=1)],
-                          axis=1).astype(np.float32)
+    return np.concatenate(
+        [around.reshape(len(steps), -1), own, np.stack(columns, axis=1)], axis=1
+    ).astype(np.float32)
 
 
 def grouped(onsets: np.ndarray) -> np.ndarray:

@@ -21,8 +21,9 @@ def read_song(path: str | Path) -> Song:
         with path.open("rb") as file:
             first = file.read(32)
     except OSError as error:
-        raise UserError(f"Could not read {path.name}: {error.strerror or error}; "
-                        "check the name of the file.") from None
+        raise UserError(
+            f"Could not read {path.name}: {error.strerror or error}; check the name of the file."
+        ) from None
     refuse_newer(path, first)
     # A Guitar Pro file begins with the length of its version's name, then the name.
     if b"GUITAR PRO" in first or first[1:].startswith(b"CLIPBOARD GP"):

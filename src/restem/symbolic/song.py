@@ -18,7 +18,7 @@ class Track:
 
     `number` counts the file's tracks from 1, `channel` runs from 0 to 15 (9: drums in General
     MIDI); `program` is None if the file chooses none; `bank_drums` tells that a bank of drum kits
-    was chosen. `notes` (note, 4), integers, in order of time: start tick, end tick, pitch, velocity.
+    was chosen. `notes` (note, 4), integers, in order of time: start and end tick, pitch, velocity.
     """
 
     number: int
@@ -49,8 +49,9 @@ class Song:
     @property
     def end(self) -> int:
         """Tick at which the last note ends."""
-        return max((int(track.notes[:, 1].max()) for track in self.tracks if len(track.notes)),
-                   default=0)
+        return max(
+            (int(track.notes[:, 1].max()) for track in self.tracks if len(track.notes)), default=0
+        )
 
     def seconds(self, ticks: np.ndarray | float) -> np.ndarray:
         """Times of ticks in seconds, by the tempo map."""
@@ -70,8 +71,14 @@ class Song:
         for (start, numerator, denominator), stop in zip(self.metres, ends, strict=True):
             length = max(1, round(self.ticks_per_quarter * 4 * int(numerator) / int(denominator)))
             for first in range(int(start), int(min(stop, end)), length):
-                bars.append((first, min(length, int(stop) - first) if stop < end else length,
-                             int(numerator), int(denominator)))
+                bars.append(
+                    (
+                        first,
+                        min(length, int(stop) - first) if stop < end else length,
+                        int(numerator),
+                        int(denominator),
+                    )
+                )
         return np.array(bars, dtype=np.int64).reshape(-1, 4)
 
 
@@ -82,8 +89,10 @@ def checked(song: Song) -> Song:
     hours = float(song.seconds(song.end)) / 3600
     quarters = song.end / song.ticks_per_quarter
     if hours * 3600 > LONGEST_SECONDS or quarters > MOST_QUARTERS:
-        raise UserError(f"{song.name} lasts {hours:.1f} hours or {quarters:.0f} quarter notes; cut "
-                        f"it into songs of at most an hour and {MOST_QUARTERS} quarter notes.")
+        raise UserError(
+            f"{song.name} lasts {hours:.1f} hours or {quarters:.0f} quarter notes; cut "
+            f"it into songs of at most an hour and {MOST_QUARTERS} quarter notes."
+        )
     return song
 
 

@@ -53,27 +53,49 @@ def train(settings: RollTraining) -> Iterator[tuple[int, float]]:
     torch.manual_seed(settings.seed)
     batches = RollBatches(load_corpus(settings.corpus, "train"), settings.stem, settings.seed)
     rates, densities = _statistics(batches)
-    noise = PAPER if settings.paper else replace(BinaryNoise(), density=round(float(rates.mean()), 5))
-    network = EmbeddedNetwork(NetworkConfig(
-        cells.values_of(settings.stem), cells.context_values(settings.stem), cells.PLACES,
-        TEXT_VALUES, settings.width, settings.blocks, settings.heads))
+    noise = (
+        PAPER if settings.paper else replace(BinaryNoise(), density=round(float(rates.mean()), 5))
+    )
+    network = EmbeddedNetwork(
+        NetworkConfig(
+            cells.values_of(settings.stem),
+            cells.context_values(settings.stem),
+            cells.PLACES,
+            TEXT_VALUES,
+            settings.width,
+            settings.blocks,
+            settings.heads,
+        )
+    )
     # Begin at the frequency of each cell: sparse cells are otherwise most of the early loss.
     clipped = np.clip(rates, 1e-5, 0.5)
     network.stem_out.bias.data = torch.from_numpy(np.log(clipped / (1 - clipped))).float()
-    meta = {"network": network.config.to_dict(), "noise": noise.to_dict(), "stem": settings.stem,
-            "densities": densities, "seed": settings.seed, "batch": settings.batch,
-            "pieces": len(batches.pieces)}
+    meta = {
+        "network": network.config.to_dict(),
+        "noise": noise.to_dict(),
+        "stem": settings.stem,
+        "densities": densities,
+        "seed": settings.seed,
+        "batch": settings.batch,
+        "pieces": len(batches.pieces),
+    }
     trainer = Trainer(
-        network, lambda net, step: batch_loss(net, batches.batch(step, settings.batch), noise,
-                                              settings.seed, step),
-        TrainingConfig(settings.steps, settings.learning_rate, warmup=200), settings.out, meta)
+        network,
+        lambda net, step: batch_loss(
+            net, batches.batch(step, settings.batch), noise, settings.seed, step
+        ),
+        TrainingConfig(settings.steps, settings.learning_rate, warmup=200),
+        settings.out,
+        meta,
+    )
     if settings.resume:
         trainer.resume()
     yield from trainer.run()
 
 
-def batch_loss(network: nn.Module, batch: RollBatch, noise: BinaryNoise, seed: int, step: int
-               ) -> Tensor:
+def batch_loss(
+    network: nn.Module, batch: RollBatch, noise: BinaryNoise, seed: int, step: int
+) -> Tensor:
     """Cross-entropy (or L1) of the cells that are to be found, summed over a token's cells."""
     rng = np.random.default_rng((seed, step, 1))
     t = rng.integers(1, noise.steps + 1, len(batch.clean))
@@ -82,9 +104,13 @@ def batch_loss(network: nn.Module, batch: RollBatch, noise: BinaryNoise, seed: i
     noisy = noised(batch.clean, survival[:, None, None], np.float32(noise.density), uniform)
     shown = np.where(batch.real, noisy, batch.clean)
     with torch.autocast("cpu", torch.bfloat16):
-        odds = network(torch.from_numpy(shown.astype(np.float32)) * CELL_SCALE,
-                       torch.from_numpy(batch.context) * CELL_SCALE, torch.from_numpy(batch.place),
-                       torch.from_numpy(batch.text), torch.from_numpy(1 - survival))
+        odds = network(
+            torch.from_numpy(shown.astype(np.float32)) * CELL_SCALE,
+            torch.from_numpy(batch.context) * CELL_SCALE,
+            torch.from_numpy(batch.place),
+            torch.from_numpy(batch.text),
+            torch.from_numpy(1 - survival),
+        )
     clean, real = torch.from_numpy(batch.clean).float(), torch.from_numpy(batch.real)
     if noise.loss == "l1":
         each = (torch.sigmoid(odds.float()) - clean).abs()
@@ -116,15 +142,29 @@ def export_model(checkpoint: Path, folder: Path, description: dict[str, Any]) ->
     network.load_state_dict({k: v.half().float() for k, v in weights.items()})
     folder.mkdir(parents=True, exist_ok=True)
     partial = folder / f"{meta['stem']}.part"
-    shapes = [(2, cells.WINDOW, config.stem_values), (2, cells.WINDOW, config.context_values),
-              (2, cells.WINDOW, config.phases), (2, config.text), (2,)]
+    shapes = [
+        (2, cells.WINDOW, config.stem_values),
+        (2, cells.WINDOW, config.context_values),
+        (2, cells.WINDOW, config.phases),
+        (2, config.text),
+        (2,),
+    ]
     free = {name: {0: "window", 1: "token"} for name in [*INPUTS[:3], "log_odds"]}
-    torch.onnx.export(network.eval(), tuple(torch.zeros(shape) for shape in shapes), str(partial),
-                      input_names=INPUTS, output_names=["log_odds"], opset_version=20, dynamo=False,
-                      dynamic_axes={**free, "text": {0: "window"}, "t": {0: "window"}})
+    torch.onnx.export(
+        network.eval(),
+        tuple(torch.zeros(shape) for shape in shapes),
+        str(partial),
+        input_names=INPUTS,
+        output_names=["log_odds"],
+        opset_version=20,
+        dynamo=False,
+        dynamic_axes={**free, "text": {0: "window"}, "t": {0: "window"}},
+    )
     halve(partial)
     os.replace(partial, folder / f"{meta['stem']}.onnx")
-    (folder / f"{meta['stem']}.json").write_text(json.dumps({**description, **meta}, indent=2) + "\n")
+    (folder / f"{meta['stem']}.json").write_text(
+        json.dumps({**description, **meta}, indent=2) + "\n"
+    )
 
 
 def halve(path: Path) -> None:
@@ -140,8 +180,11 @@ def halve(path: Path) -> None:
             kept.append(weight)
             continue
         kept.append(numpy_helper.from_array(array.astype(np.float16), weight.name + "_half"))
-        casts.append(helper.make_node("Cast", [weight.name + "_half"], [weight.name],
-                                      to=onnx.TensorProto.FLOAT))
+        casts.append(
+            helper.make_node(
+                "Cast", [weight.name + "_half"], [weight.name], to=onnx.TensorProto.FLOAT
+            )
+        )
     del model.graph.initializer[:]
     model.graph.initializer.extend(kept)
     nodes = [*casts, *model.graph.node]

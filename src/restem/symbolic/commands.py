@@ -1,0 +1,164 @@
+"""The verb `restem midi`, and `restem midi insert`: words in, MIDI files out."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+from restem.errors import UserError
+from restem.progress import Progress
+from restem.symbolic.parts import STEMS
+from restem.symbolic.training_commands import add_training_parsers
+
+BARS = re.compile(r"^(\d{1,6})(?:-(\d{1,6}))?$")
+
+
+def add_parser(verbs: Any) -> None:
+    """Add `midi` and its own verbs to the command line."""
+    line = "put drums, bass or guitar into a MIDI or Guitar Pro song"
+    parser = verbs.add_parser("midi", help=line, description=line)
+    own = parser.add_subparsers(dest="midi_verb", metavar="VERB", required=True)
+    _add_insert(own)
+    add_training_parsers(own)
+
+
+# ---- restem midi insert ----
+
+
+def _add_insert(verbs: Any) -> None:
+    line = "add a part: restem midi insert song.mid --stem drums -o out.mid"
+    parser = verbs.add_parser("insert", help=line, description=line, allow_abbrev=False)
+    add = parser.add_argument
+    add("song", metavar="SONG", type=Path, help="MIDI, or Guitar Pro 3 to 5 (gp3, gp4, gp5)")
+    add(
+        "--stem",
+        choices=STEMS,
+        action="append",
+        default=[],
+        help="the part to add; repeatable (default: all of the three that are missing)",
+    )
+    add("-o", "--output", metavar="OUT.mid", type=Path, required=True)
+    add("--bars", metavar="A-B", help="fill these bars only, counted from 1, as in 9-16")
+    add("--style", metavar="WORDS", default="", help='such as "bossa nova"')
+    add(
+        "--density",
+        metavar="WORD",
+        choices=("sparse", "medium", "busy"),
+        help="sparse, medium, busy",
+    )
+    add(
+        "--temperature",
+        metavar="X",
+        type=float,
+        default=1.0,
+        help="below 1 plays safer (default: 1)",
+    )
+    add(
+        "--guidance",
+        metavar="X",
+        type=float,
+        default=1.0,
+        help="above 1 follows the song and the style more strictly (default: 1)",
+    )
+    add("--steps", metavar="N", type=int, default=32, help="denoising steps (default: 32)")
+    add("--seed", metavar="N", type=int, default=0, help="another seed plays another version")
+    add("--on-grid", action="store_true", help="drums exactly on the grid, evenly played")
+    add(
+        "--track-map",
+        metavar="MAP",
+        action="append",
+        default=[],
+        help='what tracks are, as in "2=drums,ch3=bass,Lead=guitar" (or =other)',
+    )
+    add("--picture", action="store_true", help="also draw the piano rolls, as OUT.png")
+    add("--render", action="store_true", help="also play the song, as OUT.wav (needs FluidSynth)")
+    add("--soundfont", metavar="SF2", type=Path, help="the SoundFont for --render")
+    add("--model", metavar="DIR", default="embedded", help="folder of restem midi export")
+    add("--force", action="store_true", help="replace OUT.mid; add a part even if there is one")
+    parser.set_defaults(run=_insert)
+
+
+def _insert(args: argparse.Namespace) -> int:
+    names = _names(args)
+    bars = _bars(args.bars)
+    if not 1 <= args.steps <= 1000 or not 0 <= args.seed < 2**63:
+        raise UserError("--steps goes from 1 to 1000, --seed from 0 on.")
+
+    from restem.results import all_or_nothing
+    from restem.symbolic.arrange import Wishes
+    from restem.symbolic.inserting import MidiInserter
+    from restem.symbolic.parts import parse_track_map
+    from restem.symbolic.scores import read_song
+    from restem.symbolic.sound import check_synth, render
+
+    wishes = Wishes(
+        args.style, args.density, args.temperature, args.guidance, args.steps, args.seed
+    )
+    font = check_synth(args.soundfont) if args.render else None
+    track_map = parse_track_map(args.track_map)
+    song = read_song(args.song)
+    with all_or_nothing(args.output.parent, names) as stage:
+        progress = Progress(sys.stderr)
+        try:
+            result = MidiInserter(args.model).insert(
+                song,
+                args.stem,
+                wishes,
+                track_map=track_map,
+                bars=bars,
+                force=args.force,
+                amount=0.0 if args.on_grid else 1.0,
+                progress=progress,
+            )
+        finally:
+            progress.close()
+        (stage / names[0]).write_bytes(result.data)
+        if args.picture:
+            from restem.symbolic.roll_picture import draw_rolls
+
+            image = draw_rolls(result.parts, result.made, result.bars, args.song.name)
+            image.save(stage / args.output.with_suffix(".png").name, format="PNG")
+        if font is not None:
+            render(stage / names[0], stage / args.output.with_suffix(".wav").name, font)
+    for notice in result.notices:
+        print(f"restem: note: {notice}", file=sys.stderr)
+    for name in names:
+        print(args.output.parent / name)
+    for stem, notes in result.notes.items():
+        print(
+            f"Added {stem}: {len(notes)} notes, as the last track but "
+            f"{len(result.notes) - 1 - list(result.notes).index(stem)}."
+            if len(result.notes) > 1
+            else f"Added {stem}: {len(notes)} notes, as the last track."
+        )
+    return 0
+
+
+def _names(args: argparse.Namespace) -> list[str]:
+    """The files that will be made; UserError if one of them must not be."""
+    if args.output.suffix.lower() not in (".mid", ".midi"):
+        raise UserError(f"{args.output.name} must end in .mid; MIDI is what is written.")
+    names = [args.output.name]
+    names += [args.output.with_suffix(".png").name] if args.picture else []
+    names += [args.output.with_suffix(".wav").name] if args.render else []
+    for path in (args.output.parent / name for name in names):
+        if path.exists() and args.song.exists() and path.samefile(args.song):
+            raise UserError(f"{path} is itself the input; choose another name with -o.")
+        if path.is_dir():
+            raise UserError(f"{path} is a folder; choose another name with -o.")
+        if os.path.lexists(path) and not args.force:
+            raise UserError(f"{path} is there already; add --force to replace it, or choose -o.")
+    return names
+
+
+def _bars(text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    match = BARS.match(text.strip())
+    if match is None:
+        raise UserError(f"--bars {text!r} is not of the form 9-16.")
+    return int(match[1]), int(match[2] or match[1])

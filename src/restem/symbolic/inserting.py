@@ -1,0 +1,242 @@
+"""A song in, the same song with new drums, bass or guitar as added tracks out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from restem import __version__
+from restem.errors import UserError
+from restem.symbolic import performance
+from restem.symbolic.arrange import Wishes, complete
+from restem.symbolic.corpora import planes_of
+from restem.symbolic.midi_files import track_bytes, with_track
+from restem.symbolic.model import PACKAGED, RollModel
+from restem.symbolic.parts import DRUM_CHANNEL, KINDS, STEMS, find_parts
+from restem.symbolic.rolls import (
+    STEPS_PER_QUARTER,
+    bars_in_steps,
+    notes_from_roll,
+    ticks_from_steps,
+)
+from restem.symbolic.song import Song, Track
+
+Progress = Callable[[float, str], None]
+# General MIDI programs for a style that names one of these words; the last entries are the rule.
+_GUITARS = (
+    (("metal", "punk", "hard"), 30),
+    (("rock", "grunge"), 29),
+    (("jazz", "swing"), 26),
+    (("bossa", "samba", "flamenco", "latin", "bolero"), 24),
+    (("folk", "country"), 25),
+    ((), 27),
+)
+_BASSES = (
+    (("jazz", "swing"), 32),
+    (("funk",), 36),
+    (("electro", "house", "techno", "disco"), 38),
+    ((), 33),
+)
+
+
+@dataclass(frozen=True)
+class MidiInsertion:
+    """The new MIDI file and what is in it.
+
+    `notes`: stem -> notes as in Track; `parts` and `made`: kind -> planes (2, step, 128), as they
+    were and as they were made; `bars` (bar, 4) in steps; `settings` are JSON-ready.
+    """
+
+    data: bytes
+    notes: dict[str, np.ndarray]
+    parts: dict[str, np.ndarray]
+    made: dict[str, np.ndarray]
+    bars: np.ndarray
+    settings: dict
+    notices: list[str] = field(default_factory=list)
+
+
+class MidiInserter:
+    """Inserts parts with the models of a folder, or those in the package."""
+
+    def __init__(self, models: str | Path = PACKAGED) -> None:
+        self.folder = models
+        self._models: dict[str, RollModel] = {}
+
+    def insert(
+        self,
+        song: Song,
+        stems: Sequence[str],
+        wishes: Wishes | None = None,
+        *,
+        track_map: Mapping[str, str] | None = None,
+        bars: tuple[int, int] | None = None,
+        force: bool = False,
+        amount: float = 1.0,
+        progress: Progress | None = None,
+    ) -> MidiInsertion:
+        """Add the stems to a song; with none named, all of the three that it lacks.
+
+        `bars`: first and last bar to fill, counted from 1. `force`: also if the part is there
+        already. `amount`: how freely the drummer plays around the grid and in force, 0 to 1.
+        Raises UserError for a part that is there, bars outside of the song or a missing model.
+        """
+        wishes = wishes or Wishes()
+        found = find_parts(song, track_map)
+        wanted = _wanted(found, stems, bars is not None or force)
+        table = bars_in_steps(song.bars(), song.ticks_per_quarter)
+        region = _region(bars, len(table))
+        steps = int(table[-1, 0] + table[-1, 1])
+        parts = {kind: planes_of(tracks, song, steps) for kind, tracks in found.items() if tracks}
+        models = {stem: self._model(stem) for stem in wanted}
+
+        def follow(share: float) -> None:
+            if progress is not None:
+                progress(share, "composing")
+
+        made = complete(models, parts, table, wanted, wishes, region, follow)
+        settings = {
+            "version": __version__,
+            "stems": wanted,
+            "bars": bars,
+            "amount": amount,
+            "models": {stem: model.sha256[:16] for stem, model in models.items()},
+            **asdict(wishes),
+        }
+        data, channels, notes = song.data, set(song.channels), {}
+        for stem in wanted:
+            notes[stem] = self._played(stem, made[stem], table, song, wishes.seed, amount)
+            channel, program = _voice(stem, found[stem], channels, wishes.style)
+            channels.add(channel)
+            text = json.dumps({"restem": settings}, ensure_ascii=True)
+            data = with_track(
+                data, track_bytes(f"restem {stem}", channel, program, notes[stem], text)
+            )
+        return MidiInsertion(
+            data,
+            notes,
+            parts,
+            made,
+            table,
+            settings,
+            [*song.notices, *_notices(wanted, notes, found, bars, song)],
+        )
+
+    def _model(self, stem: str) -> RollModel:
+        if stem not in self._models:
+            self._models[stem] = RollModel.load(stem, self.folder)
+        return self._models[stem]
+
+    @cached_property
+    def _touch(self) -> performance.Touch:
+        path = None if self.folder == PACKAGED else Path(self.folder) / "touch.npz"
+        return performance.Touch.load(path if path is None or path.is_file() else None)
+
+    def _played(
+        self, stem: str, planes: np.ndarray, bars: np.ndarray, song: Song, seed: int, amount: float
+    ) -> np.ndarray:
+        """Notes in ticks with velocities of a part that was made."""
+        quarter = song.ticks_per_quarter
+        if stem == "drums":
+            strokes = performance.play(self._touch, planes, bars, seed, amount)
+            start = ticks_from_steps(strokes[:, 0], quarter) + np.rint(strokes[:, 3] * quarter)
+            end = start + max(quarter // 8, 1)
+            notes = np.stack([np.maximum(start, 0), end, strokes[:, 1], strokes[:, 2]], axis=1)
+        else:
+            steps = notes_from_roll(planes[None])
+            start, end = (ticks_from_steps(steps[:, i], quarter) for i in (0, 1))
+            notes = np.stack([start, end, steps[:, 2], accents(steps[:, 0], bars)], axis=1)
+        return without_overlaps(notes.astype(np.int64))
+
+
+def accents(steps: np.ndarray, bars: np.ndarray) -> np.ndarray:
+    """Velocities of a pitched part: a bar's first beat, other beats, and between them."""
+    bar = np.searchsorted(bars[:, 0], steps, side="right") - 1
+    offset = steps - bars[bar, 0]
+    return np.where(offset == 0, 100, np.where(offset % STEPS_PER_QUARTER == 0, 92, 84))
+
+
+def without_overlaps(notes: np.ndarray) -> np.ndarray:
+    """Notes (note, 4) of which equal pitches follow one another, each at least a tick long."""
+    ordered = notes[np.lexsort((notes[:, 0], notes[:, 2]))]
+    for index in range(1, len(ordered)):
+        if ordered[index, 2] == ordered[index - 1, 2]:
+            ordered[index, 0] = max(ordered[index, 0], ordered[index - 1, 0] + 1)
+            ordered[index, 1] = max(ordered[index, 1], ordered[index, 0] + 1)
+            ordered[index - 1, 1] = min(ordered[index - 1, 1], ordered[index, 0])
+    return ordered[np.lexsort((ordered[:, 2], ordered[:, 0]))]
+
+
+def _wanted(found: Mapping[str, list[Track]], stems: Sequence[str], anyway: bool) -> list[str]:
+    if not stems:
+        stems = [stem for stem in STEMS if not found[stem]]
+        if not stems:
+            raise UserError(
+                "The song has drums, bass and guitar already; name the part with --stem "
+                "and the bars to fill with --bars, or add --force."
+            )
+    for stem in stems:
+        if found[stem] and not anyway:
+            track = found[stem][0]
+            raise UserError(
+                f"The song has {stem} already (track {track.number}, {track.name or 'no name'}); "
+                "name the bars to fill with --bars, or add --force to make a second part."
+            )
+    return [stem for stem in STEMS if stem in stems]
+
+
+def _region(bars: tuple[int, int] | None, count: int) -> tuple[int, int] | None:
+    if bars is None:
+        return None
+    if not 1 <= bars[0] <= bars[1] <= count:
+        raise UserError(
+            f"The song has bars 1 to {count}; bars {bars[0]} to {bars[1]} are not in it."
+        )
+    return bars[0] - 1, bars[1]
+
+
+def _voice(stem: str, own: list[Track], channels: set[int], style: str) -> tuple[int, int | None]:
+    """Channel and program of a new track."""
+    if stem == "drums":
+        # On a channel that is in use a program change would alter the user's own kit.
+        return DRUM_CHANNEL, None if DRUM_CHANNEL in channels else 0
+    free = [channel for channel in range(16) if channel not in channels and channel != DRUM_CHANNEL]
+    if not free:
+        raise UserError("All MIDI channels of the song are in use; free one for the new part.")
+    table = _BASSES if stem == "bass" else _GUITARS
+    words = style.lower()
+    program = next(
+        number for names, number in table if not names or any(name in words for name in names)
+    )
+    if own and own[0].program is not None:
+        program = own[0].program
+    return free[0], program
+
+
+def _notices(
+    wanted: list[str],
+    notes: Mapping[str, np.ndarray],
+    found: Mapping[str, list[Track]],
+    bars: tuple[int, int] | None,
+    song: Song,
+) -> list[str]:
+    said = []
+    if not any(found[kind] for kind in KINDS if kind not in wanted):
+        said.append("The song has nothing else to play along with.")
+    for stem in wanted:
+        if not len(notes[stem]):
+            said.append(f"The new {stem} have no notes; try another --seed or --density busy.")
+        if bars is not None and found[stem]:
+            table = song.bars()
+            first, last = table[bars[0] - 1, 0], table[bars[1] - 1, :2].sum()
+            if any(np.any((t.notes[:, 0] >= first) & (t.notes[:, 0] < last)) for t in found[stem]):
+                said.append(
+                    f"The song's own {stem} also play in bars {bars[0]} to {bars[1]}; mute "
+                    "them there."
+                )
+    return said

@@ -1,0 +1,162 @@
+"""The verbs `restem midi corpus`, `train` and `export`: words in; corpora, checkpoints, models out."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from restem.errors import UserError
+from restem.progress import Progress
+from restem.symbolic.parts import STEMS
+
+
+def add_training_parsers(verbs: Any) -> None:
+    """Add the verbs that make models to `restem midi`."""
+    _add_corpus(verbs)
+    _add_train(verbs)
+    _add_export(verbs)
+
+
+def _add_corpus(verbs: Any) -> None:
+    line = "gather songs as piano rolls for training"
+    parser = verbs.add_parser("corpus", help=line, description=line)
+    add = parser.add_argument
+    add(
+        "--midi",
+        type=Path,
+        action="append",
+        default=[],
+        help="folder of MIDI or Guitar Pro songs; repeatable",
+    )
+    add("--dadagp", type=Path, help="folder of the DadaGP dataset")
+    add("--mma", type=Path, help="MMA's folder of styles, such as /usr/share/mma/lib")
+    add("--songs", type=int, default=2000, help="how many songs MMA composes")
+    add("--leadsheets", type=Path, help="folder of Impro-Visor lead sheets (*.ls) for MMA's chords")
+    add("--groove-midi", type=Path, help="folder of the Groove MIDI Dataset")
+    add("--seed", type=int, default=0)
+    add("-o", "--output", type=Path, required=True, help="an .npz file")
+    parser.set_defaults(run=_corpus)
+
+
+def _corpus(args: argparse.Namespace) -> int:
+    from restem.symbolic import corpora
+    from restem.symbolic.corpus_file import save_corpus
+
+    sources: list[Iterable[corpora.Piece]] = [corpora.folder_pieces(folder) for folder in args.midi]
+    if args.dadagp is not None:
+        sources.append(corpora.dadagp_pieces(args.dadagp))
+    if args.groove_midi is not None:
+        sources.append(corpora.groove_pieces(args.groove_midi))
+    if args.mma is not None:
+        sources.append(
+            corpora.mma_pieces(args.mma, args.songs, seed=args.seed, leadsheets=args.leadsheets)
+        )
+    known, counts = corpora.Duplicates(), [0, 0]
+
+    def new() -> Iterator[corpora.Piece]:
+        for piece in chain(*sources):
+            fresh = known.is_new(piece)
+            counts[fresh] += 1
+            if sum(counts) % 100 == 0:
+                print(f"restem: {counts[1]} songs, {counts[0]} left out as copies", file=sys.stderr)
+            if fresh:
+                yield piece
+
+    print(f"{save_corpus(new(), args.output)} songs in {args.output}; {counts[0]} copies left out.")
+    return 0
+
+
+def _add_train(verbs: Any) -> None:
+    line = "train the model of one part on a corpus (needs restem[train])"
+    parser = verbs.add_parser("train", help=line, description=line)
+    add = parser.add_argument
+    add(
+        "--stem",
+        choices=(*STEMS, "touch"),
+        required=True,
+        help="the part, or touch: how drums are played",
+    )
+    add("--corpus", type=Path, help="file of restem midi corpus")
+    add("--groove-midi", type=Path, help="folder of the Groove MIDI Dataset, for touch")
+    add("--steps", type=int, default=3000)
+    add("--batch", type=int, default=32)
+    add("--rate", type=float, default=1e-3, help="highest learning rate")
+    add("--seed", type=int, default=0)
+    add("--paper", action="store_true", help="noise, posterior and loss of the cited work")
+    add("--resume", action="store_true", help="go on from the checkpoint in the output folder")
+    add("-o", "--output", type=Path, required=True)
+    parser.set_defaults(run=_train)
+
+
+def _train(args: argparse.Namespace) -> int:
+    _need_torch()
+    touch = args.stem == "touch"
+    if touch and args.groove_midi is None:
+        raise UserError("Name the folder of the Groove MIDI Dataset with --groove-midi.")
+    if not touch and args.corpus is None:
+        raise UserError("Name the file of restem midi corpus with --corpus.")
+    from restem.symbolic.train_rolls import RollTraining, train
+    from restem.symbolic.train_touch import train_touch
+
+    if touch:
+        steps = train_touch(
+            args.groove_midi, args.output, args.steps, seed=args.seed, resume=args.resume
+        )
+    else:
+        steps = train(
+            RollTraining(
+                args.corpus,
+                args.stem,
+                args.output,
+                args.steps,
+                args.batch,
+                args.seed,
+                learning_rate=args.rate,
+                paper=args.paper,
+                resume=args.resume,
+            )
+        )
+    progress, mean = Progress(sys.stderr), 0.0
+    try:
+        for step, loss in steps:
+            mean = loss if mean == 0 else 0.98 * mean + 0.02 * loss
+            progress(step / args.steps, f"step {step} of {args.steps}, loss {mean:.4f}")
+    finally:
+        progress.close()
+    return 0
+
+
+def _add_export(verbs: Any) -> None:
+    line = "turn a checkpoint into a model that restem midi insert --model runs"
+    parser = verbs.add_parser("export", help=line, description=line)
+    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("--touch", action="store_true", help="it is a checkpoint of --stem touch")
+    parser.add_argument("--name", default="restem-midi")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="folder of the model")
+    parser.set_defaults(run=_export)
+
+
+def _export(args: argparse.Namespace) -> int:
+    _need_torch()
+    from restem.symbolic.train_rolls import export_model
+    from restem.symbolic.train_touch import export_touch
+
+    args.output.mkdir(parents=True, exist_ok=True)
+    if args.touch:
+        export_touch(args.checkpoint, args.output / "touch.npz")
+    else:
+        export_model(args.checkpoint, args.output, {"name": args.name})
+    return 0
+
+
+def _need_torch() -> None:
+    try:
+        import torch  # noqa: F401
+    except ImportError:
+        raise UserError(
+            "Training needs torch; install it with pip install 'restem[train]'."
+        ) from None
