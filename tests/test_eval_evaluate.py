@@ -263,7 +263,7 @@ def test_command_writes_the_report_and_prints_the_scores(clips, tmp_path, capsys
 
 
 def test_command_refuses_before_it_listens(clips, tmp_path):
-    with pytest.raises(UserError, match="no folder .* to write in"):
+    with pytest.raises(UserError, match=r"no folder .* to write in"):
         run(clips / "same", clips / "target", "-o", tmp_path / "no" / "r.json")
     with pytest.raises(UserError, match="needs its checkpoint"):
         run(clips / "same", clips / "target", "-o", tmp_path / "r.json", "--embedding", "vggish")
@@ -294,3 +294,15 @@ def test_cache_makes_damaged_files_again(tmp_path):
         path.write_bytes(path.read_bytes()[:50])
     assert cache.arrays(("a", "b"), make)["values"].tolist() == [0, 1, 2]
     assert len(made) == 3
+
+
+def test_metrics_and_the_command_load_without_torch_and_librosa():
+    code = (
+        "import sys, restem.evaluation.evaluate, restem.evaluation.fit;"
+        "heavy = {'torch', 'librosa', 'mir_eval', 'threadpoolctl'} & set(sys.modules);"
+        "sys.exit(str(heavy) if heavy else 0)"
+    )
+    source = Path(__file__).parents[1] / "src"
+    subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(source)}, check=True
+    )

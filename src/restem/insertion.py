@@ -96,7 +96,7 @@ def generate(
         return join(np.concatenate(clean), starts, len(x))
 
     stem = noise
-    for done, clean in sample(denoise, noise, steps):
+    for done, clean in sample(denoise, noise, steps, model.description["shift"]):
         stem = clean
         if progress:
             progress(done / steps, "denoising")

@@ -2,7 +2,7 @@
 
     python -m restem.training_tracker prepare --songs SONGS --soundfont A.sf2 --out DATA
     python -m restem.training_tracker train DATA --run RUN
-    python -m restem.training_tracker export RUN --onnx tracker.onnx
+    python -m restem.training_tracker export RUN --onnx src/restem/models/tracker.onnx
 """
 
 from __future__ import annotations
@@ -140,6 +140,15 @@ def averaged_network(checkpoint: Path) -> BeatTracker:
     return network.eval()
 
 
+def export(checkpoint: Path, onnx: Path) -> None:
+    """Writes the averaged network as ONNX, and beside it as safetensors, to train on from."""
+    network = averaged_network(checkpoint)
+    export_onnx(network, onnx)
+    tensors = {f"average.{k}": v.contiguous() for k, v in network.state_dict().items()}
+    save_file(tensors, onnx.with_suffix(".part"))
+    os.replace(onnx.with_suffix(".part"), onnx.with_suffix(".safetensors"))
+
+
 def _schedule(step: int, plan: TrainingPlan) -> float:
     """Warm-up, then half a cosine down to 2 %."""
     if step < plan.warm_up:
@@ -258,7 +267,7 @@ def main(arguments: list[str] | None = None) -> None:
                 mean = np.mean(losses[-50:])
                 print(f"{step} {mean:.4f} {time.monotonic() - started:.0f} s", flush=True)
     else:
-        export_onnx(averaged_network(given.run / "last.safetensors"), given.onnx)
+        export(given.run / "last.safetensors", given.onnx)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ def presence_features(mel_db: np.ndarray) -> np.ndarray:
     kept = groups[loudest > 1e-4 * loudest.max()] if loudest.max() > 0 else groups
     if len(kept) <= LAG:
         return np.zeros(3 * GROUPS)
-    floor = kept.sum(axis=1).mean() * 1e-6 + 1e-12
+    floor = kept.sum(axis=1).mean() * 1e-5 + 1e-12
     level = 10 * np.log10(kept + floor)
     rise = np.maximum(level[LAG:] - level[:-LAG], 0)
     mean = 10 * np.log10(kept.mean(axis=0) / (kept.sum(axis=1).mean() + 1e-12) + 1e-6)

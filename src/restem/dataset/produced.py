@@ -52,18 +52,25 @@ def compose_produced(rng: np.random.Generator, seconds: float) -> ProducedSong:
 class _Composer:
     def __init__(self, rng: np.random.Generator, seconds: float) -> None:
         self.rng = rng
-        self.bpm = float(np.clip(118 * 2 ** rng.normal(0, 0.42), 62, 190))
+        self.bpm = float(np.clip(115 * 2 ** rng.normal(0, 0.4), 60, 195))
         self.beats_per_bar = int(rng.choice([4, 3, 2], p=[0.82, 0.11, 0.07]))
         # sixteenths, or thirds of a beat in shuffles and in 6/8
         self.slots = 3 if self.beats_per_bar == 2 or rng.random() < 0.12 else 4
         self.bar_slots = self.slots * self.beats_per_bar
-        self.bars = max(4, round(seconds * self.bpm / 60 / self.beats_per_bar))
+        self.bars = max(4, round(seconds * self.bpm / 60 / self.beats_per_bar / 4) * 4)
+        # The faster the beat, the coarser its rhythms: this is what tells 90 BPM from 180.
+        fine = rng.random() < 1 / (1 + np.exp((self.bpm - 118) / 10))
+        self.unit = 1 if fine or self.slots == 3 else 2  # slots that rhythms are made of
         self.swing = float(rng.uniform(0.1, 0.34)) if rng.random() < 0.25 else 0.0
-        self.swung = int(rng.choice([1, 2]))  # slots apart: sixteenths or eighths swing
+        self.swung = self.unit  # sixteenths swing in slow songs, eighths in fast ones
         self.scale = MAJOR if rng.random() < 0.5 else MINOR
         self.key = int(rng.integers(-6, 6))
         self.push = self.slots // 2 if rng.random() < 0.3 else 0
+        # The song's form: one of two kinds of section for every group of four bars.
+        groups = -(-self.bars // 4)
+        self.form = np.array([(rng.random() < 0.5) for _ in range(groups)]).astype(int)
         self.degrees = self._harmony()
+        self.shared = self._rhythm()  # what the band plays together
 
     def song(self) -> ProducedSong:
         rng = self.rng
@@ -82,67 +89,84 @@ class _Composer:
         return ProducedSong(parts, self.bpm, self.beats_per_bar, self.bars)
 
     def _harmony(self) -> NDArray[np.int64]:
-        """(slot,) scale degree of the chord; a loop of one to eight bars, at times varied."""
+        """(slot,) scale degree of the chord; each section has its loop of one to eight bars."""
         rng = self.rng
-        loop = int(rng.choice([1, 2, 4, 4, 4, 8]))
-        held = int(rng.choice([1, 1, 1, 2]))  # bars a chord
-        chords = rng.choice([0, 0, 3, 4, 5, 1, 2, 6], size=2 * loop)
-        chords[0] = 0 if rng.random() < 0.6 else chords[0]
-        split = rng.random() < 0.25  # two chords a bar
         degrees = np.empty(self.bars * self.bar_slots, dtype=np.int64)
-        for bar in range(self.bars):
-            first = bar // held % loop
-            where = slice(bar * self.bar_slots, (bar + 1) * self.bar_slots)
-            degrees[where] = chords[first]
-            middle = bar * self.bar_slots + self.slots * ((self.beats_per_bar + 1) // 2)
-            if split and (bar % 2 or loop == 1):
-                degrees[middle : where.stop] = chords[loop + first]
+        middle = self.slots * ((self.beats_per_bar + 1) // 2)
+        for section in (0, 1):
+            loop = int(rng.choice([1, 2, 4, 4, 4, 8]))
+            held = int(rng.choice([1, 1, 1, 2]))  # bars a chord
+            chords = rng.choice([0, 0, 3, 4, 5, 1, 2, 6], size=2 * loop)
+            chords[0] = 0 if rng.random() < 0.6 else chords[0]
+            split = rng.random() < 0.25  # two chords in some bars
+            for bar in range(self.bars):
+                if self.form[bar // 4] != section:
+                    continue
+                first = bar // held % loop
+                where = slice(bar * self.bar_slots, (bar + 1) * self.bar_slots)
+                degrees[where] = chords[first]
+                if split and (bar % 2 or loop == 1):
+                    degrees[where.start + middle : where.stop] = chords[loop + first]
         return degrees
 
     def _rhythm(self) -> NDArray[np.bool_]:
-        """(slot,) onsets of a pattern of one or two bars, repeated, with rare changes."""
-        rng, bar = self.rng, self.bar_slots
+        """(slot,) onsets: a pattern of one or two bars for each section, with rare changes."""
+        bar = self.bar_slots
+        patterns = [self._pattern(), self._pattern()]
+        if self.rng.random() < 0.5:
+            patterns[1] = patterns[0]
+        group = [np.resize(pattern, 4 * bar) for pattern in patterns]
+        onsets = np.concatenate([group[section] for section in self.form])[: self.bars * bar]
+        changed = self.rng.random(len(onsets)) < self.rng.choice([0.0, 0.02, 0.06])
+        changed &= np.arange(len(onsets)) % self.unit == 0
+        return onsets ^ changed
+
+    def _pattern(self) -> NDArray[np.bool_]:
+        """(slot,) onsets in one or two bars."""
+        rng, bar, unit = self.rng, self.bar_slots, self.unit
         length = bar * int(rng.choice([1, 1, 2]))
         manner = rng.choice(["steady", "off", "additive", "additive", "sparse", "known"])
         pattern = np.zeros(length, dtype=bool)
         if manner == "steady":
-            pattern[:: int(rng.choice([1, max(1, self.slots // 2), self.slots]))] = True
+            pattern[:: int(rng.choice([unit, max(unit, self.slots // 2), self.slots]))] = True
         elif manner == "off":
             pattern[self.slots - self.slots // 2 :: self.slots] = True
-        elif manner == "known" and bar == 16:
-            known = [KNOWN[int(rng.integers(len(KNOWN)))] for _ in range(length // bar)]
-            pattern = np.array([c == "x" for c in "".join(known)])
+        elif manner == "known" and self.slots == 4 and self.beats_per_bar == 4:
+            known = "".join(KNOWN[int(rng.integers(len(KNOWN)))] for _ in range(2))
+            pattern = np.array([c == "x" for c in known])
+            if unit == 2:  # the rhythm of one bar, spread over two
+                pattern = np.stack([pattern, np.zeros_like(pattern)], axis=1).ravel()
         elif manner == "sparse":
             pattern[0] = rng.random() < 0.8
-            pattern[rng.integers(length, size=int(rng.integers(1, 3)))] = True
+            pattern[unit * rng.integers(length // unit, size=int(rng.integers(1, 3)))] = True
         else:
-            now = 0 if rng.random() < 0.8 else int(rng.integers(1, self.slots))
+            now = 0 if rng.random() < 0.8 else unit * int(rng.integers(1, self.slots // unit + 1))
             while now < length:
                 pattern[now] = True
-                now += int(rng.choice([1, 2, 2, 3, 3, 3, 4, 6]))
-        onsets = np.resize(pattern, self.bars * bar)
-        changed = rng.random(len(onsets)) < rng.choice([0.0, 0.02, 0.06])
-        return onsets ^ changed
+                now += unit * int(rng.choice([1, 2, 2, 3, 3, 3, 4, 6]))
+        return pattern
 
     def _layer(self, kind: str) -> NDArray[np.float64]:
-        onsets = self._rhythm()
+        rng = self.rng
+        together = rng.random() < (0.5 if kind in ("bass", "riff", "chords", "strum") else 0.1)
+        onsets = self.shared.copy() if together else self._rhythm()
         if kind == "pad":
             onsets = np.diff(self.degrees, prepend=-1) != 0
-            onsets[:: self.bar_slots * int(self.rng.choice([1, 2, 4]))] = True
+            onsets[:: self.bar_slots * int(rng.choice([1, 2, 4]))] = True
         elif kind == "arpeggio":
             onsets[:] = False
-            onsets[:: int(self.rng.choice([1, 1, 2]))] = True
+            onsets[:: self.unit * int(rng.choice([1, 1, 2]))] = True
         elif kind == "lead":
             onsets = self._phrases()
-        elif kind == "strum" and self.rng.random() < 0.6:
-            onsets[:: self.slots] |= self.rng.random(len(onsets[:: self.slots])) < 0.9
+        elif kind == "strum" and rng.random() < 0.6:
+            onsets[:: self.slots] |= rng.random(len(onsets[:: self.slots])) < 0.9
         onsets &= self._sections(kind)
         slots = np.flatnonzero(onsets)
         if len(slots) == 0:
             return np.empty((0, 4))
         gaps = np.diff(slots, append=len(onsets)).astype(np.float64)
         held = {"pad": 1.0, "lead": 0.9, "arpeggio": 1.5}.get(
-            kind, float(self.rng.choice([0.3, 0.6, 0.95]))
+            kind, float(rng.choice([0.3, 0.6, 0.95]))
         )
         lengths = np.minimum(gaps * held, 4 * self.bar_slots) / self.slots
         return self._play(kind, slots, np.maximum(lengths, 0.08))
@@ -156,17 +180,16 @@ class _Composer:
         phrase[int(len(phrase) * rng.uniform(0.55, 0.9)) :] = False
         for bar in range(0, self.bars, 2):
             if rng.random() < 0.3:
-                phrase = np.roll(phrase, int(rng.integers(-self.slots, self.slots + 1)))
+                phrase = np.roll(phrase, self.unit * int(rng.integers(-2, 3)))
             start = bar * self.bar_slots
             line[start : start + len(phrase)] = phrase[: len(line) - start]
         return line
 
     def _sections(self, kind: str) -> NDArray[np.bool_]:
         """(slot,) where the layer plays: it may rest for groups of four bars."""
-        group = 4 * self.bar_slots
-        groups = -(-self.bars * self.bar_slots // group)
-        plays = self.rng.random(groups) < (0.85 if kind in ("chords", "strum", "pad") else 0.75)
-        return np.repeat(plays, group)[: self.bars * self.bar_slots]
+        often = 0.88 if kind in ("chords", "strum", "pad", "riff") else 0.8
+        plays = self.rng.random(len(self.form)) < often
+        return np.repeat(plays, 4 * self.bar_slots)[: self.bars * self.bar_slots]
 
     def _play(
         self, kind: str, slots: NDArray[np.int64], lengths: NDArray[np.float64]

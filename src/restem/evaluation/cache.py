@@ -37,9 +37,9 @@ class Cache:
             return make()
         name = hashlib.sha256("\n".join(depends_on).encode()).hexdigest()
         path = self._folder / f"{name}.npz"
-        with suppress(OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
-            with np.load(path, allow_pickle=False) as stored:
-                return {key: stored[key] for key in stored.files}
+        damaged = (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile)
+        with suppress(*damaged), np.load(path, allow_pickle=False) as stored:
+            return {key: stored[key] for key in stored.files}
         arrays = make()
         draft = path.with_name(f"{name}.{secrets.token_hex(4)}.part")
         try:

@@ -1,6 +1,7 @@
 """Class logits of clips come in; KL divergences and the Inception Score go out."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -58,7 +59,7 @@ def inception_score(logits: ArrayLike, splits: int = 10) -> InceptionScore:
     log_given = log_softmax(values[order], axis=1)
     bounds = [len(values) * split // splits for split in range(splits + 1)]
     scores = []
-    for start, end in zip(bounds[:-1], bounds[1:], strict=True):
+    for start, end in pairwise(bounds):
         part = log_given[start:end]
         log_marginal = logsumexp(part, axis=0) - np.log(len(part))
         scores.append(np.exp(np.mean(np.sum(np.exp(part) * (part - log_marginal), axis=1))))

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,7 @@ def evaluate(
     `clips`, `audio_seconds`, `warnings`, `settings`. A score that cannot be had is null and a
     warning says why. Raises UserError for folders without usable pairs and missing weights.
     """
+    _check_packages()
     pairs, warnings = paired_clips(Path(generated), Path(target), _path(context))
     classifier, frames = _one_of_each(embeddings)
     for embedding in (classifier, frames):
@@ -87,6 +89,12 @@ def write_report(report: Report, path: str | Path) -> None:
     except OSError as error:
         draft.unlink(missing_ok=True)
         raise UserError(f"{path} cannot be written ({error.strerror}); name another -o.") from error
+
+
+def _check_packages() -> None:
+    for name in ("torch", "librosa", "mir_eval", "threadpoolctl"):
+        if find_spec(name) is None:
+            raise UserError(f"Scores need {name}; run `pip install 'restem[evaluation]'`.")
 
 
 def _path(path: str | Path | None) -> Path | None:

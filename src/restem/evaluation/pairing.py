@@ -6,9 +6,8 @@ from pathlib import Path
 
 from restem.errors import UserError
 
-SUFFIXES = frozenset(
-    ".wav .flac .ogg .oga .opus .mp3 .aif .aiff .aifc .au .caf .w64 .rf64 .m4a .aac".split()
-)
+_ENDINGS = "wav flac ogg oga opus mp3 aif aiff aifc au caf w64 rf64 m4a aac"
+SUFFIXES = frozenset(f".{ending}" for ending in _ENDINGS.split(" "))
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,7 @@ def add_parser(verbs: Any) -> None:
     export.add_argument("--name", default="restem-drums")
     export.add_argument("--steps", type=int, default=16, help="default denoising steps")
     export.add_argument("--guidance", type=float, default=1.5, help="default text guidance")
+    export.add_argument("--shift", type=float, default=5.0, help="above 1: more steps near noise")
     export.add_argument("-o", "--output", type=Path, required=True)
     export.set_defaults(run=_export)
 
@@ -81,6 +82,12 @@ def _export(args: argparse.Namespace) -> int:
     export_model(
         args.checkpoint,
         args.output,
-        {"name": args.name, "stems": ["drums"], "steps": args.steps, "guidance": args.guidance},
+        {
+            "name": args.name,
+            "stems": ["drums"],
+            "steps": args.steps,
+            "guidance": args.guidance,
+            "shift": args.shift,
+        },
     )
     return 0

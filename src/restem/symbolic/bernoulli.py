@@ -29,8 +29,8 @@ class BinaryNoise:
     """How cells are noised in training, and how their posterior is taken in sampling.
 
     `schedule`: "survival" (a_t = 1 - t / T, that is beta_t = 1 / (T - t + 1)) or "linear" (beta
-    rises from 0.1 / T to 20 / T, at most 0.999). `density`: the prior's rho. `posterior`: "mixed" or "plug-in",
-    see the functions of these names. `loss`: "bce" (whose minimum is the true p) or "l1".
+    rises from 0.1 / T to 20 / T, at most 0.999). `density`: the prior's rho. `posterior`: "mixed"
+    or "plug-in", see these functions. `loss`: "bce" (whose minimum is the true p) or "l1".
     """
 
     steps: int = 256

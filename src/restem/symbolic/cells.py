@@ -2,7 +2,8 @@
 
 A token is half a quarter note, six steps of the grid. Tokens begin anew with each bar: where a
 bar does not fill its last token, the rest of that token is void, so that a token always lies at
-the same place of its bar, whatever metres came before. The cells of a token are ordered (plane, step, pitch).
+the same place of its bar, whatever metres came before. The cells of a token are ordered (plane,
+step, pitch).
 
 Shapes: planes (2, step, 128) as rolls.flat makes them; grid (token, 6), steps or -1 where void.
 """
@@ -161,7 +162,7 @@ def density(cells: np.ndarray, stem: str) -> float:
 
 
 def _steps(planes: np.ndarray, grid: np.ndarray) -> np.ndarray:
-    """Planes (plane, token, 6, pitch) along a grid; void steps and steps past the end are silent."""
+    """Planes (plane, token, 6, pitch) along a grid; void and late steps are silent."""
     real = (grid >= 0) & (grid < planes.shape[1])
     return planes[:, np.where(real, grid, 0)] & real[None, :, :, None]
 

@@ -128,13 +128,9 @@ def _insert(args: argparse.Namespace) -> int:
         print(f"restem: note: {notice}", file=sys.stderr)
     for name in names:
         print(args.output.parent / name)
-    for stem, notes in result.notes.items():
-        print(
-            f"Added {stem}: {len(notes)} notes, as the last track but "
-            f"{len(result.notes) - 1 - list(result.notes).index(stem)}."
-            if len(result.notes) > 1
-            else f"Added {stem}: {len(notes)} notes, as the last track."
-        )
+    tracks = int.from_bytes(result.data[10:12], "big")
+    for number, (stem, notes) in enumerate(result.notes.items(), tracks + 1 - len(result.notes)):
+        print(f"Added {stem}: {len(notes)} notes, as track {number}.")
     return 0
 
 

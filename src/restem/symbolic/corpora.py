@@ -150,7 +150,7 @@ def groove_pieces(folder: Path) -> Iterator[Piece]:
 def _composed(
     parts: Iterable[Part], groove: Groove, bars: int, name: str, corpus: str, split: str
 ) -> Piece:
-    """A piece of note arrays in quarters; bars of six quarters are 6/8 written out twice as long."""
+    """A piece of note arrays in quarters; bars of six quarters are 6/8 written twice as long."""
     compound = groove.quarters_per_bar == 6
     quarters = 3 if compound else groove.quarters_per_bar
     length = quarters * STEPS_PER_QUARTER

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,28 +78,33 @@ def load_corpus(path: Path, split: str | None = None) -> list[Piece]:
                     row["corpus"],
                     row["split"],
                     row["style"],
-                    _Packed(own, row["kinds"]),
+                    PackedParts(own, row["kinds"]),
                     bars[row["bar"] : row["bar"] + row["bars"]],
                 )
             )
     return pieces
 
 
-class _Packed(dict[str, np.ndarray]):
+class PackedParts(Mapping[str, np.ndarray]):
     """The parts of a piece, kept packed (step, kind, plane, 16 bytes) until one is looked at."""
 
     def __init__(self, packed: np.ndarray, kinds: list[str]) -> None:
-        super().__init__({kind: packed[:, KINDS.index(kind)] for kind in kinds})
+        self._packed, self._kinds = packed, kinds
 
     def __getitem__(self, kind: str) -> np.ndarray:
+        if kind not in self._kinds:
+            raise KeyError(kind)
         return self.cut(kind, 0, None)
 
-    def get(self, kind: str, default: np.ndarray | None = None) -> np.ndarray | None:  # type: ignore[override]
-        return self.cut(kind, 0, None) if kind in self else default
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._kinds)
+
+    def __len__(self) -> int:
+        return len(self._kinds)
 
     def cut(self, kind: str, start: int, stop: int | None) -> np.ndarray:
         """Planes (2, step, 128) of some steps only."""
-        packed = super().__getitem__(kind)[start:stop]
+        packed = self._packed[start:stop, KINDS.index(kind)]
         return np.unpackbits(packed, axis=-1).astype(bool).swapaxes(0, 1)
 
 
@@ -177,7 +182,7 @@ class RollBatches:
         for kind in piece.parts:
             planes = (
                 piece.parts.cut(kind, start, stop)
-                if isinstance(piece.parts, _Packed)
+                if isinstance(piece.parts, PackedParts)
                 else piece.parts[kind][:, start:stop]
             )
             parts[kind] = planes if kind == "drums" else cells.transposed(planes, shift)

@@ -230,7 +230,7 @@ def _notices(
         said.append("The song has nothing else to play along with.")
     for stem in wanted:
         if not len(notes[stem]):
-            said.append(f"The new {stem} have no notes; try another --seed or --density busy.")
+            said.append(f"The new {stem} part has no notes; try another --seed or --density busy.")
         if bars is not None and found[stem]:
             table = song.bars()
             first, last = table[bars[0] - 1, 0], table[bars[1] - 1, :2].sum()

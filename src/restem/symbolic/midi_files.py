@@ -134,7 +134,7 @@ def file_of(chunks: list[bytes], ticks_per_quarter: int) -> bytes:
 
 
 def _header(data: bytes, name: str) -> tuple[int, list[tuple[int, int]]]:
-    """Ticks a quarter, and where the track chunks lie; UserError if the frame of the file is bad."""
+    """Ticks a quarter, and where the track chunks lie; UserError if the file's frame is bad."""
     if data[:4] != b"MThd" or len(data) < 14:
         raise UserError(f"{name} is not a MIDI file; give a .mid or a Guitar Pro 3 to 5 file.")
     length, kind, count, division = struct.unpack(">IHHH", data[4:14])

@@ -40,9 +40,9 @@ class RollTraining:
     steps: int = 3000
     batch: int = 32
     seed: int = 0
-    width: int = 176
-    blocks: int = 4
-    heads: int = 4
+    width: int = 160
+    blocks: int = 5
+    heads: int = 5
     learning_rate: float = 1e-3
     paper: bool = False
     resume: bool = False

@@ -1,4 +1,4 @@
-"""The verbs `restem midi corpus`, `train` and `export`: words in; corpora, checkpoints, models out."""
+"""The verbs `restem midi corpus`, `train` and `export`: words in, corpora and models out."""
 
 from __future__ import annotations
 

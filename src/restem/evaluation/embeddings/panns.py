@@ -130,7 +130,8 @@ class Panns:
             raise UserError(f"There is no embedding {name}; choose from {', '.join(VARIANTS)}.")
         self.name = name
         self.sample_rate = VARIANTS[name].sample_rate
-        self._network = Cnn14(VARIANTS[name])
+        with torch.device("meta"):
+            self._network = Cnn14(VARIANTS[name])
         fill(self._network, read_tensors(path), str(path))
         self.weights_sha256 = sha256_of(path)
 

@@ -61,7 +61,8 @@ class Vggish:
 
     def __init__(self, path: Path) -> None:
         """Load a checkpoint; UserError for an unreadable file and weights of another model."""
-        self._network = VggishNetwork()
+        with torch.device("meta"):
+            self._network = VggishNetwork()
         fill(self._network, read_tensors(path), str(path))
         self.weights_sha256 = sha256_of(path)
         self.published: bool | None = self.weights_sha256.startswith(PUBLISHED_SHA256)

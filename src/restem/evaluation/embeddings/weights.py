@@ -59,9 +59,11 @@ def read_tensors(path: Path) -> Tensors:
 
 
 def fill(module: torch.nn.Module, tensors: Tensors, source: str) -> None:
-    """Put the tensors into the module, which must want just these names and shapes.
+    """Make the tensors the module's own, which must want just these names and shapes.
 
-    Counters of batch normalisation may be missing. Raises UserError naming what differs.
+    The module may have been built on torch's "meta" device, so that nothing is drawn at random
+    only to be replaced. Counters of batch normalisation may be missing. Raises UserError naming
+    what differs.
     """
     wanted = module.state_dict()
     counters = {name for name in wanted if name.endswith("num_batches_tracked")}
@@ -79,7 +81,8 @@ def fill(module: torch.nn.Module, tensors: Tensors, source: str) -> None:
             )
         if not torch.isfinite(value).all():
             raise UserError(f"In the weights in {source} {name} is not finite; download it again.")
-    module.load_state_dict(dict(tensors), strict=False)
+    own = {n: v.float() if v.is_floating_point() else v for n, v in tensors.items()}
+    module.load_state_dict(own, strict=False, assign=True)
     module.eval().requires_grad_(False)
 
 

@@ -1,0 +1,53 @@
+"""Drums in a song are heard; held and plucked notes are not taken for drums."""
+
+import numpy as np
+import pytest
+
+from restem.audio.presence import drums_present, presence_features
+from restem.audio.spectrogram import log_mel
+from restem.tokens import TokenConfig
+
+RATE = 44100
+CONFIG = TokenConfig().context_spectrogram
+
+
+def _plucks(seconds=8.0):
+    time = np.arange(int(seconds * RATE)) / RATE
+    song = np.zeros(len(time))
+    for i in range(int(seconds * 4)):
+        start = i * RATE // 4
+        tail = time[: len(time) - start]
+        pitch = 220 * 2 ** ([0, 4, 7, 12][i % 4] / 12)
+        for k in (1, 2, 3):
+            song[start:] += 0.1 / k * np.exp(-4 * tail) * np.sin(2 * np.pi * k * pitch * tail)
+    return song
+
+
+def _hits(seconds=8.0):
+    rng = np.random.default_rng(0)
+    song = np.zeros(int(seconds * RATE))
+    decay = np.exp(-np.arange(RATE // 8) / (0.02 * RATE))
+    for i in range(int(seconds * 4)):
+        start = i * RATE // 4
+        song[start : start + len(decay)] += 0.4 * rng.standard_normal(len(decay)) * decay
+    return song
+
+
+def test_hits_are_heard_and_plucked_notes_are_not():
+    plucks = _plucks()
+    assert drums_present(log_mel(plucks.astype(np.float32), CONFIG)) < 0.5
+    both = (plucks + _hits()).astype(np.float32)
+    assert drums_present(log_mel(both, CONFIG)) > 0.9
+
+
+@pytest.mark.parametrize("frames", [1, 2, 3, 500])
+def test_short_and_silent_songs_give_numbers(frames):
+    features = presence_features(np.full((frames, 96), -120.0))
+    assert features.shape == (36,) and np.isfinite(features).all()
+
+
+@pytest.mark.parametrize("gain", [0.3, 1.0, 2.0])
+def test_gain_does_not_change_the_verdict(gain):
+    plucks = _plucks()
+    assert drums_present(log_mel((gain * plucks).astype(np.float32), CONFIG)) < 0.5
+    assert drums_present(log_mel((gain * (plucks + _hits())).astype(np.float32), CONFIG)) > 0.9
