@@ -34,6 +34,8 @@ check-all: lint test bench
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv --clear .venv
 	.venv/bin/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[all,dev]'
+	# Its own pins cannot be met any more; only its weights are read.
+	.venv/bin/python -m pip install -q --disable-pip-version-check --no-deps musicnn==0.1.0
 	touch $@
 
 clean:

@@ -15,7 +15,6 @@ import soundfile
 import torch
 
 from restem.errors import UserError
-from restem.evaluation.cache import Cache
 from restem.evaluation.embeddings import load_embedding
 from restem.evaluation.evaluate import add_parser, evaluate, summary, write_report
 from restem.evaluation.pairing import paired_clips
@@ -276,24 +275,6 @@ def test_command_refuses_before_it_listens(clips, tmp_path):
     with pytest.raises(UserError, match="cannot be written"):
         write_report({"fd": None}, tmp_path / "taken")
     assert list(tmp_path.iterdir()) == [tmp_path / "taken"]
-
-
-def test_cache_makes_damaged_files_again(tmp_path):
-    cache, made = Cache(tmp_path), []
-
-    def make():
-        made.append(1)
-        return {"values": np.arange(3)}
-
-    for _ in range(2):
-        assert cache.arrays(("a", "b"), make)["values"].tolist() == [0, 1, 2]
-    assert len(made) == 1
-    cache.arrays(("a", "c"), make)
-    assert len(made) == 2
-    for path in tmp_path.iterdir():
-        path.write_bytes(path.read_bytes()[:50])
-    assert cache.arrays(("a", "b"), make)["values"].tolist() == [0, 1, 2]
-    assert len(made) == 3
 
 
 def test_metrics_and_the_command_load_without_torch_and_librosa():

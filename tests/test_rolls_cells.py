@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from midi_builders import band, save
 
 from restem.errors import UserError
 from restem.symbolic import cells
 from restem.symbolic.corpora import Duplicates, Piece, chunks, fingerprints, folder_pieces
 from restem.symbolic.corpus_file import RollBatches, load_corpus, save_corpus
 from restem.symbolic.rolls import ONSET, SOUND, flat, notes_from_roll, roll_from_notes
-from midi_builders import band, save
 
 FOUR = np.array([(i * 48, 48, 4, 4) for i in range(16)])
 MIXED = np.array([(0, 48, 4, 4), (48, 42, 7, 8), (90, 15, 5, 16), (105, 36, 6, 8)])
@@ -41,7 +41,10 @@ def test_cells_and_planes_agree(stem: str, bars: np.ndarray) -> None:
     assert token_cells.shape == (len(grid), cells.values_of(stem))
     back = cells.planes_from_cells(token_cells, stem, grid, steps)
     assert np.array_equal(back[ONSET], made[ONSET])
-    assert np.array_equal(cells.cells_from_planes(back, stem, grid), token_cells) or stem != "drums"
+    if stem == "drums":
+        assert np.array_equal(cells.cells_from_planes(back, stem, grid), token_cells)
+    else:  # gaps of a step are closed, nothing else
+        assert not (made[SOUND] & ~back[SOUND]).any()
 
 
 def test_tokens_begin_with_bars_and_void_steps_stay_empty() -> None:
@@ -110,8 +113,10 @@ def test_duplicates_are_found_in_any_key_and_only_they() -> None:
     assert known.is_new(piece(1)) and known.is_new(piece(50))
     assert not known.is_new(piece(1)) and not known.is_new(piece(1, shift=3))
     first, second = piece(1), piece(200)
-    mixed = {k: np.where(np.arange(768)[:, None] < 384, first.parts[k], second.parts[k])
-             for k in first.parts}
+    mixed = {
+        k: np.where(np.arange(768)[:, None] < 384, first.parts[k], second.parts[k])
+        for k in first.parts
+    }
     assert known.is_new(Piece("half new", "test", "train", "", mixed, FOUR))
     assert fingerprints(piece(1)) == fingerprints(piece(1, shift=5))
 
@@ -123,7 +128,10 @@ def test_corpus_file_returns_the_same_pieces(tmp_path: Path) -> None:
     loaded = load_corpus(tmp_path / "c.npz")
     for before, after in zip(pieces, loaded, strict=True):
         assert (before.name, before.style, list(before.parts)) == (
-            after.name, after.style, list(after.parts))
+            after.name,
+            after.style,
+            list(after.parts),
+        )
         assert np.array_equal(before.bars, after.bars)
         for kind, rolls in before.parts.items():
             assert np.array_equal(after.parts[kind], rolls)
@@ -156,7 +164,9 @@ def test_batches_hang_on_the_step_alone_and_hold_what_the_piece_holds() -> None:
     hidden = first.place[..., cells.PLACE_KNOWN + 1] == 0  # the drums' flag
     assert not first.context[hidden][:, : cells.values_of("drums")].any()
     with pytest.raises(UserError, match="No song of the corpus has bass"):
-        RollBatches([Piece("x", "t", "train", "", {"drums": piece(1).parts["drums"]}, FOUR)], "bass", 0)
+        RollBatches(
+            [Piece("x", "t", "train", "", {"drums": piece(1).parts["drums"]}, FOUR)], "bass", 0
+        )
 
 
 def test_folders_are_read_and_unreadable_files_passed_over(tmp_path: Path) -> None:

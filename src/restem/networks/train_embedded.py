@@ -86,7 +86,7 @@ def batch_loss(network: nn.Module, batch: Batch, null: Tensor, seed: int, step: 
     # Logit-normal times (Esser et al. 2024, arXiv 2403.03206), moved towards the noise: a token
     # holds hundreds of numbers that rise together, so a hit shows through almost pure noise, and
     # where the hits come, which is what context, beat and sentence decide, is settled above 0.9.
-    t = torch.from_numpy((1 / (1 + np.exp(-rng.normal(1.7, 1.3, len(clean))))).astype(np.float32))
+    t = torch.from_numpy((1 / (1 + np.exp(-rng.normal(2.8, 1.5, len(clean))))).astype(np.float32))
     draw = torch.from_numpy(rng.random(len(clean)))
     text = torch.where((draw < TEXT_DROPOUT)[:, None], null, torch.from_numpy(batch.text))
     context = torch.from_numpy(batch.context)

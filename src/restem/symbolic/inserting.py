@@ -62,11 +62,19 @@ class MidiInsertion:
 
 
 class MidiInserter:
-    """Inserts parts with the models of a folder, or those in the package."""
+    """Inserts parts with the models in the package, of a folder, or given by stem.
 
-    def __init__(self, models: str | Path = PACKAGED) -> None:
-        self.folder = models
-        self._models: dict[str, RollModel] = {}
+    `touch` is how drums are played; if none is given, the models' own or that in the package.
+    """
+
+    def __init__(
+        self,
+        models: str | Path | Mapping[str, RollModel] = PACKAGED,
+        touch: performance.Touch | None = None,
+    ) -> None:
+        self._folder: str | Path = PACKAGED if isinstance(models, Mapping) else models
+        self._models: dict[str, RollModel] = dict(models) if isinstance(models, Mapping) else {}
+        self._touch_given = touch
 
     def insert(
         self,
@@ -129,13 +137,15 @@ class MidiInserter:
 
     def _model(self, stem: str) -> RollModel:
         if stem not in self._models:
-            self._models[stem] = RollModel.load(stem, self.folder)
+            self._models[stem] = RollModel.load(stem, self._folder)
         return self._models[stem]
 
     @cached_property
     def _touch(self) -> performance.Touch:
-        path = None if self.folder == PACKAGED else Path(self.folder) / "touch.npz"
-        return performance.Touch.load(path if path is None or path.is_file() else None)
+        if self._touch_given is not None:
+            return self._touch_given
+        own = Path(self._folder) / "touch.npz"
+        return performance.Touch.load(own if own.is_file() else None)
 
     def _played(
         self, stem: str, planes: np.ndarray, bars: np.ndarray, song: Song, seed: int, amount: float

@@ -33,7 +33,7 @@ def grid_agreement(planes: np.ndarray, bars: np.ndarray) -> float:
 
 
 def accents(context: Mapping[str, np.ndarray]) -> np.ndarray:
-    """How strongly the context strikes at each step: the kinds that do, a little more for chords."""
+    """How strongly the context strikes at each step: the kinds that do, and a bit for chords."""
     weights = []
     for planes in context.values():
         count = planes[ONSET].sum(axis=1)

@@ -1,0 +1,381 @@
+"""From rolls to files: networks whose answers are known by construction replace trained ones."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+from pathlib import Path
+
+import mido
+import numpy as np
+import pytest
+from midi_builders import band, events_of, name, note, save, to_bytes
+from mido import Message, MetaMessage
+from PIL import Image
+
+from restem import cli
+from restem.errors import UserError
+from restem.symbolic import cells
+from restem.symbolic.arrange import Wishes, complete, fill
+from restem.symbolic.bernoulli import BinaryNoise
+from restem.symbolic.inserting import MidiInserter, accents, without_overlaps
+from restem.symbolic.midi_files import song_from_bytes
+from restem.symbolic.model import RollModel
+from restem.symbolic.performance import FEATURES, Touch, features, play
+from restem.symbolic.roll_picture import draw_rolls
+from restem.symbolic.rolls import ONSET, flat, notes_from_roll, roll_from_notes
+
+FORTY = np.array([(i * 48, 48, 4, 4) for i in range(40)])
+PLAIN = Touch((np.zeros((4, FEATURES), np.float32),), (np.array([0.5, -5, 0, -5], np.float32),))
+
+
+class Known(RollModel):
+    """A network with a rule in place of weights."""
+
+    def __init__(self, stem: str) -> None:
+        super().__init__(Path("nowhere"), stem)
+        self.__dict__["noise"] = BinaryNoise(32, density=0.02)
+        self.__dict__["sha256"] = "0" * 64
+        self.__dict__["description"] = {"densities": [0.5, 1.0, 1.5]}
+        self.__dict__["seen"] = []
+
+
+class FollowsBass(Known):
+    """A kick with each onset of the bass, and nothing else."""
+
+    def log_odds(
+        self,
+        x: np.ndarray,
+        context: np.ndarray,
+        place: np.ndarray,
+        text: np.ndarray,
+        survival: float,
+    ) -> np.ndarray:
+        self.__dict__["seen"].append((x, context, place, text))
+        low, high = cells.RANGES["bass"]
+        bass = context[..., : cells.values_of("bass")].reshape(*x.shape[:2], 2, 6, high - low)
+        out = np.full((*x.shape[:2], 6, 47), -9.0)
+        out[..., 36 - 35][bass[..., ONSET, :, :].any(axis=-1)] = 9.0
+        return out.reshape(x.shape)
+
+
+class Copycat(Known):
+    """Whatever the given tokens of the window hold at the same place of the bar, in most bars."""
+
+    def log_odds(
+        self,
+        x: np.ndarray,
+        context: np.ndarray,
+        place: np.ndarray,
+        text: np.ndarray,
+        survival: float,
+    ) -> np.ndarray:
+        self.__dict__["seen"].append((x, context, place, text))
+        given = place[0, :, cells.PLACE_KNOWN] > 0
+        out = np.full(x.shape, -9.0)
+        for token in range(x.shape[1]):
+            same = given & (np.arange(x.shape[1]) % 8 == token % 8)
+            if same.any():
+                out[0, token][x[0, same].mean(axis=0) > 0.5] = 9.0
+        return out
+
+
+def planes(notes: list, steps: int) -> np.ndarray:
+    return flat(roll_from_notes(np.array(notes).reshape(-1, 3), steps))
+
+
+def test_every_window_follows_its_own_context() -> None:
+    rng = np.random.default_rng(0)
+    starts = np.sort(rng.choice(40 * 48, 300, replace=False))
+    bass = planes([[s, s + 1, 40] for s in starts], 40 * 48)
+    made = fill(FollowsBass("drums"), {"bass": bass}, FORTY, Wishes(steps=4))
+    notes = notes_from_roll(made[None])
+    assert np.array_equal(notes[:, 0], starts) and set(notes[:, 2]) == {36}
+
+
+def test_odd_metres_are_filled_to_the_step() -> None:
+    bars = np.array(
+        [(0, 42, 7, 8), (42, 15, 5, 16), (57, 9, 3, 16), (66, 48, 4, 4), (114, 36, 3, 4)]
+    )
+    bass = planes([[s, s + 1, 40] for s in range(0, 150, 3)], 150)
+    made = fill(FollowsBass("drums"), {"bass": bass}, bars, Wishes(steps=4))
+    assert notes_from_roll(made[None])[:, 0].tolist() == list(range(0, 150, 3))
+
+
+def test_a_song_goes_on_from_the_users_bars_without_a_seam() -> None:
+    pattern = [[0, 1, 36], [12, 13, 38], [21, 22, 36], [24, 25, 36], [36, 37, 38]]
+    first = planes([[s + 48 * b, e + 48 * b, p] for b in range(2) for s, e, p in pattern], 40 * 48)
+    model = Copycat("drums")
+    made = fill(model, {"drums": first}, FORTY, Wishes(steps=8), region=(2, 40))
+    expected = [[s + 48 * b, e + 48 * b, p] for b in range(2, 40) for s, e, p in pattern]
+    assert notes_from_roll(made[None]).tolist() == expected
+    assert all(x.shape[1] == cells.WINDOW for x, *_ in model.seen)
+
+
+def test_a_region_is_filled_and_nothing_else_and_both_sides_are_seen() -> None:
+    first = planes([[48 * b, 48 * b + 1, 36] for b in range(40) if b not in (5, 6)], 40 * 48)
+    model = Copycat("drums")
+    made = fill(model, {"drums": first}, FORTY, Wishes(steps=4), region=(5, 7))
+    assert notes_from_roll(made[None])[:, 0].tolist() == [240, 288]
+    place = model.seen[-1][2][0, :, cells.PLACE_KNOWN]
+    assert place[:8].all() and not place[32:48].any() and place[48:].all()
+
+
+def test_a_region_without_an_old_part_is_not_told_of_silence() -> None:
+    model = FollowsBass("drums")
+    bass = planes([[s, s + 1, 40] for s in range(0, 40 * 48, 12)], 40 * 48)
+    made = fill(model, {"bass": bass}, FORTY, Wishes(steps=4), region=(8, 9))
+    assert notes_from_roll(made[None])[:, 0].tolist() == [384, 396, 408, 420]
+    assert not any(place[..., cells.PLACE_KNOWN].any() for _, _, place, _ in model.seen)
+
+
+def test_parts_are_made_one_after_the_other_each_hearing_the_last() -> None:
+    models = {stem: FollowsBass(stem) if stem == "drums" else Known(stem) for stem in cells.RANGES}
+    heard: dict[str, np.ndarray] = {}
+
+    class Listens(Known):
+        def log_odds(
+            self,
+            x: np.ndarray,
+            context: np.ndarray,
+            place: np.ndarray,
+            text: np.ndarray,
+            survival: float,
+        ) -> np.ndarray:
+            heard[self.stem] = place[0, 0, cells.PLACE_KNOWN + 1 :]
+            return np.full(x.shape, 0.5)
+
+    models["bass"], models["guitar"] = Listens("bass"), Listens("guitar")
+    made = complete(models, {}, FORTY[:2], ["guitar", "drums", "bass"], Wishes(steps=2))
+    assert list(made) == ["drums", "bass", "guitar"]
+    assert heard["bass"].tolist() == [1, 0, 0] and heard["guitar"].tolist() == [1, 1, 0]
+
+
+def test_style_density_temperature_and_guidance_reach_the_network() -> None:
+    model, bass = FollowsBass("drums"), {"bass": planes([[0, 1, 40]], 96)}
+    fill(model, bass, FORTY[:2], Wishes(steps=2))
+    fill(model, bass, FORTY[:2], Wishes(steps=2, style="bossa nova", density="busy"))
+    plain, styled = model.seen[0][3], model.seen[-1][3]
+    assert (
+        not plain[0, -2:].any()
+        and styled[0, -2] > 0
+        and not np.allclose(plain[0, :384], styled[0, :384])
+    )
+    assert styled[0, -1] == pytest.approx(0.05 * 1.5 / 2)
+    fill(model, bass, FORTY[:2], Wishes(steps=2, guidance=2.0))
+    x, context, place, _ = model.seen[-1]
+    assert len(x) == 2 and context[0].any() and not context[1].any()
+    assert place[0, 0, -3:].any() and not place[1, 0, -3:].any()
+    for wrong in ({"density": "dense"}, {"temperature": 0.0}, {"guidance": -1.0}):
+        with pytest.raises(UserError):
+            Wishes(**wrong)
+
+
+def inserter() -> MidiInserter:
+    return MidiInserter({"drums": FollowsBass("drums"), "bass": Known("bass")}, PLAIN)
+
+
+def test_the_new_track_is_the_only_change_and_says_how_it_was_made() -> None:
+    data = band(4)
+    made = inserter().insert(song_from_bytes(data, "song.mid"), ["drums"], Wishes(steps=4, seed=3))
+    before, after = events_of(data), events_of(made.data)
+    assert after[:-1] == before
+    new = after[-1]
+    assert {m.channel for m in new if not m.is_meta} == {9}
+    assert new[0].name == "restem drums"
+    assert json.loads(new[1].text if new[1].type == "text" else new[2].text)["restem"]["seed"] == 3
+    starts = np.cumsum([m.time for m in new])[[m.type == "note_on" for m in new]]
+    assert starts.tolist() == [480 * i for i in range(16)]
+    again = inserter().insert(song_from_bytes(data, "song.mid"), ["drums"], Wishes(steps=4, seed=3))
+    assert again.data == made.data
+
+
+def test_a_kit_that_the_user_chose_is_left_alone_and_channels_do_not_clash() -> None:
+    class Long(Known):
+        def log_odds(self, x: np.ndarray, *_: object) -> np.ndarray:
+            return np.where(np.arange(x.shape[2]) == 20, 9.0, -9.0) + np.zeros(x.shape)
+
+    tracks = [
+        [(0, Message("program_change", channel=c, program=c)), *note(c, 60, 0, 7680)]
+        for c in range(9)
+    ]
+    tracks.append([(0, Message("program_change", channel=9, program=25)), *note(9, 36, 0, 60)])
+    song = song_from_bytes(to_bytes(tracks), "song")
+    made = MidiInserter({"drums": Long("drums"), "bass": Long("bass")}, PLAIN)
+    drums = events_of(made.insert(song, ["drums"], Wishes(steps=2), force=True).data)[-1]
+    assert not [m for m in drums if m.type == "program_change"]
+    bass = events_of(made.insert(song, ["bass"], Wishes(steps=2)).data)[-1]
+    assert [(m.channel, m.program) for m in bass if m.type == "program_change"] == [(10, 33)]
+    full = [*tracks, *[note(c, 60, 0, 480) for c in range(10, 16)]]
+    with pytest.raises(UserError, match="channels"):
+        made.insert(song_from_bytes(to_bytes(full), "song"), ["bass"], Wishes(steps=2))
+
+
+def test_a_part_that_is_there_and_bars_that_are_not() -> None:
+    song = song_from_bytes(band(4), "song")
+    for arguments, words in (
+        ({"stems": ["bass"]}, "has bass already"),
+        ({"stems": ["drums"], "bars": (3, 5)}, "bars 1 to 4"),
+        ({"stems": ["drums"], "bars": (0, 2)}, "bars 1 to 4"),
+        ({"stems": ["drums"], "bars": (3, 2)}, "bars 1 to 4"),
+    ):
+        with pytest.raises(UserError, match=words):
+            inserter().insert(song, **arguments)  # type: ignore[arg-type]
+    tracks = [
+        note(9, 36, 0, 60),
+        [name("Bass"), *note(1, 40, 0, 60)],
+        [name("Guitar"), *note(2, 60, 0, 60)],
+    ]
+    with pytest.raises(UserError, match="drums, bass and guitar already"):
+        inserter().insert(song_from_bytes(to_bytes(tracks), "song"), [])
+    made = inserter().insert(song, ["drums"], Wishes(steps=2), bars=(2, 3))
+    assert made.notes["drums"][:, 0].tolist() == [480 * i for i in range(4, 12)]
+
+
+def test_missing_models_are_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no model of drums"):
+        MidiInserter(tmp_path).insert(song_from_bytes(band(1), "song"), ["drums"])
+
+
+def test_metres_of_a_real_file_place_the_notes() -> None:
+    metres = [(0, 7, 8), (1680, 3, 4), (3120, 12, 8)]
+    head = [(t, MetaMessage("time_signature", numerator=n, denominator=d)) for t, n, d in metres]
+    bass = [name("Bass")]
+    for start in range(0, 6000, 240):
+        bass += note(1, 40, start, start + 100)
+    made = inserter().insert(
+        song_from_bytes(to_bytes([head, bass]), "song"), ["drums"], Wishes(steps=2)
+    )
+    assert made.notes["drums"][:, 0].tolist() == list(range(0, 6000, 240))
+
+
+def test_touch_plays_within_bounds_and_on_the_grid_if_asked() -> None:
+    drums = planes([[s, s + 1, p] for s in range(0, 96, 3) for p in (36, 42)], 96)
+    wild = Touch((np.zeros((4, FEATURES), np.float32),), (np.array([0.6, 1, 0.5, 1], np.float32),))
+    strokes = play(wild, drums, FORTY[:2], 1)
+    assert len(strokes) == 64 and strokes[:, 2].min() >= 1 and strokes[:, 2].max() <= 127
+    assert np.abs(strokes[:, 3]).max() <= 0.5 / 12 and strokes[:, 2].std() > 10
+    assert np.array_equal(strokes, play(wild, drums, FORTY[:2], 1))
+    assert not np.array_equal(strokes, play(wild, drums, FORTY[:2], 2))
+    still = play(wild, drums, FORTY[:2], 1, amount=0.0)
+    assert not still[:, 3].any() and set(still[:, 2]) == {76}
+    assert len(play(wild, np.zeros((2, 96, 128), bool), FORTY[:2], 1)) == 0
+
+
+def test_touch_features_are_local() -> None:
+    drums = planes([[0, 1, 36], [24, 25, 38], [90, 91, 42]], 96)
+    steps, pitches = np.nonzero(drums[ONSET])
+    seen = features(drums, FORTY[:2], steps, pitches)
+    assert seen.shape == (3, FEATURES)
+    alone = planes([[24, 25, 38]], 96)
+    assert np.array_equal(features(alone, FORTY[:2], np.array([24]), np.array([38]))[0], seen[1])
+
+
+def test_accents_and_overlaps() -> None:
+    assert accents(np.array([0, 3, 12, 48, 60, 61]), FORTY).tolist() == [100, 84, 92, 100, 92, 84]
+    notes = np.array([[0, 50, 36, 9], [10, 60, 38, 9], [40, 90, 36, 9], [40, 80, 36, 8]])
+    fixed = without_overlaps(notes)
+    for pitch in (36, 38):
+        own = fixed[fixed[:, 2] == pitch]
+        assert (own[:, 1] > own[:, 0]).all() and (own[1:, 0] >= own[:-1, 1]).all()
+
+
+def test_the_picture_outlines_new_notes_only() -> None:
+    bass = planes([[s, s + 12, 40] for s in range(0, 96, 24)], 96)
+    drums = planes([[s, s + 1, 36] for s in range(0, 96, 24)], 96)
+    old = np.asarray(draw_rolls({"bass": bass, "drums": drums}, {}, FORTY[:2], "song"))
+    new = np.asarray(draw_rolls({"bass": bass}, {"drums": drums}, FORTY[:2], "song"))
+    assert old.shape == new.shape and old.shape[1] > 600
+    black = [(np.all(image == 0, axis=2)).sum() for image in (old, new)]
+    assert black[0] == 0 and black[1] > 4 * 4
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *words: object) -> int:
+    monkeypatch.setitem(cli.OTHER_VERBS, "midi", ("restem.symbolic.commands", "parts for MIDI"))
+    return cli.main(["midi", "insert", *map(str, words)])
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--bars", "x"], "form 9-16"),
+        (["--bars", "9-"], "form 9-16"),
+        (["-o", "out.wav"], "end in .mid"),
+        (["--steps", "0"], "--steps"),
+        (["--track-map", "1=violin"], "2=drums"),
+        (["--stem", "bass"], "has bass already"),
+        (["--bars", "3-99"], "bars 1 to 4"),
+        (["--model", "nowhere"], "no model of drums"),
+        (["--soundfont", "none.sf2", "--render"], "SoundFont"),
+    ],
+)
+def test_wrong_words_exit_with_2_and_leave_no_file(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+    words: list[str],
+    message: str,
+) -> None:
+    if "--render" in words and shutil.which("fluidsynth") is None:
+        message = "FluidSynth"
+    song = save(tmp_path, band(4))
+    monkeypatch.chdir(tmp_path)
+    arguments = [song, "-o", "new/out.mid", *words]
+    if "--stem" not in words:
+        arguments += ["--stem", "drums"]
+    assert run(monkeypatch, *arguments) == 2
+    errors = capsys.readouterr().err.strip().splitlines()
+    assert message in errors[-1] and len([e for e in errors if "error" in e]) == 1
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["song.mid"]
+
+
+def test_outputs_are_not_overwritten_unasked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    song, old = save(tmp_path, band(4)), save(tmp_path, b"mine", "old.mid")
+    assert run(monkeypatch, song, "-o", old) == 2 and "--force" in capsys.readouterr().err
+    assert run(monkeypatch, song, "-o", song, "--force") == 2
+    assert "itself the input" in capsys.readouterr().err and old.read_bytes() == b"mine"
+
+
+def packaged() -> None:
+    try:
+        for stem in cells.RANGES:
+            RollModel.load(stem)
+        Touch.load()
+    except UserError as error:
+        pytest.skip(f"NOT CHECKED with trained models: {error}")
+
+
+def test_the_packaged_models_make_all_three_parts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packaged()
+    song = save(
+        tmp_path,
+        to_bytes(
+            [
+                [
+                    name("Piano"),
+                    *[
+                        e
+                        for b in range(8)
+                        for p in (60, 64, 67)
+                        for e in note(0, p, b * 960, b * 960 + 900)
+                    ],
+                ]
+            ]
+        ),
+    )
+    files = []
+    for run_number in range(2):
+        out = tmp_path / f"out{run_number}.mid"
+        assert run(monkeypatch, song, "-o", out, "--picture", "--seed", 5, "--style", "rock") == 0
+        files.append(out.read_bytes())
+    assert files[0] == files[1]
+    made = mido.MidiFile(file=io.BytesIO(files[0]))
+    assert [t.name for t in made.tracks[1:]] == ["restem drums", "restem bass", "restem guitar"]
+    for track in made.tracks[1:]:
+        assert sum(m.type == "note_on" for m in track) > 8, track.name
+    assert Image.open(tmp_path / "out0.png").size[0] > 600

@@ -1,0 +1,129 @@
+"""The roll network learns, resumes, and runs as ONNX as it does in torch."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="torch is missing: training NOT CHECKED")
+
+from restem.diffusion.training import ema_weights
+from restem.networks.embedded import EmbeddedNetwork, NetworkConfig
+from restem.symbolic import cells
+from restem.symbolic.bernoulli import BinaryNoise, noised
+from restem.symbolic.corpora import Piece
+from restem.symbolic.corpus_file import TEXT_VALUES, save_corpus
+from restem.symbolic.model import CELL_SCALE, RollModel
+from restem.symbolic.rolls import flat, roll_from_notes
+from restem.symbolic.train_rolls import RollTraining, batch_loss, export_model, train
+
+BARS = np.array([(i * 48, 48, 4, 4) for i in range(16)])
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Songs whose drums strike where the bass does."""
+    pieces = []
+    for seed in range(8):
+        steps = np.sort(np.random.default_rng(seed).choice(768, 150, replace=False))
+        parts = {
+            kind: flat(roll_from_notes(np.array([[s, s + 1, pitch] for s in steps]), 768))
+            for kind, pitch in (("drums", 36), ("bass", 40))
+        }
+        pieces.append(Piece(f"song {seed}", "test", "train", "", parts, BARS))
+    path = tmp_path_factory.mktemp("corpus") / "c.npz"
+    save_corpus(pieces, path)
+    return path
+
+
+def settings(corpus: Path, out: Path, **changes: object) -> RollTraining:
+    tiny = RollTraining(
+        corpus, "drums", out, steps=60, batch=4, width=32, blocks=1, heads=2, learning_rate=5e-3
+    )
+    return replace(tiny, **changes)
+
+
+def test_the_loss_falls_and_a_resumed_run_repeats_an_uninterrupted_one(
+    corpus: Path, tmp_path: Path
+) -> None:
+    losses = [loss for _, loss in train(settings(corpus, tmp_path / "whole"))]
+    assert np.mean(losses[-5:]) < 0.7 * losses[0]
+    runner = train(settings(corpus, tmp_path / "halves"))
+    for _ in range(30):
+        next(runner)
+    runner.close()
+    rest = [loss for _, loss in train(settings(corpus, tmp_path / "halves", resume=True))]
+    assert rest == pytest.approx(losses[30:], rel=1e-3)
+
+
+def test_onnx_says_what_torch_says(corpus: Path, tmp_path: Path) -> None:
+    for _ in train(settings(corpus, tmp_path, steps=3)):
+        pass
+    export_model(tmp_path / "checkpoint.safetensors", tmp_path / "model", {"name": "test"})
+    weights, meta = ema_weights(tmp_path / "checkpoint.safetensors")
+    network = EmbeddedNetwork(NetworkConfig(**meta["network"]))
+    network.load_state_dict({k: v.half().float() for k, v in weights.items()})
+    model, rng = RollModel.load("drums", tmp_path / "model"), np.random.default_rng(0)
+    assert (
+        model.noise.density == meta["noise"]["density"] and len(model.description["densities"]) == 3
+    )
+    x = rng.random((3, 40, cells.values_of("drums"))) < 0.02
+    context = rng.random((3, 40, cells.context_values("drums"))) < 0.02
+    place = rng.standard_normal((3, 40, cells.PLACES)).astype(np.float32)
+    text = rng.standard_normal((3, TEXT_VALUES)).astype(np.float32) / 20
+    ours = model.log_odds(x, context, place, text, 0.4)
+    with torch.no_grad():
+        theirs = network.eval()(
+            torch.from_numpy(x).float() * CELL_SCALE,
+            torch.from_numpy(context).float() * CELL_SCALE,
+            torch.from_numpy(place),
+            torch.from_numpy(text),
+            torch.full((3,), 0.6),
+        ).numpy()
+    assert np.abs(ours - theirs).max() < 1e-3 * np.abs(theirs).max()
+
+
+def test_bernoulli_arithmetic_is_the_same_for_tensors() -> None:
+    rng, noise = np.random.default_rng(0), BinaryNoise(10)
+    clean, uniform, a = rng.random((5, 4)) < 0.3, rng.random((5, 4)), noise.survival()[4]
+    ours = noised(clean, a, noise.density, uniform)
+    theirs = noised(torch.from_numpy(clean).double(), a, noise.density, torch.from_numpy(uniform))
+    assert np.array_equal(ours, theirs.numpy())
+
+
+def test_the_loss_leaves_out_given_and_void_cells(corpus: Path) -> None:
+    from restem.symbolic.corpus_file import RollBatches, load_corpus
+
+    batch = RollBatches(load_corpus(corpus), "drums", 0).batch(0, 4)
+    network = EmbeddedNetwork(
+        NetworkConfig(
+            cells.values_of("drums"),
+            cells.context_values("drums"),
+            cells.PLACES,
+            TEXT_VALUES,
+            32,
+            1,
+            2,
+        )
+    )
+    nothing = replace(batch, real=np.zeros_like(batch.real))
+    assert float(batch_loss(network, nothing, BinaryNoise(), 0, 0)) == 0
+    assert float(batch_loss(network, batch, BinaryNoise(), 0, 0)) > 1
+    l1 = float(batch_loss(network, batch, replace(BinaryNoise(), loss="l1"), 0, 0))
+    assert l1 == pytest.approx(cells.values_of("drums") / 2, rel=0.05)  # all odds are even at first
+
+
+def test_damaged_models_are_refused(tmp_path: Path) -> None:
+    from restem.errors import UserError
+
+    (tmp_path / "drums.onnx").write_bytes(b"no")
+    (tmp_path / "drums.json").write_text("{")
+    model = RollModel.load("drums", tmp_path)
+    with pytest.raises(UserError, match="damaged"):
+        _ = model.noise
+    empty = np.zeros((1, 1, 1), np.float32)
+    with pytest.raises(UserError, match="damaged"):
+        model.log_odds(empty, empty, empty, empty, 0.5)
