@@ -17,6 +17,7 @@ from restem.symbolic.rolls import (
     notes_in_steps,
     on_grid,
     roll_from_notes,
+    snapped,
     steps_from_ticks,
     ticks_from_steps,
 )
@@ -90,6 +91,34 @@ def test_ticks_between_steps_are_not_on_the_grid_and_short_notes_keep_a_step() -
     assert on_grid(np.array([0, 40, 41, 20]), 480).tolist() == [True, True, False, False]
     notes = np.array([[40, 41, 60, 90], [475, 700, 61, 90]])
     assert notes_in_steps(notes, 480).tolist() == [[1, 2, 60], [12, 18, 61]]
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        [0, 3, 6, 9],
+        [0, 6],
+        [0, 4, 8],
+        [0, 8],
+        [0, 4, 6, 10],
+        [0, 2, 4, 6, 8, 10],
+    ],
+)
+def test_loose_playing_is_moved_to_what_was_meant(pattern: list[int]) -> None:
+    rng = np.random.default_rng(0)
+    meant = np.array([12 * beat + place for beat in range(64) for place in pattern])
+    played = meant + rng.normal(0, 0.25, len(meant))
+    assert np.mean(snapped(played) == meant) > 0.97
+    assert np.array_equal(snapped(meant), meant)
+
+
+def test_one_beat_of_triplets_in_a_straight_song() -> None:
+    beats = [[0, 3, 6, 9]] * 15 + [[0, 4, 8]] + [[0, 3, 6, 9]] * 4
+    meant = np.array([12 * i + place for i, beat in enumerate(beats) for place in beat])
+    assert np.array_equal(
+        snapped(meant + np.random.default_rng(1).normal(0, 0.1, len(meant))), meant
+    )
+    assert len(snapped(np.zeros(0))) == 0
 
 
 def test_flat_keeps_the_onsets_of_all_layers() -> None:

@@ -1,5 +1,7 @@
 """The roll network learns, resumes, and runs as ONNX as it does in torch."""
 
+# ruff: noqa: E402  (torch may be missing, and is looked for first)
+
 from __future__ import annotations
 
 from dataclasses import replace
@@ -41,7 +43,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def settings(corpus: Path, out: Path, **changes: object) -> RollTraining:
     tiny = RollTraining(
-        corpus, "drums", out, steps=60, batch=4, width=32, blocks=1, heads=2, learning_rate=5e-3
+        corpus, "drums", out, steps=80, batch=4, width=32, blocks=1, heads=2, learning_rate=1e-2
     )
     return replace(tiny, **changes)
 
@@ -50,13 +52,13 @@ def test_the_loss_falls_and_a_resumed_run_repeats_an_uninterrupted_one(
     corpus: Path, tmp_path: Path
 ) -> None:
     losses = [loss for _, loss in train(settings(corpus, tmp_path / "whole"))]
-    assert np.mean(losses[-5:]) < 0.7 * losses[0]
+    assert np.mean(losses[-10:]) < 0.3 * losses[0]
     runner = train(settings(corpus, tmp_path / "halves"))
-    for _ in range(30):
+    for _ in range(40):
         next(runner)
     runner.close()
     rest = [loss for _, loss in train(settings(corpus, tmp_path / "halves", resume=True))]
-    assert rest == pytest.approx(losses[30:], rel=1e-3)
+    assert rest == pytest.approx(losses[40:], rel=1e-3)
 
 
 def test_onnx_says_what_torch_says(corpus: Path, tmp_path: Path) -> None:
@@ -110,9 +112,9 @@ def test_the_loss_leaves_out_given_and_void_cells(corpus: Path) -> None:
         )
     )
     nothing = replace(batch, real=np.zeros_like(batch.real))
-    assert float(batch_loss(network, nothing, BinaryNoise(), 0, 0)) == 0
-    assert float(batch_loss(network, batch, BinaryNoise(), 0, 0)) > 1
-    l1 = float(batch_loss(network, batch, replace(BinaryNoise(), loss="l1"), 0, 0))
+    assert batch_loss(network, nothing, BinaryNoise(), 0, 0).item() == 0
+    assert batch_loss(network, batch, BinaryNoise(), 0, 0).item() > 1
+    l1 = batch_loss(network, batch, replace(BinaryNoise(), loss="l1"), 0, 0).item()
     assert l1 == pytest.approx(cells.values_of("drums") / 2, rel=0.05)  # all odds are even at first
 
 

@@ -35,7 +35,7 @@ from restem.networks.tracker import BeatTracker, TrackerConfig, export_onnx
 class TrainingPlan:
     """How to train; the same plan and songs give the same crops in the same order."""
 
-    steps: int = 2600
+    steps: int = 5500
     batch: int = 12
     frames: int = 1024  # 20 s
     rate: float = 2e-3
@@ -49,7 +49,7 @@ class TrainingPlan:
 
 
 # How often each kind of source is drawn: style files, produced songs, MIDI songs by people
-SHARES = {"rendered": 0.6, "produced": 0.25, "midi": 0.15}
+SHARES = {"rendered": 0.5, "produced": 0.3, "midi": 0.2}
 
 
 def load_songs(folder: Path, split: str) -> dict[str, list[TrackerSong]]:

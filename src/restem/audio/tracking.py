@@ -94,7 +94,7 @@ def grid_from_log_odds(
 
 
 def refined_times(
-    frames: NDArray[np.int64], log_odds: NDArray[np.floating]
+    frames: NDArray[np.floating], log_odds: NDArray[np.floating]
 ) -> NDArray[np.float64]:
     """Decoded frames (beat,) -> seconds (beat,), strictly increasing.
 
@@ -121,13 +121,14 @@ STRAIGHT = 0.010  # seconds
 
 
 def _peak_times(
-    frames: NDArray[np.int64], log_odds: NDArray[np.floating]
+    frames: NDArray[np.floating], log_odds: NDArray[np.floating]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Seconds of the peak within two frames of each decoded one, and its weight 0..1."""
-    around = np.clip(frames[:, None] + np.arange(-2, 3), 0, len(log_odds) - 1)
+    nearest = np.rint(frames).astype(np.int64)
+    around = np.clip(nearest[:, None] + np.arange(-2, 3), 0, len(log_odds) - 1)
     # a falling edge at two frames away is no peak of this beat: prefer the middle in a tie
     offset = np.argmax(log_odds[around] - 0.01 * np.abs(np.arange(-2, 3)), axis=1) - 2
-    peak = np.clip(frames + offset, 1, max(1, len(log_odds) - 2))
+    peak = np.clip(nearest + offset, 1, max(1, len(log_odds) - 2))
     before, at, after = (log_odds[np.clip(peak + k, 0, len(log_odds) - 1)] for k in (-1, 0, 1))
     curvature = before - 2 * at + after
     is_peak = (at >= before) & (at >= after) & (curvature < 0)
@@ -163,13 +164,14 @@ def _local_lines(
     return times + mean_y - slope * mean_x, spread
 
 
-def confidence(frames: NDArray[np.int64], log_odds: NDArray[np.floating]) -> float:
+def confidence(frames: NDArray[np.floating], log_odds: NDArray[np.floating]) -> float:
     """How far to trust decoded beats, 0..1: the expected F-measure, fitted on songs held out.
 
     From the mean probability of the beats, and how much of all beat probability they explain.
     """
     probability = 1 / (1 + np.exp(-np.asarray(log_odds, dtype=np.float64)[:, 0]))
-    around = np.clip(frames[:, None] + np.arange(-2, 3), 0, len(probability) - 1)
+    nearest = np.rint(frames).astype(np.int64)
+    around = np.clip(nearest[:, None] + np.arange(-2, 3), 0, len(probability) - 1)
     at_beats = float(probability[around].max(axis=1).mean())
     explained = float(probability[np.unique(around)].sum() / (probability.sum() + 1e-9))
     return float(np.clip(at_beats * explained, 0.0, 1.0))

@@ -30,6 +30,7 @@ from restem.symbolic.rolls import (
     flat,
     notes_in_steps,
     roll_from_notes,
+    snapped,
 )
 from restem.symbolic.scores import SUFFIXES, read_song
 from restem.symbolic.song import Song, Track
@@ -156,13 +157,18 @@ def _composed(
     length = quarters * STEPS_PER_QUARTER
     metre = (6, 8) if compound else (quarters, 4)
     table = np.array([(i * length, length, *metre) for i in range(bars)], dtype=np.int64)
+    scale = (0.5 if compound else 1.0) * STEPS_PER_QUARTER
+    parts = list(parts)
+    starts = np.maximum(snapped(np.concatenate([part.notes[:, 0] for part in parts]) * scale), 0)
     notes: dict[str, list[np.ndarray]] = defaultdict(list)
+    first = 0
     for part in parts:
-        scaled = part.notes[:, :2] * (0.5 if compound else 1.0) * STEPS_PER_QUARTER
-        start = np.maximum(np.floor(scaled[:, 0] + 0.5), 0)
-        end = np.maximum(np.floor(scaled.sum(axis=1) + 0.5), start + 1)
+        start = starts[first : first + len(part.notes)]
+        first += len(part.notes)
+        end = np.floor(part.notes[:, :2].sum(axis=1) * scale + 0.5)
+        end = np.maximum(end.astype(np.int64), start + 1)
         kind = part.kind if part.kind in KINDS else "other"
-        notes[kind].append(np.stack([start, end, part.notes[:, 2]], axis=1).astype(np.int64))
+        notes[kind].append(np.stack([start, end, part.notes[:, 2].astype(np.int64)], axis=1))
     planes = {
         kind: flat(roll_from_notes(np.concatenate(found), bars * length))
         for kind, found in notes.items()

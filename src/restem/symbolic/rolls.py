@@ -44,6 +44,30 @@ def notes_in_steps(notes: np.ndarray, ticks_per_quarter: int) -> np.ndarray:
     return np.stack([start, end, notes[:, 2]], axis=1)
 
 
+def snapped(onsets: np.ndarray) -> np.ndarray:
+    """Onsets of a played song, in fractional steps, moved to the sixteenths or triplets meant.
+
+    The nearest step would spread a loose hand over neighbouring steps. So each beat takes the grid
+    (sixteenths, eighth triplets or sixteenth triplets) that the whole song fits best, or another
+    one where that beat clearly fits it better. Integers.
+    """
+    onsets = np.asarray(onsets, dtype=np.float64)
+    if not len(onsets):
+        return np.zeros(0, dtype=np.int64)
+    beat = np.floor((onsets + 1) / STEPS_PER_QUARTER).astype(np.int64)
+    beat -= beat.min()
+    count = np.maximum(np.bincount(beat), 1)
+    candidates, misfits = [], []
+    for size, handicap in ((3, 0.0), (4, 0.0), (2, 0.15)):
+        near = np.floor(onsets / size + 0.5) * size
+        # A quarter of the size is how far onsets at random would lie from such a grid.
+        misfits.append(np.bincount(beat, np.abs(onsets - near)) / count / (size / 4) + handicap)
+        candidates.append(near)
+    table = np.stack(misfits)
+    table[int(np.argmin((table * count).sum(axis=1)))] -= 0.3
+    return np.stack(candidates)[table.argmin(axis=0)[beat], np.arange(len(onsets))].astype(np.int64)
+
+
 def roll_from_notes(notes: np.ndarray, steps: int) -> np.ndarray:
     """The roll (layer, plane, step, pitch), bool, of notes (note, 3): start and end step, pitch.
 

@@ -84,7 +84,9 @@ def train(settings: RollTraining) -> Iterator[tuple[int, float]]:
         lambda net, step: batch_loss(
             net, batches.batch(step, settings.batch), noise, settings.seed, step
         ),
-        TrainingConfig(settings.steps, settings.learning_rate, warmup=200),
+        TrainingConfig(
+            settings.steps, settings.learning_rate, warmup=min(200, settings.steps // 10)
+        ),
         settings.out,
         meta,
     )

@@ -15,7 +15,7 @@ from restem.audio.files import atomic_path
 from restem.dataset.drums import DrumSource, read_groove_midi
 from restem.diffusion.training import Trainer, TrainingConfig, ema_weights
 from restem.symbolic.performance import FEATURES, TIMING_SCALE, VELOCITY_SCALE, features
-from restem.symbolic.rolls import STEPS_PER_QUARTER, flat, roll_from_notes
+from restem.symbolic.rolls import STEPS_PER_QUARTER, flat, roll_from_notes, snapped
 
 WIDTH = 128
 
@@ -37,7 +37,7 @@ def read_strokes(folder: Path, split: str) -> Strokes:
 def strokes_of(source: DrumSource) -> tuple[np.ndarray, np.ndarray]:
     """Features and targets of one performance; of strokes that share a cell the loudest counts."""
     notes = source.notes[np.argsort(-source.notes[:, 3], kind="stable")]
-    place = np.maximum(np.floor(notes[:, 0] * STEPS_PER_QUARTER + 0.5), 0).astype(np.int64)
+    place = np.maximum(snapped(notes[:, 0] * STEPS_PER_QUARTER), 0)
     pitch = notes[:, 2].astype(np.int64)
     _, first = np.unique(place * 128 + pitch, return_index=True)
     place, pitch, notes = place[first], pitch[first], notes[first]
