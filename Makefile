@@ -20,13 +20,22 @@ lint: .venv/ready
 	.venv/bin/ruff format --check src tests scripts
 	.venv/bin/mypy
 
-# Figures of docs/results.md; needs mma and fluidsynth, see docs/reproduce.md.
+# Figures of docs/results.md. Needs Debian's mma, fluidsynth and the three SoundFonts that
+# docs/reproduce.md names; REAL="CONTEXT DRUMS" adds a real song with its true drums.
+FONTS = /usr/share/sounds/sf2
 bench: .venv/ready
-	.venv/bin/python scripts/bench.py
+	.venv/bin/restem dataset render --split test --songs 48 --seconds 24 --seed 1000 \
+	    --soundfont $(FONTS)/FluidR3_GM.sf2 --soundfont $(FONTS)/MuseScore_General_Full.sf2 \
+	    --soundfont $(FONTS)/TimGM6mb.sf2 -o runs/test-songs
+	.venv/bin/python scripts/bench_insertion.py runs/test-songs $(if $(REAL),--real $(REAL)) \
+	    -o runs/bench-insertion.json
+	.venv/bin/python scripts/bench_text.py runs/test-songs --picture runs/bench-text.png \
+	    -o runs/bench-text.json
+	.venv/bin/python scripts/bench_speed.py
 
 check-all: lint test bench
 
-.venv-demo/ready: pyproject.toml
+.venv-demo/ready: pyproject.toml constraints.txt $(shell find src -type f -not -name '*.pyc')
 	$(PYTHON) -m venv --clear .venv-demo
 	.venv-demo/bin/python -m pip install -q --disable-pip-version-check -c constraints.txt .
 	touch $@

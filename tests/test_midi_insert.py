@@ -103,6 +103,13 @@ def test_odd_metres_are_filled_to_the_step() -> None:
     assert notes_from_roll(made[None])[:, 0].tolist() == list(range(0, 150, 3))
 
 
+def test_bars_longer_than_a_window_are_filled() -> None:
+    bars = np.array([(0, 12 * 255, 255, 4), (12 * 255, 48, 4, 4)])
+    bass = planes([[s, s + 1, 40] for s in range(0, 12 * 259, 24)], 12 * 259)
+    made = fill(FollowsBass("drums"), {"bass": bass}, bars, Wishes(steps=2))
+    assert notes_from_roll(made[None])[:, 0].tolist() == list(range(0, 12 * 259, 24))
+
+
 def test_a_song_goes_on_from_the_users_bars_without_a_seam() -> None:
     pattern = [[0, 1, 36], [12, 13, 38], [21, 22, 36], [24, 25, 36], [36, 37, 38]]
     first = planes([[s + 48 * b, e + 48 * b, p] for b in range(2) for s, e, p in pattern], 40 * 48)

@@ -129,3 +129,4 @@ def test_flat_keeps_the_onsets_of_all_layers() -> None:
 def test_bars_in_steps() -> None:
     bars = np.array([[0, 1920, 4, 4], [1920, 1680, 7, 8], [3600, 15, 1, 128]])
     assert bars_in_steps(bars, 480).tolist() == [[0, 48, 4, 4], [48, 42, 7, 8]]
+    assert bars_in_steps(np.array([[0, 5, 1, 128]]), 480).tolist() == [[0, 48, 4, 4]]

@@ -17,8 +17,8 @@ from restem.networks.embedded import EmbeddedNetwork, NetworkConfig
 from restem.symbolic import cells
 from restem.symbolic.bernoulli import BinaryNoise, noised
 from restem.symbolic.corpora import Piece
-from restem.symbolic.corpus_file import TEXT_VALUES, save_corpus
-from restem.symbolic.model import CELL_SCALE, RollModel
+from restem.symbolic.corpus_file import save_corpus
+from restem.symbolic.model import CELL_SCALE, TEXT_VALUES, RollModel
 from restem.symbolic.rolls import flat, roll_from_notes
 from restem.symbolic.train_rolls import RollTraining, batch_loss, export_model, train
 

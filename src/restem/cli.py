@@ -26,6 +26,10 @@ STEMS = ("drums",)
 # function from the parsed arguments to the exit code.
 OTHER_VERBS: dict[str, tuple[str, str]] = {
     "dataset": ("restem.dataset.commands", "make training songs and their features"),
+    "midi": (
+        "restem.symbolic.commands",
+        "put drums, bass or guitar into a MIDI or Guitar Pro song",
+    ),
     "evaluate": ("restem.evaluation.evaluate", "score generated clips against true ones"),
     "train": ("restem.networks.commands", "train a model on features"),
 }

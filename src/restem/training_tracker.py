@@ -1,8 +1,8 @@
 """Songs with exact beats in, the trained beat tracker out: prepare, train and export, by command.
 
-    python -m restem.training_tracker prepare --songs SONGS --soundfont A.sf2 --out DATA
-    python -m restem.training_tracker train DATA --run RUN
-    python -m restem.training_tracker export RUN --onnx src/restem/models/tracker.onnx
+python -m restem.training_tracker prepare --songs SONGS --soundfont A.sf2 --out DATA
+python -m restem.training_tracker train DATA --run RUN
+python -m restem.training_tracker export RUN --onnx src/restem/models/tracker.onnx
 """
 
 from __future__ import annotations
@@ -159,9 +159,7 @@ def _schedule(step: int, plan: TrainingPlan) -> float:
 
 @torch.no_grad()
 def _follow(average: BeatTracker, network: BeatTracker, decay: float) -> None:
-    for kept, new in zip(
-        average.state_dict().values(), network.state_dict().values(), strict=True
-    ):
+    for kept, new in zip(average.state_dict().values(), network.state_dict().values(), strict=True):
         if kept.is_floating_point():
             kept.lerp_(new, 1 - decay)
         else:

@@ -130,9 +130,7 @@ class BarPointer:
         if frames == 0 or not np.isfinite(final).any():
             return BeatPath(np.zeros(0), np.zeros(0, np.int64), METRES[-1])
         row, lane, tempo = (int(i) for i in np.unravel_index(final.argmax(), final.shape))
-        return self._trace_back(
-            (frames - memory + row, lane, tempo), step_choice, duration_choice
-        )
+        return self._trace_back((frames - memory + row, lane, tempo), step_choice, duration_choice)
 
     def _best_durations(
         self, score: NDArray[np.float32], size: int, memory: int

@@ -156,4 +156,3 @@ def _between(part: Part, first: float, last: float) -> Part:
     notes = part.notes[(part.notes[:, 0] >= first) & (part.notes[:, 0] < last)].copy()
     notes[:, 0] -= first
     return Part(part.kind, part.program, notes)
-

@@ -35,7 +35,7 @@ def add_parser(verbs: Any) -> None:
     export.add_argument("--name", default="restem-drums")
     export.add_argument("--steps", type=int, default=16, help="default denoising steps")
     export.add_argument("--guidance", type=float, default=1.5, help="default text guidance")
-    export.add_argument("--shift", type=float, default=12.0, help="above 1: more steps near noise")
+    export.add_argument("--shift", type=float, default=40.0, help="above 1: more steps near noise")
     export.add_argument("-o", "--output", type=Path, required=True)
     export.set_defaults(run=_export)
 

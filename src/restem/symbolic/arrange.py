@@ -14,8 +14,7 @@ import numpy as np
 from restem.errors import UserError
 from restem.symbolic import cells
 from restem.symbolic.bernoulli import sample
-from restem.symbolic.corpus_file import TEXT_VALUES, density_values
-from restem.symbolic.model import RollModel
+from restem.symbolic.model import TEXT_VALUES, RollModel, density_values
 from restem.symbolic.parts import KINDS, STEMS
 from restem.text import EMBEDDING_SIZE, TextEncoder
 
@@ -124,8 +123,9 @@ def _next_window(asked: np.ndarray, done: np.ndarray, bar: np.ndarray) -> slice:
     first = int(np.argmax(asked & ~done))
     start = first
     if first and done[first - 1]:
-        begins = np.flatnonzero(np.diff(bar, prepend=-1))
-        start = int(begins[begins >= max(first - OVERLAP, 0)][0])
+        start = max(first - OVERLAP, 0)
+        lines = start + np.flatnonzero(np.diff(bar, prepend=-1)[start : first + 1])
+        start = int(lines[0]) if len(lines) else start  # a bar may be longer than a window
     return slice(start, min(start + cells.WINDOW, len(asked)))
 
 

@@ -83,6 +83,7 @@ def _add_insert(verbs: Any) -> None:
 
 
 def _insert(args: argparse.Namespace) -> int:
+    _need_mido()
     names = _names(args)
     bars = _bars(args.bars)
     if not 1 <= args.steps <= 1000 or not 0 <= args.seed < 2**63:
@@ -132,6 +133,13 @@ def _insert(args: argparse.Namespace) -> int:
     for number, (stem, notes) in enumerate(result.notes.items(), tracks + 1 - len(result.notes)):
         print(f"Added {stem}: {len(notes)} notes, as track {number}.")
     return 0
+
+
+def _need_mido() -> None:
+    try:
+        import mido  # noqa: F401
+    except ImportError:
+        raise UserError("MIDI needs mido; install it with pip install 'restem[midi]'.") from None
 
 
 def _names(args: argparse.Namespace) -> list[str]:

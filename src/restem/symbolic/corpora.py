@@ -22,13 +22,12 @@ from restem.dataset.compose import (
 )
 from restem.dataset.drums import read_groove_midi
 from restem.errors import UserError
-from restem.symbolic.parts import KINDS, kind_of
+from restem.symbolic.parts import KINDS, kind_of, planes_of
 from restem.symbolic.rolls import (
     ONSET,
     STEPS_PER_QUARTER,
     bars_in_steps,
     flat,
-    notes_in_steps,
     roll_from_notes,
     snapped,
 )
@@ -52,12 +51,6 @@ class Piece:
     @property
     def steps(self) -> int:
         return int(self.bars[-1, 0] + self.bars[-1, 1])
-
-
-def planes_of(tracks: Iterable[Track], song: Song, steps: int) -> np.ndarray:
-    """The planes (2, steps, 128) of some of a song's tracks together."""
-    notes = [notes_in_steps(track.notes, song.ticks_per_quarter) for track in tracks]
-    return flat(roll_from_notes(np.concatenate(notes), steps))
 
 
 def piece_from_song(

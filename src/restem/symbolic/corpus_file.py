@@ -13,10 +13,10 @@ from restem.audio.files import atomic_path
 from restem.errors import UserError
 from restem.symbolic import cells
 from restem.symbolic.corpora import Piece
+from restem.symbolic.model import TEXT_VALUES, density_values
 from restem.symbolic.parts import KINDS
 from restem.text import EMBEDDING_SIZE, TextEncoder
 
-TEXT_VALUES = EMBEDDING_SIZE + 2  # a style's vector, then: is a density asked for, and which
 MOST_TRIES = 24
 
 
@@ -200,11 +200,6 @@ class RollBatches:
             for kind, planes in parts.items()
             if kind != self.stem and rng.random() >= chance.get(kind, 0.15)
         }
-
-
-def density_values(onsets_per_token: float) -> np.ndarray:
-    """The two numbers that ask for a density; small, as the network widens its text input."""
-    return np.array([0.05, 0.05 * onsets_per_token / 2], dtype=np.float32)
 
 
 def _known_tokens(bar: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -14,10 +14,9 @@ from restem import __version__
 from restem.errors import UserError
 from restem.symbolic import performance
 from restem.symbolic.arrange import Wishes, complete
-from restem.symbolic.corpora import planes_of
 from restem.symbolic.midi_files import track_bytes, with_track
 from restem.symbolic.model import PACKAGED, RollModel
-from restem.symbolic.parts import DRUM_CHANNEL, KINDS, STEMS, find_parts
+from restem.symbolic.parts import DRUM_CHANNEL, KINDS, STEMS, find_parts, planes_of
 from restem.symbolic.rolls import (
     STEPS_PER_QUARTER,
     bars_in_steps,

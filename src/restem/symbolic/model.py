@@ -14,8 +14,10 @@ import onnxruntime
 
 from restem.errors import UserError
 from restem.symbolic.bernoulli import BinaryNoise
+from restem.text import EMBEDDING_SIZE
 
 PACKAGED = "embedded"
+TEXT_VALUES = EMBEDDING_SIZE + 2  # a style's vector, then: is a density asked for, and which
 CELL_SCALE = 4.0  # cells are rare: at 1 their sum would drown in the other inputs
 
 
@@ -94,3 +96,8 @@ class RollModel:
         }
         feed = {name: np.ascontiguousarray(array, dtype=np.float32) for name, array in feed.items()}
         return np.asarray(self._session.run(None, feed)[0])
+
+
+def density_values(onsets_per_token: float) -> np.ndarray:
+    """The two numbers that ask for a density; small, as the network widens its text input."""
+    return np.array([0.05, 0.05 * onsets_per_token / 2], dtype=np.float32)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
 from restem.errors import UserError
+from restem.symbolic.rolls import flat, notes_in_steps, roll_from_notes
 from restem.symbolic.song import Song, Track
 
 STEMS = ("drums", "bass", "guitar")
@@ -62,6 +63,12 @@ def kind_of(track: Track) -> str:
             if words.search(track.name):
                 return kind
     return "other"
+
+
+def planes_of(tracks: Iterable[Track], song: Song, steps: int) -> np.ndarray:
+    """The planes (2, steps, 128) of some of a song's tracks together."""
+    notes = [notes_in_steps(track.notes, song.ticks_per_quarter) for track in tracks]
+    return flat(roll_from_notes(np.concatenate(notes), steps))
 
 
 def parse_track_map(texts: list[str]) -> dict[str, str]:

@@ -125,8 +125,9 @@ def flat(roll: np.ndarray) -> np.ndarray:
 
 
 def bars_in_steps(bars: np.ndarray, ticks_per_quarter: int) -> np.ndarray:
-    """Bars (bar, 4) of Song.bars with start and length in steps; bars of no step are left out."""
+    """Bars (bar, 4) of Song.bars with start and length in steps, at least one; none of no step."""
     start = steps_from_ticks(bars[:, 0], ticks_per_quarter)
     end = steps_from_ticks(bars[:, 0] + bars[:, 1], ticks_per_quarter)
     moved = np.stack([start, end - start, bars[:, 2], bars[:, 3]], axis=1)
-    return moved[moved[:, 1] > 0]
+    moved = moved[moved[:, 1] > 0]
+    return moved if len(moved) else np.array([(0, STEPS_PER_QUARTER * 4, 4, 4)], dtype=np.int64)

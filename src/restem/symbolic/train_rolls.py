@@ -23,16 +23,20 @@ from restem.diffusion.training import Trainer, TrainingConfig, ema_weights
 from restem.errors import UserError
 from restem.networks.embedded import EmbeddedNetwork, NetworkConfig
 from restem.symbolic import cells
-from restem.symbolic.bernoulli import PAPER, BinaryNoise, noised
-from restem.symbolic.corpus_file import TEXT_VALUES, RollBatch, RollBatches, load_corpus
-from restem.symbolic.model import CELL_SCALE
+from restem.symbolic.bernoulli import BinaryNoise, noised
+from restem.symbolic.corpus_file import RollBatch, RollBatches, load_corpus
+from restem.symbolic.model import CELL_SCALE, TEXT_VALUES
 
 INPUTS = ["cells", "context", "place", "text", "t"]
 
 
 @dataclass(frozen=True)
 class RollTraining:
-    """What to train on and for how long; `paper` takes the noise of the cited work."""
+    """What to train on and for how long.
+
+    Without a `noise`, cells are tossed with the density that they have in the corpus: the network
+    then never sees rolls that are much fuller or emptier than music.
+    """
 
     corpus: Path
     stem: str
@@ -44,7 +48,7 @@ class RollTraining:
     blocks: int = 5
     heads: int = 5
     learning_rate: float = 1e-3
-    paper: bool = False
+    noise: BinaryNoise | None = None
     resume: bool = False
 
 
@@ -53,9 +57,7 @@ def train(settings: RollTraining) -> Iterator[tuple[int, float]]:
     torch.manual_seed(settings.seed)
     batches = RollBatches(load_corpus(settings.corpus, "train"), settings.stem, settings.seed)
     rates, densities = _statistics(batches)
-    noise = (
-        PAPER if settings.paper else replace(BinaryNoise(), density=round(float(rates.mean()), 5))
-    )
+    noise = settings.noise or replace(BinaryNoise(), density=round(float(rates.mean()), 5))
     network = EmbeddedNetwork(
         NetworkConfig(
             cells.values_of(settings.stem),

@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from restem.errors import UserError
 from restem.progress import Progress
+from restem.symbolic.bernoulli import PAPER, BinaryNoise
 from restem.symbolic.parts import STEMS
 
 
@@ -87,6 +89,11 @@ def _add_train(verbs: Any) -> None:
     add("--rate", type=float, default=1e-3, help="highest learning rate")
     add("--seed", type=int, default=0)
     add("--paper", action="store_true", help="noise, posterior and loss of the cited work")
+    add(
+        "--noise-steps", type=int, metavar="T", help="steps of the noise (default: 256; paper: 100)"
+    )
+    add("--prior", type=float, metavar="RHO", help="density of the noise (default: the corpus's)")
+    add("--posterior", choices=("mixed", "plug-in"), help="how x_0 is guessed in sampling")
     add("--resume", action="store_true", help="go on from the checkpoint in the output folder")
     add("-o", "--output", type=Path, required=True)
     parser.set_defaults(run=_train)
@@ -116,7 +123,7 @@ def _train(args: argparse.Namespace) -> int:
                 args.batch,
                 args.seed,
                 learning_rate=args.rate,
-                paper=args.paper,
+                noise=_noise(args),
                 resume=args.resume,
             )
         )
@@ -128,6 +135,23 @@ def _train(args: argparse.Namespace) -> int:
     finally:
         progress.close()
     return 0
+
+
+def _noise(args: argparse.Namespace) -> BinaryNoise | None:
+    """The noise that the words ask for; None leaves its density to the corpus."""
+    changes = {"steps": args.noise_steps, "density": args.prior, "posterior": args.posterior}
+    changes = {name: value for name, value in changes.items() if value is not None}
+    if not args.paper and not changes:
+        return None
+    if not args.paper and args.prior is None:
+        raise UserError(
+            "With --noise-steps or --posterior also name the density of the noise, "
+            "--prior, or take --paper."
+        )
+    try:
+        return replace(PAPER if args.paper else BinaryNoise(), **changes)
+    except ValueError as error:
+        raise UserError(f"The noise cannot be so: {error}.") from None
 
 
 def _add_export(verbs: Any) -> None:
