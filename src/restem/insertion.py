@@ -21,7 +21,7 @@ from restem.audio.presence import drums_present
 from restem.audio.spectrogram import log_mel
 from restem.audio.tracking import track_beats
 from restem.diffusion.path import guided, sample
-from restem.diffusion.windows import cut, join, window_starts
+from restem.diffusion.windows import window_starts
 from restem.errors import UserError
 from restem.networks.onnx_model import EMBEDDED, OnnxModel
 from restem.text import TextEncoder
@@ -41,7 +41,7 @@ WORKING_DB = -20.0  # the song is brought to this level before its mel, so that 
 SILENCE_DB = -75.0
 DRUMS_HEARD = 0.9  # probability from which a song counts as having drums
 UNSURE = 0.35  # below this the tracked beats may mislead more than they help
-WINDOWS_AT_ONCE = 8  # bounds the memory of one network call
+CARRIED = 48  # tokens (1.92 s) that a window takes over from the one before it
 
 
 @dataclass(frozen=True)
@@ -74,32 +74,35 @@ def generate(
     """Stem tokens (token, value) for context tokens (token, value), a window or more of them.
 
     `phase` is (token, feature); `text` and `null` are (1, 384), the null being the empty sentence.
-    Windows overlap and share one noise, and their predictions are averaged at each step, so that
-    neighbours agree. The same seed gives the same stem.
+    Windows follow one another. Each begins with what the one before it made, held fixed under the
+    noise of the step, so that kit and pattern go on. The same seed gives the same stem.
     """
     config = model.tokens
-    starts = window_starts(len(context), config.window, config.window * 3 // 4)
-    contexts, phases = cut(context, starts, config.window), cut(phase, starts, config.window)
+    starts = window_starts(len(context), config.window, config.window - CARRIED)
     rng = np.random.default_rng(seed)
     noise = rng.standard_normal((len(context), config.stem_values), dtype=np.float32)
+    vectors = text if guidance == 1 else np.concatenate([text, null])
+    stem = np.empty_like(noise)
+    made = 0
+    for number, start in enumerate(starts):
+        part = slice(start, start + config.window)
+        known = stem[start:made]
+        given = [np.stack([x[part]] * len(vectors)) for x in (context, phase)]
 
-    def denoise(x: np.ndarray, t: float) -> np.ndarray:
-        pieces = cut(x, starts, config.window)
-        clean = []
-        for i in range(0, len(starts), WINDOWS_AT_ONCE):
-            part = slice(i, i + WINDOWS_AT_ONCE)
-            args = (pieces[part], contexts[part], phases[part])
-            told = model.predict(*args, text, t)
-            clean.append(
-                told if guidance == 1 else guided(told, model.predict(*args, null, t), guidance)
-            )
-        return join(np.concatenate(clean), starts, len(x))
+        def denoise(
+            x: np.ndarray, t: float, known: np.ndarray = known, given: list[np.ndarray] = given
+        ) -> np.ndarray:
+            predicted = model.predict(np.stack([x] * len(vectors)), *given, vectors, t)
+            clean = predicted[0] if guidance == 1 else guided(*predicted, guidance)
+            clean[: len(known)] = known
+            return clean
 
-    stem = noise
-    for done, clean in sample(denoise, noise, steps, model.description["shift"]):
-        stem = clean
-        if progress:
-            progress(done / steps, "denoising")
+        steps_done = sample(denoise, noise[part], steps, model.description["shift"])
+        for done, clean in steps_done:
+            stem[part] = clean
+            if progress:
+                progress((number + done / steps) / len(starts), "denoising")
+        made = part.stop
     return stem
 
 

@@ -68,13 +68,16 @@ class OnnxModel:
     def predict(
         self, stem: np.ndarray, context: np.ndarray, phase: np.ndarray, text: np.ndarray, t: float
     ) -> np.ndarray:
-        """The clean stem (window, token, value) that the network sees in x_t, all float32."""
+        """The clean stem (window, token, value) that the network sees in x_t, all float32.
+
+        Each window has its own sentence vector in `text` (window, 384).
+        """
         count = len(stem)
         feed = {
             "stem": stem,
             "context": context,
             "phase": phase,
-            "text": np.broadcast_to(text, (count, text.shape[-1])),
+            "text": text,
             "t": np.full(count, t),
         }
         feed = {name: np.ascontiguousarray(value, dtype=np.float32) for name, value in feed.items()}
