@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import soxr
 
 from restem import __version__
 from restem.audio.beats import BeatGrid
@@ -20,6 +19,7 @@ from restem.audio.inversion import waveform_from_log_mel
 from restem.audio.presence import drums_present
 from restem.audio.spectrogram import log_mel
 from restem.audio.tracking import track_beats
+from restem.audio.waveform import mono_from_channels, resampled, rms_db
 from restem.diffusion.path import guided, sample
 from restem.diffusion.windows import window_starts
 from restem.errors import UserError
@@ -92,10 +92,12 @@ def generate(
         def denoise(
             x: np.ndarray, t: float, known: np.ndarray = known, given: list[np.ndarray] = given
         ) -> np.ndarray:
-            predicted = model.predict(np.stack([x] * len(vectors)), *given, vectors, t)
-            clean = predicted[0] if guidance == 1 else guided(*predicted, guidance)
+            predicted = model.predict(np.stack([x] * len(vectors)), given[0], given[1], vectors, t)
+            clean = predicted[0]
+            if len(predicted) == 2:
+                clean = guided(predicted[0], predicted[1], guidance)
             clean[: len(known)] = known
-            return clean
+            return np.asarray(clean)
 
         steps_done = sample(denoise, noise[part], steps, model.description["shift"])
         for done, clean in steps_done:
@@ -178,30 +180,33 @@ class Inserter:
         the tempo and leaves the downbeat to the tracker. Raises UserError for unusable input.
         """
         song = _checked(samples, sample_rate, instruction, stem, self.model)
+        words = self.model.description
+        settings: dict[str, Any] = {
+            "instruction": instruction,
+            "stem": stem,
+            "seed": seed,
+            "steps": steps or words["steps"],
+            "guidance": words["guidance"] if guidance is None else guidance,
+            "model": words["name"],
+            "model_sha256": self.model.sha256,
+            "version": __version__,
+        }
         say: Progress = progress or (lambda fraction, words: None)
         rate = self.model.tokens.spectrogram.sample_rate
-        mono = _resampled(song.mean(axis=1), sample_rate, rate)
-        level = _rms_db(mono)
-        notices: list[str] = []
+        mono = resampled(mono_from_channels(song), sample_rate, rate)
+        level = rms_db(mono)
         if level < SILENCE_DB:
-            notices.append("The song is silent, so the stem is silent too.")
             grid = beats or BeatGrid.from_bpm(bpm or 120.0, 0.0, max(len(mono) / rate, 1.0))
-            settings = self._settings(instruction, stem, seed, steps, guidance, grid, None)
+            notices = ["The song is silent, so the stem is silent too."]
+            settings |= _beat_settings(grid) | {"stem_level_db": None}
             return Insertion(np.zeros(np.shape(samples)), sample_rate, grid, settings, notices)
-        gain = 10 ** ((WORKING_DB - level) / 20)
         say(0.02, "listening for the beat")
         grid = beats if beats is not None else track_beats(mono)
         if beats is None and bpm is not None:
             grid = at_tempo(grid, bpm, len(mono) / rate)
-        unsure = grid.confidence < UNSURE
-        if unsure:
-            notices.append(
-                "The beat is hard to hear in this song; check the tempo below, and give "
-                "it with --bpm or --beats if it is wrong."
-            )
-        context_db = log_mel(mono * np.float32(gain), self.model.tokens.context_spectrogram)
-        if stem == "drums" and drums_present(context_db) > DRUMS_HEARD:
-            notices.append("This song seems to have drums already; the new ones are added to them.")
+        gain = np.float32(10 ** ((WORKING_DB - level) / 20))
+        context_db = log_mel(mono * gain, self.model.tokens.context_spectrogram)
+        notices = _doubts(stem, grid, context_db)
         rows = self.stem_mel(
             context_db,
             instruction,
@@ -213,44 +218,33 @@ class Inserter:
         )
         say(0.82, "turning the picture into sound")
         made = waveform_from_log_mel(rows, self.model.tokens.spectrogram, len(mono), seed) / gain
-        stem_wave = _resampled(made, rate, sample_rate, len(song)).astype(np.float64)
-        settings = self._settings(
-            instruction, stem, seed, steps, guidance, grid, _rms_db(made) - level
-        )
-        shaped = (
-            stem_wave
-            if np.ndim(samples) == 1
-            else np.repeat(stem_wave[:, None], song.shape[1], axis=1)
-        )
-        return Insertion(shaped, sample_rate, grid, settings, notices)
+        settings |= _beat_settings(grid) | {"stem_level_db": round(rms_db(made) - level, 2)}
+        wave = resampled(made, rate, sample_rate, len(song)).astype(np.float64)
+        if np.ndim(samples) == 2:
+            wave = np.repeat(wave[:, None], song.shape[1], axis=1)
+        return Insertion(wave, sample_rate, grid, settings, notices)
 
-    def _settings(
-        self,
-        instruction: str,
-        stem: str,
-        seed: int,
-        steps: int | None,
-        guidance: float | None,
-        grid: BeatGrid,
-        level: float | None,
-    ) -> dict[str, Any]:
-        words = self.model.description
-        downbeats = grid.downbeats
-        return {
-            "instruction": instruction,
-            "stem": stem,
-            "seed": seed,
-            "steps": steps or words["steps"],
-            "guidance": words["guidance"] if guidance is None else guidance,
-            "model": words["name"],
-            "model_sha256": self.model.sha256,
-            "version": __version__,
-            "bpm": round(grid.bpm, 3),
-            "beats_per_bar": grid.beats_per_bar,
-            "first_downbeat_s": round(float(downbeats[0]), 4) if len(downbeats) else None,
-            "confidence": round(grid.confidence, 3),
-            "stem_level_db": None if level is None else round(level, 2),
-        }
+
+def _doubts(stem: str, grid: BeatGrid, context_db: np.ndarray) -> list[str]:
+    notices = []
+    if grid.confidence < UNSURE:
+        notices.append(
+            "The beat is hard to hear in this song; check the tempo below, and give "
+            "it with --bpm or --beats if it is wrong."
+        )
+    if stem == "drums" and drums_present(context_db) > DRUMS_HEARD:
+        notices.append("This song seems to have drums already; the new ones are added to them.")
+    return notices
+
+
+def _beat_settings(grid: BeatGrid) -> dict[str, Any]:
+    downbeats = grid.downbeats
+    return {
+        "bpm": round(grid.bpm, 3),
+        "beats_per_bar": grid.beats_per_bar,
+        "first_downbeat_s": round(float(downbeats[0]), 4) if len(downbeats) else None,
+        "confidence": round(grid.confidence, 3),
+    }
 
 
 def at_tempo(grid: BeatGrid, bpm: float, duration: float) -> BeatGrid:
@@ -291,20 +285,3 @@ def _padded(mel_db: np.ndarray, config: TokenConfig) -> np.ndarray:
     frames = max(config.window_frames, -(-len(mel_db) // size) * size)
     missing = np.full((frames - len(mel_db), mel_db.shape[1]), -120.0, mel_db.dtype)
     return np.concatenate([mel_db, missing])
-
-
-def _resampled(wave: np.ndarray, rate: int, target: int, samples: int | None = None) -> np.ndarray:
-    """Mono float32 at another rate; `samples` fixes the length exactly."""
-    out = (
-        wave.astype(np.float32)
-        if rate == target
-        else soxr.resample(wave.astype(np.float32), rate, target, quality="HQ")
-    )
-    if samples is None or len(out) == samples:
-        return out
-    return out[:samples] if len(out) > samples else np.pad(out, (0, samples - len(out)))
-
-
-def _rms_db(wave: np.ndarray) -> float:
-    power = float(np.mean(np.square(wave, dtype=np.float64))) if len(wave) else 0.0
-    return 10 * float(np.log10(power + 1e-20))
