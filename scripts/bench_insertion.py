@@ -19,6 +19,7 @@ import soundfile
 
 from restem import BeatGrid, Inserter
 from restem.audio.tracking import track_beats
+from restem.audio.waveform import mono_from_channels, resampled
 from restem.evaluation.beats import beat_f, best_beat_f, librosa_beats
 from restem.evaluation.onsets import (
     beats_with_onset,
@@ -73,16 +74,16 @@ def rendered_stretches(folder: Path, count: int) -> list[Stretch]:
             )
         )
         if len(found) == count:
-            break
-    return found
+            return found
+    raise SystemExit(f"{folder} holds {len(found)} test songs of 21 s or more, not {count}.")
 
 
 def real_stretches(context_path: Path, drums_path: Path, sentence: str) -> list[Stretch]:
     """A real song with its aligned true drums; the beats are those librosa hears in the drums."""
-    (context, rate), (drums, _) = soundfile.read(context_path), soundfile.read(drums_path)
-    import soxr
-
-    context, drums = (soxr.resample(x.mean(axis=1), rate, RATE) for x in (context, drums))
+    context, drums = (
+        resampled(mono_from_channels(x), rate, RATE)
+        for x, rate in (soundfile.read(p, always_2d=True) for p in (context_path, drums_path))
+    )
     size, found = int(SECONDS * RATE), []
     for i in range(len(context) // size):
         part = slice(i * size, (i + 1) * size)
@@ -107,17 +108,28 @@ def tracker_rows(stretches: list[Stretch]) -> dict[str, dict[str, float]]:
             row = rows.setdefault(name, {"beat F": [], "best over levels": [], "downbeat F": []})
             row["beat F"].append(beat_f(s.beats, times))
             row["best over levels"].append(best_beat_f(s.beats, times).value)
-            if downbeats is not None and s.positions is not None:
+            if s.positions is not None:
+                # librosa hears no bars: take every fourth beat from its first as one
+                bars = times[::4] if downbeats is None else downbeats
                 true = s.beats[s.positions == 1]
-                row["downbeat F"].append(float(mir_eval.beat.f_measure(true, downbeats)))
+                row["downbeat F"].append(float(mir_eval.beat.f_measure(true, bars)))
     return {name: {k: float(np.mean(v)) for k, v in row.items() if v} for name, row in rows.items()}
 
 
-def stem_rows(inserter: Inserter, stretches: list[Stretch]) -> dict[str, dict[str, float]]:
+def accents(envelope: np.ndarray, grid: BeatGrid) -> np.ndarray:
+    """Onset strength at each half-beat of a grid: the greatest within 40 ms."""
+    times = np.sort(np.concatenate([grid.times[:-1], (grid.times[1:] + grid.times[:-1]) / 2]))
+    frames = np.round(times * 100).astype(int)[:, None] + np.arange(-4, 5)
+    return envelope[np.clip(frames, 0, len(envelope) - 1)].max(axis=1)
+
+
+def stem_rows(
+    inserter: Inserter, stretches: list[Stretch], others: list[Stretch]
+) -> dict[str, dict[str, float]]:
     """All rows of stems: made from tracked and from given beats, and the reference rows."""
     table: dict[str, dict[str, list[float]]] = {}
     for i, s in enumerate(stretches):
-        other = stretches[(i + len(stretches) // 2) % len(stretches)]
+        other = others[(i + len(others) // 2) % len(others)]
         third = int(60 / s.grid.bpm / 3 * RATE)
 
         def made(context: np.ndarray, s: Stretch = s, beats: BeatGrid | None = None) -> np.ndarray:
@@ -144,6 +156,12 @@ def stem_rows(inserter: Inserter, stretches: list[Stretch]) -> dict[str, dict[st
                 "beats hit 30 ms": beats_with_onset(s.beats, onsets, 0.03),
                 "onsets like true drums": onset_correlation(truth, envelope),
                 "onsets like context": onset_correlation(context, envelope),
+                "accents like true drums": onset_correlation(
+                    accents(truth, s.grid), accents(envelope, s.grid)
+                ),
+                "accents like context": onset_correlation(
+                    accents(context, s.grid), accents(envelope, s.grid)
+                ),
             }
             for key, value in scores.items():
                 table.setdefault(name, {}).setdefault(key, []).append(value)
@@ -171,7 +189,7 @@ def main() -> None:
     parser.add_argument("--tracker-only", action="store_true")
     parser.add_argument("-o", "--output", type=Path)
     args = parser.parse_args()
-    sets = {"rendered, held-out styles": rendered_stretches(args.songs, args.count)}
+    sets = {"rendered, held-out style files": rendered_stretches(args.songs, args.count)}
     if args.real:
         sets["real song"] = real_stretches(*args.real, args.real_sentence)
     report = {}
@@ -181,7 +199,9 @@ def main() -> None:
         print(f"\n### {name}: {len(stretches)} stretches of {SECONDS:.0f} s\n")
         print(markdown(report[name]["tracker"]), flush=True)
         if inserter is not None:
-            report[name]["stems"] = stem_rows(inserter, stretches)
+            report[name]["stems"] = stem_rows(
+                inserter, stretches, sets["rendered, held-out style files"]
+            )
             print("\n" + markdown(report[name]["stems"]), flush=True)
     if args.output:
         args.output.write_text(json.dumps(report, indent=2) + "\n")

@@ -17,6 +17,7 @@ from restem.evaluation.onsets import (
     onsets_per_beat,
 )
 from restem.insertion import at_tempo
+from restem.tokens import mel_from_tokens
 
 SONG = Path(__file__).parents[1] / "examples" / "evening-bus.ogg"
 BPM = 98.0
@@ -52,13 +53,22 @@ def test_the_stem_has_the_shape_of_the_song_and_is_neither_silent_nor_wild(song,
     assert abs(level - result.settings["stem_level_db"]) < 3
 
 
-def test_the_drums_are_on_the_beat(song, result, grid):
-    """Onsets gather at the eighths of the given beats, and not at places between."""
-    envelope = onset_envelope(result.stem, song[1])
-    phase = np.arange(len(envelope)) / 100 * BPM / 60 * 2 % 1
+def _gathered(stem, rate, start):
+    """Mean onset strength near the eighths of a grid from `start`, over that between them."""
+    envelope = onset_envelope(stem, rate)
+    phase = (np.arange(len(envelope)) / 100 - start) * BPM / 60 * 2 % 1
     near = np.minimum(phase, 1 - phase) < 0.12
-    assert envelope[near].mean() > 1.8 * envelope[~near].mean()
-    assert onsets_per_beat(grid.times, onset_times(envelope)) > 0.8
+    return envelope[near].mean() / envelope[~near].mean()
+
+
+def test_the_drums_are_on_the_given_beats(inserter, song, result, grid):
+    """Attacks gather at the eighths of the beats that were given, also of late ones."""
+    assert _gathered(result.stem, song[1], 0.0) > 1.8
+    assert onsets_per_beat(grid.times, onset_times(onset_envelope(result.stem, song[1]))) > 0.8
+    late = 0.25 * 60 / BPM  # between the eighths of the first grid
+    moved = BeatGrid.from_bpm(BPM, late, 8.0)
+    followed = inserter.insert(*song, "Add funk drums", beats=moved)
+    assert _gathered(followed.stem, song[1], late) > 1.5 * _gathered(followed.stem, song[1], 0.0)
 
 
 def test_the_sentence_decides(inserter, song, grid, result):
@@ -132,11 +142,38 @@ def test_a_folder_without_a_model_is_refused(tmp_path):
         Inserter.load(tmp_path)
 
 
-def test_a_tempo_given_alone_keeps_the_downbeat():
-    heard = BeatGrid.from_bpm(121.0, 0.4, 8.0)
-    fixed = at_tempo(heard, 120.0, 8.0)
-    assert fixed.bpm == pytest.approx(120.0)
+@pytest.mark.parametrize(
+    ("heard_bpm", "bpm", "seconds"),
+    [(121, 120, 8), (120, 128, 30), (120, 60, 32), (121, 120, 240), (120, 120, 60)],
+)
+def test_a_tempo_given_alone_keeps_the_first_downbeat(heard_bpm, bpm, seconds):
+    heard = BeatGrid.from_bpm(heard_bpm, 0.4, seconds)
+    fixed = at_tempo(heard, bpm, seconds)
+    assert fixed.bpm == pytest.approx(bpm)
     assert np.min(np.abs(fixed.downbeats - 0.4)) < 0.15
+
+
+def test_a_tempo_out_of_range_is_named():
+    with pytest.raises(UserError, match="20 to 400|20 and 400"):
+        at_tempo(BeatGrid.from_bpm(120, 0.0, 8.0), 0.0, 8.0)
+
+
+def test_silence_looks_as_it_did_in_training(inserter, song, monkeypatch):
+    """A pause becomes the very value that silent frames have in training batches."""
+    config = inserter.model.tokens
+    seen = {}
+
+    def catch(model, context, *args, **kwargs):
+        seen["context"] = context
+        return np.zeros((len(context), config.stem_values), np.float32)
+
+    monkeypatch.setattr("restem.insertion.generate", catch)
+    samples = song[0].copy()
+    samples[2 * song[1] : 4 * song[1]] = 0
+    inserter.insert(samples, song[1], "Add drums", beats=BeatGrid.from_bpm(BPM, 0.0, 8.0))
+    pause = mel_from_tokens(seen["context"], config)[220:380]
+    silent = (config.quiet_db - config.centre_db) / config.scale_db
+    np.testing.assert_allclose(pause, silent, atol=1e-6)
 
 
 def test_the_command_writes_four_files_that_null(tmp_path, song):

@@ -219,14 +219,12 @@ def _corrected(
 
 def _heard(audio: AudioFile, bpm: float | None) -> BeatGrid:
     """What the inserter would hear by itself."""
-    import numpy as np
-    import soxr  # type: ignore[import-untyped]
-
     from restem.audio.tracking import SAMPLE_RATE, track_beats
+    from restem.audio.waveform import mono_from_channels, resampled
     from restem.insertion import at_tempo
 
-    mono = soxr.resample(audio.samples.mean(axis=1), audio.sample_rate, SAMPLE_RATE)
-    grid = track_beats(mono.astype(np.float32))
+    mono = resampled(mono_from_channels(audio.samples), audio.sample_rate, SAMPLE_RATE)
+    grid = track_beats(mono)
     seconds = len(audio.samples) / audio.sample_rate
     return grid if bpm is None else at_tempo(grid, bpm, seconds)
 

@@ -38,6 +38,7 @@ from restem.tokens import (
 Progress = Callable[[float, str], None]
 
 WORKING_DB = -20.0  # the song is brought to this level before its mel, so that the floor is far
+FLOOR_STEP_DB = 0.25  # half a step of the training features
 SILENCE_DB = -75.0
 DRUMS_HEARD = 0.9  # probability from which a song counts as having drums
 UNSURE = 0.35  # below this the tracked beats may mislead more than they help
@@ -117,7 +118,7 @@ class Inserter:
 
     @classmethod
     def load(cls, model: str | Path = EMBEDDED) -> Inserter:
-        """The embedded model, or a folder that `restem export` wrote."""
+        """The embedded model, or a folder that `restem train export` wrote."""
         return cls(OnnxModel.load(model), TextEncoder.load())
 
     def stem_mel(
@@ -138,6 +139,9 @@ class Inserter:
         config = self.model.tokens
         frames = len(context_db)
         level = context_level_db(context_db)
+        # What lies at the floor is silence, here as in training, however loud the song.
+        floor = config.spectrogram.floor_db + FLOOR_STEP_DB
+        context_db = np.where(context_db <= floor, -120.0, context_db).astype(np.float32)
         padded = _padded(context_db, config)
         tokens = tokens_from_mel(normalise(padded, level, config), config)
         times = config.token_times(0, len(tokens))
@@ -248,14 +252,18 @@ def _beat_settings(grid: BeatGrid) -> dict[str, Any]:
 
 
 def at_tempo(grid: BeatGrid, bpm: float, duration: float) -> BeatGrid:
-    """A steady grid of `bpm` whose downbeats lie as near as can be to those of `grid`."""
-    bar = grid.beats_per_bar * 60 / bpm
+    """A steady grid of `bpm` whose downbeats lie as near as can be to those of `grid`.
+
+    Where the two tempi are too far apart for that, the first downbeat of `grid` counts. Raises
+    UserError for a tempo outside 20 to 400 BPM.
+    """
+    bars = grid.beats_per_bar
     marks = grid.downbeats if len(grid.downbeats) else grid.times[:1]
+    bar = bars * 60 / max(bpm, 1e-3)  # BeatGrid names a tempo that is out of range
     # The circular mean of the downbeats' places in a bar of the new length.
-    angle = np.angle(np.mean(np.exp(2j * np.pi * marks / bar)))
-    return BeatGrid.from_bpm(
-        bpm, float(angle / (2 * np.pi) % 1.0 * bar), duration, grid.beats_per_bar
-    )
+    place = np.mean(np.exp(2j * np.pi * marks / bar))
+    first = float(np.angle(place) / (2 * np.pi) % 1.0 * bar) if abs(place) > 0.9 else marks[0] % bar
+    return BeatGrid.from_bpm(bpm, float(first), duration, bars)
 
 
 def _checked(

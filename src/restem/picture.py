@@ -9,13 +9,13 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-import soxr  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from restem.audio.beats import BeatGrid
 from restem.audio.files import atomic_path
 from restem.audio.spectrogram import SpectrogramConfig, log_mel, mel_filters
+from restem.audio.waveform import mono_from_channels, resampled
 
 CONFIG = SpectrogramConfig(mels=128, high_hz=16000.0, floor_db=-160.0, fine_per_frame=0)
 PIXELS_PER_SECOND = 60
@@ -54,8 +54,7 @@ def draw_song(
 ) -> Image.Image:
     """The picture of two waveforms, (sample, channel): the song as context, the stem, the mix."""
     context, added = (
-        soxr.resample(x.mean(axis=1), sample_rate, CONFIG.sample_rate).astype(np.float32)
-        for x in (song, stem)
+        resampled(mono_from_channels(x), sample_rate, CONFIG.sample_rate) for x in (song, stem)
     )
     waveforms = {"context": context, stem_name: added, "mix": context + added}
     panels = {name: log_mel(waveform, CONFIG) for name, waveform in waveforms.items()}

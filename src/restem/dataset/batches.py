@@ -52,6 +52,7 @@ class Batch:
 
 def read_songs(folder: Path, split: str) -> list[Song]:
     """All songs of one split, in a fixed order."""
+    _allow_open_files()
     songs = []
     for path in sorted(folder.glob("*.json")):
         record = json.loads(path.read_text())
@@ -66,6 +67,16 @@ def read_songs(folder: Path, split: str) -> list[Song]:
             f"{folder} holds no songs of the split {split!r}; run `restem dataset features`."
         )
     return songs
+
+
+def _allow_open_files() -> None:
+    """Each memory-mapped array holds a file open: use all that the system grants."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 class BatchMaker:
@@ -104,7 +115,7 @@ class BatchMaker:
         jitter = rng.normal(0, 1) if self.augment else 0.0
         level = np.clip(takes[take]["level_db"] + LIFT_DB + jitter, *config.stem_level_range)
         stem_gain = level - takes[take]["level_db"] + whole - self._band(song)
-        stem_db = 10 * np.log10(stem + 1e-12) + stem_gain
+        stem_db = np.where(stem > 0, 10 * np.log10(stem + 1e-12) + stem_gain, -120.0)
         context_db = 10 * np.log10(power + 1e-12)
         if self.augment and rng.random() < 0.3:  # a noise floor, as of tape or a room
             context_db = np.maximum(context_db, whole + rng.uniform(-75, -45))

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from restem.errors import UserError
 from restem.progress import Progress
 
 
@@ -41,8 +42,12 @@ def _add_render(verbs: Any) -> None:
 
 
 def _render(args: argparse.Namespace) -> int:
-    from restem.dataset.rendered import RenderPlan, render_songs
-
+    try:
+        from restem.dataset.rendered import RenderPlan, render_songs
+    except ImportError as error:
+        raise UserError(
+            f"Rendering needs {error.name}; install it with pip install 'restem[dataset]'."
+        ) from None
     plan = RenderPlan(
         args.mma,
         tuple(args.soundfont),

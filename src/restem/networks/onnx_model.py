@@ -16,6 +16,7 @@ from restem.errors import UserError
 from restem.tokens import TokenConfig
 
 EMBEDDED = "embedded"
+_KEYS = ("name", "stems", "steps", "guidance", "shift", "tokens")
 
 
 @dataclass(frozen=True)
@@ -35,15 +36,20 @@ class OnnxModel:
         for name in ("network.onnx", "model.json"):
             if not (folder / name).is_file():
                 raise UserError(f"{folder} is not a restem model: it has no {name}.")
-        return cls(folder)
+        loaded = cls(folder)
+        try:
+            missing = [key for key in _KEYS if key not in loaded.description]
+            if missing:
+                raise ValueError(f"it does not say {', '.join(missing)}")
+            _ = loaded.tokens
+        except (KeyError, TypeError, ValueError) as error:
+            raise UserError(f"{folder / 'model.json'} is damaged: {error}.") from None
+        return loaded
 
     @cached_property
     def description(self) -> dict:
         """What `model.json` says."""
-        try:
-            return dict(json.loads((self.folder / "model.json").read_text()))
-        except ValueError as error:
-            raise UserError(f"{self.folder / 'model.json'} is damaged: {error}.") from None
+        return dict(json.loads((self.folder / "model.json").read_text()))
 
     @cached_property
     def tokens(self) -> TokenConfig:

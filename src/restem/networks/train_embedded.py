@@ -109,18 +109,24 @@ class _Ahead:
 
     def __init__(self, maker: BatchMaker, size: int) -> None:
         self.maker, self.size = maker, size
-        self.queue: Queue[tuple[int, Batch]] = Queue(maxsize=4)
+        self.queue: Queue[tuple[int, Batch | Exception]] = Queue(maxsize=4)
         self.thread: threading.Thread | None = None
 
     def _work(self, step: int) -> None:
         while True:
-            self.queue.put((step, self.maker.batch(step, self.size)))
+            try:
+                made: Batch | Exception = self.maker.batch(step, self.size)
+            except Exception as error:
+                made = error
+            self.queue.put((step, made))
             step += 1
 
     def get(self, step: int) -> Batch:
         if self.thread is None:
             self.thread = threading.Thread(target=self._work, args=(step,), daemon=True)
             self.thread.start()
-        made, batch = self.queue.get()
-        assert made == step, "steps are trained in order"
+        number, batch = self.queue.get()
+        if isinstance(batch, Exception):
+            raise batch
+        assert number == step, "steps are trained in order"
         return batch
