@@ -154,7 +154,7 @@ def test_a_tempo_given_alone_keeps_the_first_downbeat(heard_bpm, bpm, seconds):
 
 
 def test_a_tempo_out_of_range_is_named():
-    with pytest.raises(UserError, match="20 to 400|20 and 400"):
+    with pytest.raises(UserError, match=r"between 20 and 400"):
         at_tempo(BeatGrid.from_bpm(120, 0.0, 8.0), 0.0, 8.0)
 
 

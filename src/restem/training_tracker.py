@@ -101,7 +101,7 @@ def train(
     Leaves `run`/last.safetensors: weights, their average and the optimiser's state.
     """
     torch.manual_seed(plan.seed)
-    network = BeatTracker()
+    network = BeatTracker(TrackerConfig())
     # two-dimensional convolutions are a third faster so on CPUs
     network.front = network.front.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = copy.deepcopy(network).eval()

@@ -38,17 +38,17 @@ class BarPointer:
     high_bpm: float = 215.0
     tempi: int = 60  # log-spaced, so one step is 2.3 %
     most_steps: int = 6  # tempo steps from one beat to the next
-    change_penalty: float = 60.0  # nats for a change by the factor e, linear below
-    jitter_frames: float = 0.6  # standard deviation of a beat about the tempo, fine frames
-    centre_bpm: float = 124.0
+    change_penalty: float = 250.0  # nats for a change by the factor e, linear below
+    jitter_frames: float = 0.5  # standard deviation of a beat about the tempo, fine frames
+    centre_bpm: float = 120.0
     tempo_octaves: float = 0.6  # standard deviation of the log-normal tempo prior
     tempo_weight: float = 0.5  # nats of tempo prior a second
-    beat_weight: float = 1.0
+    beat_weight: float = 2.0
     beat_offset: float = 0.0  # log-odds above which a beat pays
     most_log_odds: float = 3.0  # no frame counts for more than this
-    downbeat_weight: float = 1.0
-    downbeat_offset: float = 0.0  # log-odds above which a beat is rather a downbeat
-    metre_penalty: tuple[float, ...] = (30.0, 2.0, 0.0)  # nats a song for each of METRES
+    downbeat_weight: float = 2.0
+    downbeat_offset: float = 1.0  # log-odds above which a beat is rather a downbeat
+    metre_penalty: tuple[float, ...] = (4.0, 1.0, 0.0)  # nats a song for each of METRES
 
     @cached_property
     def _period(self) -> NDArray[np.float64]:
