@@ -46,7 +46,7 @@ class BarPointer:
     beat_weight: float = 2.0
     beat_offset: float = 0.0  # log-odds above which a beat pays
     most_log_odds: float = 3.0  # no frame counts for more than this
-    downbeat_weight: float = 2.0
+    downbeat_weight: float = 1.0
     downbeat_offset: float = 1.0  # log-odds above which a beat is rather a downbeat
     metre_penalty: tuple[float, ...] = (4.0, 1.0, 0.0)  # nats a song for each of METRES
 

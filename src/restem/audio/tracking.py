@@ -165,16 +165,18 @@ def _local_lines(
 
 
 def confidence(frames: NDArray[np.floating], log_odds: NDArray[np.floating]) -> float:
-    """How far to trust decoded beats, 0..1: the expected F-measure, fitted on songs held out.
+    """How far to trust decoded beats, 0..1: the F-measure to expect of them.
 
-    From the mean probability of the beats, and how much of all beat probability they explain.
+    A logistic regression on the mean probability of the beats, and on the share of all beat
+    probability that they explain; fitted on songs held out of training, where beats rated above
+    0.85 had a mean F of 0.96, those below 0.5 one of 0.5.
     """
     probability = 1 / (1 + np.exp(-np.asarray(log_odds, dtype=np.float64)[:, 0]))
     nearest = np.rint(frames).astype(np.int64)
     around = np.clip(nearest[:, None] + np.arange(-2, 3), 0, len(probability) - 1)
     at_beats = float(probability[around].max(axis=1).mean())
     explained = float(probability[np.unique(around)].sum() / (probability.sum() + 1e-9))
-    return float(np.clip(at_beats * explained, 0.0, 1.0))
+    return float(1 / (1 + np.exp(1.77 - 2.80 * at_beats - 1.49 * explained)))
 
 
 def _unheard(duration: float) -> BeatGrid:
