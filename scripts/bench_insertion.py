@@ -42,6 +42,7 @@ class Stretch:
     beats: np.ndarray
     positions: np.ndarray | None
     sentence: str
+    heard: BeatGrid | None = None  # beats tracked in the whole song, where there is one
 
     @property
     def grid(self) -> BeatGrid:
@@ -84,13 +85,21 @@ def real_stretches(context_path: Path, drums_path: Path, sentence: str) -> list[
         resampled(mono_from_channels(x), rate, RATE)
         for x, rate in (soundfile.read(p, always_2d=True) for p in (context_path, drums_path))
     )
+    whole = track_beats(context)
     size, found = int(SECONDS * RATE), []
     for i in range(len(context) // size):
         part = slice(i * size, (i + 1) * size)
         beats = librosa_beats(drums[part], RATE)
         if len(beats) >= 8:
             name = f"{context_path.stem} {i * SECONDS:.0f} s"
-            found.append(Stretch(name, context[part], drums[part], beats, None, sentence))
+            inside = (whole.times >= i * SECONDS) & (whole.times < (i + 1) * SECONDS)
+            heard = BeatGrid(
+                whole.times[inside] - i * SECONDS,
+                whole.positions[inside],
+                whole.beats_per_bar,
+                whole.confidence,
+            )
+            found.append(Stretch(name, context[part], drums[part], beats, None, sentence, heard))
     return found
 
 
@@ -98,7 +107,7 @@ def tracker_rows(stretches: list[Stretch]) -> dict[str, dict[str, float]]:
     """Beat F of restem's tracker and librosa on the contexts; librosa on the drums as ceiling."""
     rows: dict[str, dict[str, list[float]]] = {}
     for s in stretches:
-        ours = track_beats(s.context.astype(np.float32))
+        ours = s.heard or track_beats(s.context.astype(np.float32))
         heard = {
             "restem on the context": (ours.times, ours.downbeats),
             "librosa on the context": (librosa_beats(s.context, RATE), None),
@@ -137,7 +146,7 @@ def stem_rows(
             return result.stem
 
         stems = {
-            "restem, tracked beats": made(s.context),
+            "restem, tracked beats": made(s.context, beats=s.heard),
             "restem, given beats": made(s.context, beats=s.grid),
             "other context, these beats": made(other.context, beats=s.grid),
             "true drums": s.drums,
@@ -184,14 +193,21 @@ def main() -> None:
     parser.add_argument("songs", type=Path)
     parser.add_argument("--count", type=int, default=40)
     parser.add_argument("--model", default="embedded")
-    parser.add_argument("--real", type=Path, nargs=2, metavar=("CONTEXT", "DRUMS"))
+    parser.add_argument(
+        "--real",
+        type=Path,
+        nargs=2,
+        metavar=("CONTEXT", "DRUMS"),
+        help="measure a real song instead; the rendered songs serve as other songs",
+    )
     parser.add_argument("--real-sentence", default="Add rock drums")
     parser.add_argument("--tracker-only", action="store_true")
     parser.add_argument("-o", "--output", type=Path)
     args = parser.parse_args()
-    sets = {"rendered, held-out style files": rendered_stretches(args.songs, args.count)}
+    rendered = rendered_stretches(args.songs, args.count)
+    sets = {"rendered, held-out style files": rendered}
     if args.real:
-        sets["real song"] = real_stretches(*args.real, args.real_sentence)
+        sets = {"real song": real_stretches(*args.real, args.real_sentence)}
     report = {}
     inserter = None if args.tracker_only else Inserter.load(args.model)
     for name, stretches in sets.items():
@@ -199,9 +215,7 @@ def main() -> None:
         print(f"\n### {name}: {len(stretches)} stretches of {SECONDS:.0f} s\n")
         print(markdown(report[name]["tracker"]), flush=True)
         if inserter is not None:
-            report[name]["stems"] = stem_rows(
-                inserter, stretches, sets["rendered, held-out style files"]
-            )
+            report[name]["stems"] = stem_rows(inserter, stretches, rendered)
             print("\n" + markdown(report[name]["stems"]), flush=True)
     if args.output:
         args.output.write_text(json.dumps(report, indent=2) + "\n")

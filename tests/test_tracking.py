@@ -43,12 +43,9 @@ def f_measure(grid, times):
 @pytest.mark.parametrize("bpm", [60, 77, 98.6, 120, 143, 171, 200])
 def test_steady_songs_in_every_metre(bpm, metre):
     rng = np.random.default_rng(int(bpm) * metre)
-    # Bars of two are believed only after long evidence: most songs that sound so are in four.
-    seconds = 240 if metre == 2 else 40
-    times = np.arange(0.37, seconds, 60 / bpm)
+    times = np.arange(0.37, 40, 60 / bpm)
     down = np.arange(len(times)) % metre == 1
-    made = made_log_odds(times, down, seconds, rng, missing=0.1)
-    grid = grid_from_log_odds(made, float(seconds))
+    grid = grid_from_log_odds(made_log_odds(times, down, 40, rng, missing=0.1), 40.0)
     assert grid.beats_per_bar == metre
     assert f_measure(grid, times) > 0.99
     assert mir_eval.beat.f_measure(times[down], grid.downbeats) > 0.97
@@ -89,17 +86,14 @@ def test_follows_free_timing_and_smooths_a_steady_song():
     assert np.std(np.diff(grid.times)) < 0.004
 
 
-def test_silent_middle_is_bridged_at_nearly_the_same_tempo():
-    """Eight silent seconds: the beats before and after hold, those inside may drift a little."""
+def test_silent_middle_is_bridged_at_the_same_tempo():
     times = np.arange(0.2, 40, 0.5)
     rng = np.random.default_rng(1)
     made = made_log_odds(times, np.arange(len(times)) % 4 == 0, 40, rng)
     made[700:1100] = -4 + rng.standard_normal((400, 2))
     grid = grid_from_log_odds(made, 40.0)
-    assert len(grid.times) == pytest.approx(len(times), abs=2)
-    for part in (slice(0, 26), slice(48, None)):
-        gaps = np.abs(times[part, None] - grid.times).min(axis=1)
-        assert np.mean(gaps < 0.07) > 0.95
+    assert f_measure(grid, times) > 0.98
+    assert mir_eval.beat.f_measure(times[::4], grid.downbeats) > 0.98
 
 
 def test_confidence_falls_with_doubt():
@@ -109,9 +103,9 @@ def test_confidence_falls_with_doubt():
     clear = grid_from_log_odds(made_log_odds(times, down, 40, rng), 40.0).confidence
     doubt = grid_from_log_odds(made_log_odds(times, down, 40, rng, missing=0.5), 40.0).confidence
     nothing = np.random.default_rng(0).normal(-4, 1, (2000, 2))
-    assert 0.7 < clear <= 1.0
+    assert 0.8 < clear <= 1.0
     assert doubt < clear - 0.1
-    assert grid_from_log_odds(nothing, 40.0).confidence < 0.3
+    assert grid_from_log_odds(nothing, 40.0).confidence < 0.4
 
 
 def test_refinement_keeps_the_order_of_beats():
@@ -121,7 +115,7 @@ def test_refinement_keeps_the_order_of_beats():
     assert (np.diff(times) > 0).all()
 
 
-def test_an_hour_long_search_is_quick_and_lean():
+def test_ten_minutes_are_searched_quickly_in_little_memory():
     times = np.arange(0.2, 600, 0.5)
     rng = np.random.default_rng(4)
     made = made_log_odds(times[:120], np.arange(120) % 4 == 0, 60, rng)
@@ -141,7 +135,7 @@ def test_an_hour_long_search_is_quick_and_lean():
 def test_short_or_flat_input_decodes_to_something(frames):
     grid = grid_from_log_odds(np.full((frames, 2), -4.0), frames / FPS)
     assert len(grid.times) >= 2
-    assert grid.confidence < 0.2
+    assert grid.confidence < 0.5
 
 
 def test_band_powers_against_a_direct_transform():

@@ -41,7 +41,7 @@ WORKING_DB = -20.0  # the song is brought to this level before its mel, so that 
 FLOOR_STEP_DB = 0.25  # half a step of the training features
 SILENCE_DB = -75.0
 DRUMS_HEARD = 0.9  # probability from which a song counts as having drums
-UNSURE = 0.35  # below this the tracked beats may mislead more than they help
+UNSURE = 0.6  # expected beat F below which the tracked beats may mislead more than they help
 CARRIED = 48  # tokens (1.92 s) that a window takes over from the one before it
 
 
