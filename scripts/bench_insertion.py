@@ -20,7 +20,8 @@ import soundfile
 from restem import BeatGrid, Inserter
 from restem.audio.tracking import track_beats
 from restem.audio.waveform import mono_from_channels, resampled
-from restem.evaluation.beats import beat_f, best_beat_f, librosa_beats
+from restem.evaluation.beats import beat_f, best_beat_f, librosa_beats, steady_beats
+from restem.evaluation.intervals import scored_mean
 from restem.evaluation.onsets import (
     beats_with_onset,
     onset_correlation,
@@ -80,17 +81,18 @@ def rendered_stretches(folder: Path, count: int) -> list[Stretch]:
 
 
 def real_stretches(context_path: Path, drums_path: Path, sentence: str) -> list[Stretch]:
-    """A real song with its aligned true drums; the beats are those librosa hears in the drums."""
+    """A real song with its aligned true drums, recorded to a click; its beats are those of the
+    whole song's drums. Stretches in which the drums hardly play are left out."""
     context, drums = (
         resampled(mono_from_channels(x), rate, RATE)
         for x, rate in (soundfile.read(p, always_2d=True) for p in (context_path, drums_path))
     )
-    whole = track_beats(context)
+    whole, true = track_beats(context), steady_beats(drums, RATE)
     size, found = int(SECONDS * RATE), []
     for i in range(len(context) // size):
         part = slice(i * size, (i + 1) * size)
-        beats = librosa_beats(drums[part], RATE)
-        if len(beats) >= 8:
+        beats = true[(true >= i * SECONDS) & (true < (i + 1) * SECONDS)] - i * SECONDS
+        if len(librosa_beats(drums[part], RATE)) >= 8:
             name = f"{context_path.stem} {i * SECONDS:.0f} s"
             inside = (whole.times >= i * SECONDS) & (whole.times < (i + 1) * SECONDS)
             heard = BeatGrid(
@@ -133,47 +135,73 @@ def accents(envelope: np.ndarray, grid: BeatGrid) -> np.ndarray:
 
 
 def stem_rows(
-    inserter: Inserter, stretches: list[Stretch], others: list[Stretch]
-) -> dict[str, dict[str, float]]:
-    """All rows of stems: made from tracked and from given beats, and the reference rows."""
+    inserter: Inserter, stretches: list[Stretch], others: list[Stretch], draws: int
+) -> dict[str, dict[str, list[float]]]:
+    """Scores of each stretch by row and column: stems from tracked and from given beats, and the
+    reference rows. Stems are made with `draws` seeds and compared with as many other songs'."""
     table: dict[str, dict[str, list[float]]] = {}
     for i, s in enumerate(stretches):
-        other = others[(i + len(others) // 2) % len(others)]
+        far = [others[(i + len(others) // 2 + 7 * d) % len(others)] for d in range(draws)]
         third = int(60 / s.grid.bpm / 3 * RATE)
+        tracked = s.heard or track_beats(s.context.astype(np.float32))
 
-        def made(context: np.ndarray, s: Stretch = s, beats: BeatGrid | None = None) -> np.ndarray:
-            result = inserter.insert(context, RATE, s.sentence, beats=beats)
-            return result.stem
+        def made(
+            context: np.ndarray, beats: BeatGrid, seed: int, sentence: str = s.sentence
+        ) -> np.ndarray:
+            return inserter.insert(context, RATE, sentence, beats=beats, seed=seed).stem
 
         stems = {
-            "restem, tracked beats": made(s.context, beats=s.heard),
-            "restem, given beats": made(s.context, beats=s.grid),
-            "other context, these beats": made(other.context, beats=s.grid),
-            "true drums": s.drums,
-            "true drums, a third of a beat late": np.roll(s.drums, third),
-            "another song's drums": other.drums,
-            "context alone": s.context,
-            "silence": np.zeros_like(s.context),
+            "restem, tracked beats": [made(s.context, tracked, d) for d in range(draws)],
+            "restem, given beats": [made(s.context, s.grid, d) for d in range(draws)],
+            "other context, these beats": [made(o.context, s.grid, d) for d, o in enumerate(far)],
+            "true drums": [s.drums],
+            "true drums, a third of a beat late": [np.roll(s.drums, third)],
+            "another song's drums": [o.drums for o in far],
+            "context alone": [s.context],
+            "silence": [np.zeros_like(s.context)],
         }
-        truth, context = onset_envelope(s.drums, RATE), onset_envelope(s.context, RATE)
-        for name, stem in stems.items():
-            envelope = onset_envelope(stem, RATE)
-            onsets = onset_times(envelope)
-            scores = {
-                "beat F": beat_f(s.beats, librosa_beats(stem, RATE)),
-                "beats hit 70 ms": beats_with_onset(s.beats, onsets, 0.07),
-                "beats hit 30 ms": beats_with_onset(s.beats, onsets, 0.03),
-                "onsets like true drums": onset_correlation(truth, envelope),
-                "onsets like context": onset_correlation(context, envelope),
-                "accents like true drums": onset_correlation(
-                    accents(truth, s.grid), accents(envelope, s.grid)
-                ),
-                "accents like context": onset_correlation(
-                    accents(context, s.grid), accents(envelope, s.grid)
-                ),
-            }
-            for key, value in scores.items():
-                table.setdefault(name, {}).setdefault(key, []).append(value)
+        for name, versions in stems.items():
+            scores = [stem_scores(s, stem) for stem in versions]
+            for key in scores[0]:
+                mean = float(np.mean([score[key] for score in scores]))
+                table.setdefault(name, {}).setdefault(key, []).append(mean)
+    return table
+
+
+def stem_scores(s: Stretch, stem: np.ndarray) -> dict[str, float]:
+    """One stem against the stretch's beats, true drums and context."""
+    truth, context = onset_envelope(s.drums, RATE), onset_envelope(s.context, RATE)
+    envelope = onset_envelope(stem, RATE)
+    onsets, heard = onset_times(envelope), librosa_beats(stem, RATE)
+    struck = accents(envelope, s.grid)
+    return {
+        "beat F": beat_f(s.beats, heard),
+        "best over levels": best_beat_f(s.beats, heard).value,
+        "beats hit 70 ms": beats_with_onset(s.beats, onsets, 0.07),
+        "beats hit 30 ms": beats_with_onset(s.beats, onsets, 0.03),
+        "onsets like true drums": onset_correlation(truth, envelope),
+        "onsets like context": onset_correlation(context, envelope),
+        "accents like true drums": onset_correlation(accents(truth, s.grid), struck),
+        "accents like context": onset_correlation(accents(context, s.grid), struck),
+    }
+
+
+def differences(table: dict[str, dict[str, list[float]]]) -> str:
+    """What restem's rows have above reference rows: paired means over stretches, 95 % intervals."""
+    pairs = [
+        ("restem, tracked beats", "another song's drums"),
+        ("restem, given beats", "other context, these beats"),
+    ]
+    lines = []
+    for ours, theirs in pairs:
+        lines.append(f"{ours} above {theirs}:")
+        for key, scores in table[ours].items():
+            gap = scored_mean(np.subtract(scores, table[theirs][key]))
+            lines.append(f"  {key}: {gap.value:+.3f} ({gap.low:+.3f} to {gap.high:+.3f})")
+    return "\n".join(lines)
+
+
+def means(table: dict[str, dict[str, list[float]]]) -> dict[str, dict[str, float]]:
     return {name: {k: float(np.mean(v)) for k, v in row.items()} for name, row in table.items()}
 
 
@@ -200,6 +228,7 @@ def main() -> None:
         metavar=("CONTEXT", "DRUMS"),
         help="measure a real song instead; the rendered songs serve as other songs",
     )
+    parser.add_argument("--draws", type=int, default=1, help="seeds and other songs a stretch")
     parser.add_argument("--real-sentence", default="Add rock drums")
     parser.add_argument("--tracker-only", action="store_true")
     parser.add_argument("-o", "--output", type=Path)
@@ -215,8 +244,9 @@ def main() -> None:
         print(f"\n### {name}: {len(stretches)} stretches of {SECONDS:.0f} s\n")
         print(markdown(report[name]["tracker"]), flush=True)
         if inserter is not None:
-            report[name]["stems"] = stem_rows(inserter, stretches, rendered)
-            print("\n" + markdown(report[name]["stems"]), flush=True)
+            scores = stem_rows(inserter, stretches, rendered, args.draws)
+            report[name]["stems"] = scores
+            print("\n" + markdown(means(scores)) + "\n\n" + differences(scores), flush=True)
     if args.output:
         args.output.write_text(json.dumps(report, indent=2) + "\n")
 

@@ -1,15 +1,19 @@
 """The embedded network in torch and as ONNX."""
 
+import json
+
 import numpy as np
 import onnxruntime
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from restem.networks.embedded import EmbeddedNetwork, NetworkConfig
 from restem.networks.export import (
     INPUTS,
     example_inputs,
     network_from_model,
+    start_from,
     write_onnx,
 )
 from restem.networks.onnx_model import OnnxModel
@@ -18,11 +22,10 @@ from restem.tokens import TokenConfig
 TOKENS = TokenConfig()
 
 
-def _tiny():
+def _tiny(spread=0.9):
     torch.manual_seed(0)
-    config = NetworkConfig(
-        TOKENS.stem_values, TOKENS.context_values, TOKENS.phases, width=32, blocks=2, heads=2
-    )
+    sizes = {"width": 32, "blocks": 2, "heads": 2, "spread": spread}
+    config = NetworkConfig(TOKENS.stem_values, TOKENS.context_values, TOKENS.phases, **sizes)
     network = EmbeddedNetwork(config).eval()
     torch.nn.init.normal_(network.stem_out.weight, std=0.1)
     return network
@@ -74,3 +77,39 @@ def test_every_input_is_heard():
             changed = [x.clone() for x in inputs]
             changed[i] = changed[i] * 0.5 + 0.1
             assert (network(*changed) - before).abs().max() > 1e-4, INPUTS[i]
+
+
+def test_a_network_that_adds_nothing_gives_the_best_guess_for_gaussian_cells():
+    """E[x | x_t] = (1-t) s^2 x_t / ((1-t)^2 s^2 + t^2) for cells of N(0, s^2) on the straight path:
+    the draws agree, and nothing is taken from x_t at t = 1 or changed at t = 0."""
+    network = _tiny(spread=0.5)
+    torch.nn.init.zeros_(network.stem_out.weight)
+    _, context, phase, text, _ = example_inputs(TOKENS, 1)
+    rng = np.random.default_rng(0)
+    clean = torch.from_numpy(0.5 * rng.standard_normal((1, 128, TOKENS.stem_values))).float()
+    noise = torch.from_numpy(rng.standard_normal(clean.shape)).float()
+    for t in (0.0, 0.3, 0.7, 1.0):
+        x_t = (1 - t) * clean + t * noise
+        with torch.no_grad():
+            guess = network(x_t, context, phase, text, torch.tensor([t]))
+        slope = float((clean * x_t).sum() / (x_t**2).sum())  # the least squares of 60,000 draws
+        assert float((guess / x_t).mean()) == pytest.approx(slope, abs=0.02)
+
+
+def test_weights_of_a_narrower_input_can_be_begun_with(tmp_path):
+    """A model without marks gives the same with marks that are not set."""
+    torch.manual_seed(0)
+    old = EmbeddedNetwork(NetworkConfig(8, 6, 15, width=32, blocks=1, heads=2)).eval()
+    torch.nn.init.normal_(old.stem_out.weight, std=0.1)
+    new = EmbeddedNetwork(NetworkConfig(8, 6, 17, width=32, blocks=1, heads=2)).eval()
+    folder = tmp_path / "model"
+    folder.mkdir()
+    save_file({k: v.half() for k, v in old.state_dict().items()}, folder / "weights.safetensors")
+    (folder / "model.json").write_text(json.dumps({"network": old.config.to_dict()}))
+    start_from(new, folder)
+    stem, context, phase = torch.randn(1, 4, 8), torch.randn(1, 4, 6), torch.randn(1, 4, 15)
+    wider = torch.cat([phase, torch.zeros(1, 4, 2)], dim=2)
+    text, t = torch.randn(1, 384), torch.tensor([0.5])
+    with torch.no_grad():
+        expected = old.half().float()(stem, context, phase, text, t)
+        np.testing.assert_allclose(new(stem, context, wider, text, t), expected, atol=1e-5)

@@ -248,3 +248,22 @@ def test_spectral_leak_hears_partials_without_phase():
     assert leaks[2] > 0.5
     assert fit.spectral_leak(context, context, RATE) == pytest.approx(1.0)
     assert fit.spectral_leak(np.zeros(RATE), context[:RATE], RATE) == 0.0
+
+
+def test_steady_beats_find_tempo_and_place_of_a_click_track():
+    """Kick on each beat, louder noise off the beat in half of the song: still the kick's place."""
+    bpm, first = 137.3, 0.21
+    times = first + np.arange(80) * 60 / bpm
+    samples = np.zeros(int((times[-1] + 1) * RATE))
+    kick = np.sin(2 * np.pi * 60 * np.arange(4000) / RATE) * np.exp(-np.arange(4000) / 900)
+    hat = np.random.default_rng(0).standard_normal(1500) * np.exp(-np.arange(1500) / 200)
+    for i, time in enumerate(times):
+        at = int(time * RATE)
+        samples[at : at + 4000] += kick
+        if 20 <= i < 60:
+            off = at + int(30 / bpm * RATE)
+            samples[off : off + 1500] += 0.5 * hat
+    found = beats.steady_beats(samples, RATE)
+    assert 60 / np.median(np.diff(found)) == pytest.approx(bpm, abs=0.1)
+    assert beats.beat_f(times, found, 0.03) > 0.95
+    assert len(beats.steady_beats(np.zeros(RATE * 5), RATE)) == 0

@@ -21,6 +21,7 @@ MAY_IMPORT = {
     "networks": {"audio", "dataset", "diffusion", "progress", "text", "tokens"},
     "dataset": {"audio", "progress", "text", "tokens"},
     "evaluation": {"audio", "progress"},
+    "benchmark": {"audio", "dataset", "diffusion", "evaluation", "insertion", "text", "tokens"},
     "insertion": {"audio", "diffusion", "networks", "text", "tokens", "__init__"},
 }
 

@@ -10,7 +10,7 @@ import pytest
 from restem.dataset.batches import BatchMaker, read_songs
 from restem.dataset.features import bytes_to_mels, make_features, mels_to_bytes
 from restem.errors import UserError
-from restem.tokens import TokenConfig
+from restem.tokens import PHASES, TokenConfig
 
 LIBRARY, FONT = Path("/usr/share/mma/lib"), Path("/usr/share/sounds/sf2/TimGM6mb.sf2")
 pytestmark = pytest.mark.skipif(
@@ -91,6 +91,43 @@ def test_batches_depend_on_the_step_alone(features):
         assert np.isfinite(a).all() and a.min() >= -1.3 and a.max() < 5
     np.testing.assert_allclose(np.linalg.norm(first.text, axis=1), 1, atol=1e-2)
     assert first.phase.shape == (4, config.window, config.phases)
+    np.testing.assert_array_equal(first.given, first.phase[:, :, PHASES] > 0)
+
+
+def test_given_windows_show_an_anchor_from_elsewhere(features):
+    """Marks, stem and beat phase of an anchor belong to one other place of the same take."""
+    config = TokenConfig()
+    maker = BatchMaker(read_songs(features, "train"), config, seed=0)
+    batch = maker.batch(1, 40)
+    marks = batch.phase[:, :, PHASES:]
+    anchored = marks[:, :, 1].any(axis=1)
+    assert 0.2 < anchored.mean() < 0.8 and (~batch.given.any(axis=1)).any()
+    assert (marks[anchored][:, : config.anchor, 0] == 1).all()
+    assert not marks[:, config.anchor :, 1].any()
+    known = batch.phase[anchored, 0, PHASES - 1] == 1  # the beat is told
+    turns = np.unwrap(np.arctan2(batch.phase[anchored, :, 0], batch.phase[anchored, :, 1])[known])
+    steps = np.diff(turns, axis=1)
+    inside = np.delete(steps, config.anchor - 1, axis=1)
+    assert inside.std(axis=1).max() < 0.01  # steady but at the joint
+    assert np.abs(steps[:, config.anchor - 1] - inside.mean(axis=1)).max() > 0.1
+
+
+def test_a_base_model_learns_the_sum_of_context_and_stem(features):
+    config = TokenConfig()
+    songs = read_songs(features, "train")
+    stems = BatchMaker(songs, config, seed=3, augment=False).batch(2, 8)
+    mixes = BatchMaker(songs, config.of_mix(), seed=3, augment=False, target="mix").batch(2, 8)
+    assert not mixes.given.any() and np.allclose(mixes.context, config.silence)
+
+    def powers(tokens, columns):
+        values = tokens.reshape(8, config.window_frames, columns) * config.scale_db
+        return 10 ** ((values + config.centre_db) / 10)[:, :, :96]
+
+    floor = 10 ** (config.quiet_db / 10)
+    stem, context = powers(stems.stem, config.spectrogram.columns), powers(stems.context, 96)
+    mix = powers(mixes.stem, 96)
+    loud = np.maximum(stem, context) > 100 * floor
+    np.testing.assert_allclose(mix[loud], (stem + context)[loud], rtol=0.03)
 
 
 def test_training_takes_steps_and_exports(features, tmp_path):

@@ -31,6 +31,7 @@ OTHER_VERBS: dict[str, tuple[str, str]] = {
         "put drums, bass or guitar into a MIDI or Guitar Pro song",
     ),
     "evaluate": ("restem.evaluation.evaluate", "score generated clips against true ones"),
+    "table1": ("restem.benchmark.commands", "compare models with SDEdit and reference rows"),
     "train": ("restem.networks.commands", "train a model on features"),
 }
 

@@ -21,14 +21,15 @@ from restem.audio.spectrogram import log_mel
 from restem.audio.tracking import track_beats
 from restem.audio.waveform import mono_from_channels, resampled, rms_db
 from restem.diffusion.path import guided, sample
-from restem.diffusion.windows import window_starts
 from restem.errors import UserError
 from restem.networks.onnx_model import EMBEDDED, OnnxModel
 from restem.text import TextEncoder
 from restem.tokens import (
+    PHASES,
     TokenConfig,
     context_level_db,
     denormalise,
+    mark_features,
     mel_from_tokens,
     normalise,
     phase_features,
@@ -42,7 +43,7 @@ FLOOR_STEP_DB = 0.25  # half a step of the training features
 SILENCE_DB = -75.0
 DRUMS_HEARD = 0.9  # probability from which a song counts as having drums
 UNSURE = 0.6  # expected beat F below which the tracked beats may mislead more than they help
-CARRIED = 48  # tokens (1.92 s) that a window takes over from the one before it
+NEW = 64  # tokens (2.56 s) that each window after the first adds
 
 
 @dataclass(frozen=True)
@@ -75,24 +76,27 @@ def generate(
     """Stem tokens (token, value) for context tokens (token, value), a window or more of them.
 
     `phase` is (token, feature); `text` and `null` are (1, 384), the null being the empty sentence.
-    Windows follow one another. Each begins with what the one before it made, held fixed under the
-    noise of the step, so that kit and pattern go on. The same seed gives the same stem.
+    Windows follow one another. The network is given the clean end of what is made, so that the
+    pattern goes on, and an anchor: a loud place of the stem's beginning, so that the kit stays the
+    same to the end. The same seed gives the same stem.
     """
     config = model.tokens
-    starts = window_starts(len(context), config.window, config.window - CARRIED)
     rng = np.random.default_rng(seed)
     noise = rng.standard_normal((len(context), config.stem_values), dtype=np.float32)
     vectors = text if guidance == 1 else np.concatenate([text, null])
     stem = np.empty_like(noise)
-    made = 0
-    for number, start in enumerate(starts):
-        part = slice(start, start + config.window)
-        known = stem[start:made]
-        given = [np.stack([x[part]] * len(vectors)) for x in (context, phase)]
+    made, anchor = 0, np.zeros(0, dtype=np.int64)
+    while made < len(context):
+        rows = _window_rows(made, len(context), anchor, config)
+        known = stem[rows[rows < made]]  # these come first
+        marks = mark_features(np.arange(len(rows)) < len(known), len(anchor))
+        place = np.concatenate([phase[rows], marks], axis=1)
+        conditions = [np.stack([x] * len(vectors)) for x in (context[rows], place)]
 
         def denoise(
-            x: np.ndarray, t: float, known: np.ndarray = known, given: list[np.ndarray] = given
+            x: np.ndarray, t: float, known: np.ndarray = known, given: list[np.ndarray] = conditions
         ) -> np.ndarray:
+            x[: len(known)] = known
             predicted = model.predict(np.stack([x] * len(vectors)), given[0], given[1], vectors, t)
             clean = predicted[0]
             if len(predicted) == 2:
@@ -100,13 +104,32 @@ def generate(
             clean[: len(known)] = known
             return np.asarray(clean)
 
-        steps_done = sample(denoise, noise[part], steps, model.description["shift"])
-        for done, clean in steps_done:
-            stem[part] = clean
+        new = len(rows) - len(known)
+        for done, clean in sample(denoise, noise[rows], steps, model.description["shift"]):
+            stem[made : made + new] = clean[len(known) :]
             if progress:
-                progress((number + done / steps) / len(starts), "denoising")
-        made = part.stop
+                progress((made + new * done / steps) / len(context), "denoising")
+        made += new
+        if not len(anchor):
+            anchor = _loudest(stem[:made], config)
     return stem
+
+
+def _window_rows(made: int, length: int, anchor: np.ndarray, config: TokenConfig) -> np.ndarray:
+    """Tokens of the next window: the anchor, the end of what is made, and what follows."""
+    if made == 0:
+        return np.arange(min(config.window, length))
+    end = min(made + NEW, length)
+    return np.concatenate([anchor, np.arange(end - (config.window - len(anchor)), end)])
+
+
+def _loudest(stem: np.ndarray, config: TokenConfig) -> np.ndarray:
+    """The loudest tokens in a row that can serve as an anchor; none if the stem is silent."""
+    level = np.maximum(stem, config.silence).mean(axis=1) - config.silence
+    sums = np.convolve(level, np.ones(config.anchor), mode="valid")
+    first = int(np.argmax(sums))
+    heard = sums[first] > 0.05 * config.anchor  # 1 dB over silence in the mean of all bands
+    return np.arange(first, first + config.anchor) if heard else np.zeros(0, dtype=np.int64)
 
 
 @dataclass(frozen=True)
@@ -146,7 +169,7 @@ class Inserter:
         tokens = tokens_from_mel(normalise(padded, level, config), config)
         times = config.token_times(0, len(tokens))
         phase = (
-            np.zeros((len(tokens), config.phases), np.float32)
+            np.zeros((len(tokens), PHASES), np.float32)
             if grid is None
             else phase_features(grid, times)
         )

@@ -9,7 +9,8 @@ from typing import TextIO
 
 
 class Progress:
-    """Shows a fraction and a word: one renewed line on a terminal, elsewhere a line a quarter."""
+    """Shows a fraction and a word: one renewed line on a terminal, elsewhere a line a quarter
+    and, in long work, one a minute."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -25,9 +26,9 @@ class Progress:
             line = f"{fraction:4.0%}  {text}{self._left(fraction, now)}"[:width]
             self._stream.write(f"\r{line:<{width}}")
             self._stream.flush()
-        elif not self._terminal and int(fraction * 4) > self._quarter:
-            self._quarter = int(fraction * 4)
-            print(f"restem: {fraction:4.0%}  {text}", file=self._stream)
+        elif not self._terminal and (int(fraction * 4) > self._quarter or now - self._shown >= 60):
+            self._shown, self._quarter = now, int(fraction * 4)
+            print(f"restem: {fraction:4.0%}  {text}", file=self._stream, flush=True)
 
     def close(self) -> None:
         """Leave an empty line behind."""

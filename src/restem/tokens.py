@@ -14,6 +14,7 @@ from restem.audio.beats import BeatGrid
 from restem.audio.spectrogram import SpectrogramConfig
 
 PHASES = 15
+MARKS = 2  # given, and anchor: see `mark_features`
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class TokenConfig:
     scale_db: float = 20.0
     stem_level_range: tuple[float, float] = (-15.0, 1.0)
     phase_dropout: float = 0.1
+    anchor: int = 32  # tokens (1.28 s) from elsewhere in the song that show its kit
 
     @property
     def stem_values(self) -> int:
@@ -44,9 +46,19 @@ class TokenConfig:
         """The same bands without the fine envelope, which only a stem needs."""
         return replace(self.spectrogram, fine_per_frame=0)
 
+    def of_mix(self) -> TokenConfig:
+        """The same for a model that makes whole mixes, in the bands that contexts have."""
+        return replace(self, spectrogram=self.context_spectrogram)
+
     @property
     def phases(self) -> int:
-        return PHASES
+        """Features of a token's place: its beat phase, and whether its stem is given."""
+        return PHASES + MARKS
+
+    @property
+    def silence(self) -> float:
+        """The number that silence has."""
+        return (self.quiet_db - self.centre_db) / self.scale_db
 
     @property
     def window_frames(self) -> int:
@@ -112,3 +124,14 @@ def phase_features(grid: BeatGrid, times: np.ndarray) -> np.ndarray:
     columns += [np.full(len(times), float(grid.beats_per_bar == n)) for n in (2, 3)]
     columns.append(np.ones(len(times)))
     return np.stack(columns, axis=1).astype(np.float32)
+
+
+def mark_features(given: np.ndarray, anchor: int = 0) -> np.ndarray:
+    """(token, MARKS) float32: whether the clean stem is given at a token, and if it is an anchor.
+
+    The first `anchor` tokens come from elsewhere in the song, to show the kit; `given` is (token,).
+    """
+    marks = np.zeros((len(given), MARKS), np.float32)
+    marks[:, 0] = given
+    marks[:anchor, 1] = 1.0
+    return marks

@@ -9,16 +9,28 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from restem.audio.beats import BeatGrid
 from restem.dataset.features import FLOOR_DB, STEP_DB
 from restem.errors import UserError
-from restem.tokens import TokenConfig, context_level_db, normalise, phase_features, tokens_from_mel
+from restem.tokens import (
+    PHASES,
+    TokenConfig,
+    context_level_db,
+    mark_features,
+    normalise,
+    phase_features,
+    tokens_from_mel,
+)
 
 # Drums of SoundFonts sit low under a rendered band; mixed records have them about this much higher.
 LIFT_DB = 3.0
+
+
+Target = Literal["stem", "mix"]
 
 
 @dataclass(frozen=True)
@@ -42,12 +54,13 @@ class Song:
 @dataclass(frozen=True)
 class Batch:
     """One batch: stem and context (window, token, value), phase (window, token, feature),
-    text (window, 384)."""
+    text (window, 384), given (window, token): True where the network is shown the clean stem."""
 
     stem: np.ndarray
     context: np.ndarray
     phase: np.ndarray
     text: np.ndarray
+    given: np.ndarray
 
 
 def read_songs(folder: Path, split: str) -> list[Song]:
@@ -80,12 +93,22 @@ def _allow_open_files() -> None:
 
 
 class BatchMaker:
-    """Draws batches; the same seed and step give the same batch, so training can resume."""
+    """Draws batches; the same seed and step give the same batch, so training can resume.
+
+    The target is the "stem", or the "mix" of context and stem for a base model that hears no
+    context: then `Batch.stem` is the mix in the context's bands, and `Batch.context` silence.
+    """
 
     def __init__(
-        self, songs: list[Song], config: TokenConfig, seed: int, augment: bool = True
+        self,
+        songs: list[Song],
+        config: TokenConfig,
+        seed: int,
+        augment: bool = True,
+        target: Target = "stem",
     ) -> None:
         self.songs, self.config, self.seed, self.augment = songs, config, seed, augment
+        self.target = target
         self._power = (10 ** ((np.arange(256) * STEP_DB + FLOOR_DB) / 10)).astype(np.float32)
         self._power[0] = 0.0
 
@@ -96,22 +119,18 @@ class BatchMaker:
         ]
         return Batch(*(np.stack(column) for column in zip(*rows, strict=True)))
 
-    def window(
-        self, song: Song, rng: np.random.Generator
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """One window of one song with one of its takes."""
-        config, record = self.config, song.record
-        frames = config.window_frames
-        start = int(rng.integers(max(1, song.context.shape[1] - frames + 1)))
-        takes = record["takes"]
+    def window(self, song: Song, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
+        """One window of one song with one of its takes: the fields of `Batch`, unbatched."""
+        config, takes = self.config, song.record["takes"]
         # Half of the windows pair a context with its own drums: those alone can teach listening.
         take = 0 if len(takes) == 1 or rng.random() < 0.5 else int(rng.integers(1, len(takes)))
+        given, anchor = self._given(rng)
+        rows = self._rows(song, take, anchor, rng)
         kept = self._subset(song, rng)
         gains = rng.uniform(-6, 6, song.stems) if self.augment else np.zeros(song.stems)
-        colour = self._colour(rng)
-        power = self._mix(song, kept, gains, start, frames) * colour
+        power = self._mix(song, kept, gains, rows) * self._colour(rng)
         whole = self._level(song, kept, gains)
-        stem = self._power[song.drums[take, start : start + frames]]
+        stem = self._at(song.drums[take], rows)
         jitter = rng.normal(0, 1) if self.augment else 0.0
         level = np.clip(takes[take]["level_db"] + LIFT_DB + jitter, *config.stem_level_range)
         stem_gain = level - takes[take]["level_db"] + whole - self._band(song)
@@ -119,14 +138,49 @@ class BatchMaker:
         context_db = 10 * np.log10(power + 1e-12)
         if self.augment and rng.random() < 0.3:  # a noise floor, as of tape or a room
             context_db = np.maximum(context_db, whole + rng.uniform(-75, -45))
-        phase = self._phase(record, start, rng)
+        if self.target == "mix":
+            mels = context_db.shape[1]
+            stem_db = 10 * np.log10(10 ** (context_db / 10) + 10 ** (stem_db[:, :mels] / 10))
+            context_db = np.full_like(context_db, -120.0)
+        place = [self._phase(song.record, rows, rng), mark_features(given, anchor)]
         sentence = song.text[take, int(rng.integers(song.text.shape[1]))].astype(np.float32)
         return (
-            tokens_from_mel(normalise(_fit(stem_db, frames), whole, config), config),
-            tokens_from_mel(normalise(_fit(context_db, frames), whole, config), config),
-            phase,
+            tokens_from_mel(normalise(stem_db, whole, config), config),
+            tokens_from_mel(normalise(context_db, whole, config), config),
+            np.concatenate(place, axis=1),
             sentence,
+            given,
         )
+
+    def _given(self, rng: np.random.Generator) -> tuple[np.ndarray, int]:
+        """Which tokens (token,) are given, as in a song's first or later windows or in a repair,
+        and how many of the first ones are an anchor."""
+        given = np.zeros(self.config.window, dtype=bool)
+        if self.target == "mix" or not self.augment or rng.random() < 0.4:
+            return given, 0
+        anchor = self.config.anchor if rng.random() < 0.8 else 0
+        given[: anchor + int(rng.integers(0, 65))] = True
+        if rng.random() < 0.15:
+            given[len(given) - int(rng.integers(1, 33)) :] = True
+        return given, anchor
+
+    def _rows(self, song: Song, take: int, anchor: int, rng: np.random.Generator) -> np.ndarray:
+        """Frames (frame,) of a random window; its anchor is the louder of two random places."""
+        size, length = self.config.frames_per_token, song.context.shape[1]
+        frames = self.config.window_frames
+        rows = int(rng.integers(max(1, length - frames + 1))) + np.arange(frames)
+        if anchor:
+            places = rng.integers(max(1, length - anchor * size + 1), size=2)
+            sound = [song.drums[take, p : p + anchor * size : 4].mean() for p in places]
+            rows[: anchor * size] = places[int(np.argmax(sound))] + np.arange(anchor * size)
+        return rows
+
+    def _at(self, steps: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """Powers (frame, column) at frames of memory-mapped steps; silence after their end."""
+        inside = rows < len(steps)
+        power = np.zeros((len(rows), steps.shape[1]), np.float32)
+        power[inside] = self._power[steps[rows[inside]]]
+        return power
 
     def _subset(self, song: Song, rng: np.random.Generator) -> np.ndarray:
         if rng.random() < 0.35:
@@ -134,15 +188,9 @@ class BatchMaker:
         count = int(rng.integers(1, song.stems + 1))
         return rng.permutation(song.stems)[:count]
 
-    def _mix(
-        self, song: Song, kept: np.ndarray, gains: np.ndarray, start: int, frames: int
-    ) -> np.ndarray:
-        mix = 0.0
-        for i in kept:
-            mix = mix + self._power[song.context[i, start : start + frames]] * np.float32(
-                10 ** (gains[i] / 10)
-            )
-        return np.asarray(mix)
+    def _mix(self, song: Song, kept: np.ndarray, gains: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        parts = (self._at(song.context[i], rows) * np.float32(10 ** (gains[i] / 10)) for i in kept)
+        return np.asarray(sum(parts))
 
     def _level(self, song: Song, kept: np.ndarray, gains: np.ndarray) -> float:
         """Level of the mix over the whole song, from every 16th frame."""
@@ -164,22 +212,15 @@ class BatchMaker:
             curve[cut:] -= np.linspace(0, rng.uniform(10, 60), mels - cut)
         return (10 ** (curve / 10)).astype(np.float32)
 
-    def _phase(self, record: dict, start: int, rng: np.random.Generator) -> np.ndarray:
+    def _phase(self, record: dict, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         config = self.config
-        times = config.token_times(start)
         if self.augment and rng.random() < config.phase_dropout:
-            return np.zeros((config.window, config.phases), np.float32)
+            return np.zeros((config.window, PHASES), np.float32)
         grid = BeatGrid(
             np.array(record["beats"]), np.array(record["positions"]), record["beats_per_bar"], 1.0
         )
+        frames = rows[:: config.frames_per_token] + (config.frames_per_token - 1) / 2
+        times = frames * config.spectrogram.hop / config.spectrogram.sample_rate
         # A tracker is a few milliseconds off: so is the phase in training.
         late = rng.normal(0, 0.004) if self.augment else 0.0
         return phase_features(grid, times + late)
-
-
-def _fit(mel_db: np.ndarray, frames: int) -> np.ndarray:
-    """A window that is too short, continued by silence."""
-    missing = frames - len(mel_db)
-    if missing <= 0:
-        return mel_db
-    return np.concatenate([mel_db, np.full((missing, mel_db.shape[1]), -120.0, mel_db.dtype)])

@@ -8,6 +8,7 @@ network predicts the clean x.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -43,10 +44,25 @@ def sample(
     One Euler step of dx/dt = (x_t - x) / t from t to s is x_s = x + (s / t) (x_t - x), so the
     last step lands on the prediction itself.
     """
-    grid = times(steps, shift)
-    x = noise
-    for i in range(steps):
-        t, s = float(grid[i]), float(grid[i + 1])
+    yield from _walk(denoise, noise, times(steps, shift))
+
+
+def edited(
+    denoise: Denoiser, start: Array, noise: Array, steps: int, strength: float, shift: float = 1.0
+) -> Iterator[tuple[int, Array]]:
+    """SDEdit (Meng et al. 2022, arXiv 2108.01073): noise `start`, then walk back to data.
+
+    Of `steps` steps the last int(steps * strength) are walked, so strength 1 is `sample` and a
+    strength under 1 / steps leaves `start` as it is and yields nothing.
+    """
+    if not 0 <= strength <= 1:
+        raise ValueError("strength must lie between 0 and 1")
+    grid = times(steps, shift)[steps - int(steps * strength) :]
+    yield from _walk(denoise, noised(start, noise, float(grid[0])), grid)
+
+
+def _walk(denoise: Denoiser, x: Array, grid: np.ndarray) -> Iterator[tuple[int, Array]]:
+    for done, (t, s) in enumerate(pairwise(grid.tolist()), start=1):
         clean = denoise(x, t)
         x = clean + (s / t) * (x - clean)
-        yield i + 1, clean
+        yield done, clean

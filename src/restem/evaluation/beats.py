@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from restem.evaluation.onsets import FRAMES_PER_SECOND, kick_envelope, onset_envelope
 from restem.evaluation.signals import mono, resampled
 
 TOLERANCE_S = 0.07
@@ -87,6 +88,32 @@ def librosa_beats(waveform: ArrayLike, sample_rate: int) -> NDArray[np.float64]:
     listened = np.asarray(resampled(samples, sample_rate, 22050), dtype=np.float32)
     _, times = librosa.beat.beat_track(y=listened, sr=22050, units="time")
     return np.asarray(times, dtype=np.float64)
+
+
+def steady_beats(waveform: ArrayLike, sample_rate: int) -> NDArray[np.float64]:
+    """Beat times (beat,) in seconds of drums that were recorded to a click: one tempo throughout.
+
+    librosa's tracker gives the tempo to within its coarse steps; the Fourier sums of the onset
+    envelope at that tempo and its double, within 4 %, give it exactly (P. Grosche and M. Müller,
+    "Extracting predominant local pulse information", 2011, with one window: the whole song), and
+    the onsets at the beats, of all bands and of those below 200 Hz in equal parts, the place.
+    Beats go on through breaks. Fewer than two beats: none.
+    """
+    heard = librosa_beats(waveform, sample_rate)
+    if len(heard) < 2:
+        return np.zeros(0)
+    every, low = onset_envelope(waveform, sample_rate), kick_envelope(waveform, sample_rate)
+    envelope = every / (every.sum() + 1e-12) + low / (low.sum() + 1e-12)
+    seconds = np.arange(len(envelope)) / FRAMES_PER_SECOND
+    about = (len(heard) - 1) / (heard[-1] - heard[0])  # beats a second
+    rates = about * np.linspace(0.96, 1.04, 1601)
+    pulse = (np.exp(2j * np.pi * rate * seconds) for rate in rates)
+    rate = rates[np.argmax([abs(turn @ envelope) + abs(turn**2 @ envelope) for turn in pulse])]
+    steps = np.arange(int(seconds[-1] * rate)) / rate
+    places = np.arange(0, 1 / rate, 0.002)
+    wide = np.convolve(envelope, np.hanning(7)[1:-1], mode="same")
+    at = [np.interp(place + steps, seconds, wide).sum() for place in places]
+    return np.asarray(places[int(np.argmax(at))] + steps, dtype=np.float64)
 
 
 def _beats(values: ArrayLike) -> NDArray[np.float64]:

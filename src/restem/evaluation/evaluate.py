@@ -48,7 +48,7 @@ def evaluate(
     """
     _check_packages()
     pairs, warnings = paired_clips(Path(generated), Path(target), _path(context))
-    classifier, frames = _one_of_each(embeddings)
+    classifier, frames = chosen_embeddings(embeddings)
     for embedding in (classifier, frames):
         if embedding.published is False:
             warnings.append(f"{embedding.name}: these are not the published weights")
@@ -101,7 +101,11 @@ def _path(path: str | Path | None) -> Path | None:
     return None if path is None else Path(path)
 
 
-def _one_of_each(embeddings: Sequence[Embedding]) -> tuple[Embedding, Embedding]:
+def chosen_embeddings(embeddings: Sequence[Embedding]) -> tuple[Embedding, Embedding]:
+    """One embedding of whole clips and one of frames: those given, else MSD_musicnn and MTT_vgg.
+
+    Raises UserError for two of one role.
+    """
     chosen: dict[str, Embedding] = {}
     for embedding in embeddings:
         if embedding.role in chosen:

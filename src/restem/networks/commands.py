@@ -26,6 +26,12 @@ def add_parser(verbs: Any) -> None:
     add("--seed", type=int, default=0)
     add("--resume", action="store_true", help="go on from the checkpoint in the output folder")
     add("--start-from", type=Path, help="model folder whose weights to begin with")
+    add(
+        "--target",
+        choices=("stem", "mix"),
+        default="stem",
+        help="mix: a base model of whole mixes, from the sentence alone",
+    )
     add("--compile", action="store_true", help="a third faster after a minute; needs g++")
     add("-o", "--output", type=Path, required=True)
     embedded.set_defaults(run=_train)
@@ -62,6 +68,7 @@ def _train(args: argparse.Namespace) -> int:
         learning_rate=args.rate,
         resume=args.resume,
         start=args.start_from,
+        target=args.target,
         compile=args.compile,
     )
     progress = Progress(sys.stderr)

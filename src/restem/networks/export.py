@@ -35,6 +35,15 @@ def network_from_model(folder: Path) -> EmbeddedNetwork:
     return network
 
 
+def start_from(network: EmbeddedNetwork, folder: Path) -> None:
+    """Begin with a model folder's weights, with nothing on inputs that it did not have."""
+    old = network_from_model(folder).state_dict()
+    name = "phase_in.0.weight"
+    wider = torch.zeros_like(network.state_dict()[name])
+    wider[:, : old[name].shape[1]] = old[name]
+    network.load_state_dict({**old, name: wider})
+
+
 def export_model(checkpoint: Path, folder: Path, description: dict[str, Any]) -> None:
     """Write `network.onnx`, `weights.safetensors` and `model.json` into `folder`.
 

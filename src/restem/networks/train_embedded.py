@@ -12,14 +12,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from restem.dataset.batches import Batch, BatchMaker, read_songs
+from restem.dataset.batches import Batch, BatchMaker, Target, read_songs
 from restem.diffusion.path import noised
 from restem.diffusion.training import Trainer, TrainingConfig
 from restem.networks.embedded import EmbeddedNetwork, NetworkConfig
-from restem.networks.export import network_from_model
+from restem.networks.export import start_from
 from restem.text import TextEncoder
 from restem.tokens import TokenConfig
 
+SPREAD = 0.9  # standard deviation of a stem's numbers
 TEXT_DROPOUT, CONTEXT_DROPOUT = 0.1, 0.05
 
 
@@ -37,13 +38,14 @@ class EmbeddedTraining:
     learning_rate: float = 6e-4
     resume: bool = False
     start: Path | None = None  # model folder whose weights to begin with
+    target: Target = "stem"  # "mix": a base model, from the sentence alone
     compile: bool = False  # faster from the second minute on; needs a C++ compiler
 
 
 def train(settings: EmbeddedTraining) -> Iterator[tuple[int, float]]:
     """Train by the settings, yielding (step, loss); the checkpoint lies in `settings.out`."""
     torch.manual_seed(settings.seed)
-    tokens = TokenConfig()
+    tokens = TokenConfig() if settings.target == "stem" else TokenConfig().of_mix()
     network = EmbeddedNetwork(
         NetworkConfig(
             tokens.stem_values,
@@ -51,16 +53,19 @@ def train(settings: EmbeddedTraining) -> Iterator[tuple[int, float]]:
             tokens.phases,
             width=settings.width,
             blocks=settings.blocks,
+            spread=SPREAD,
         )
     )
     if settings.start is not None:
-        network.load_state_dict(network_from_model(settings.start).state_dict())
+        start_from(network, settings.start)
     null = torch.from_numpy(TextEncoder.load().encode([""]))
-    maker = BatchMaker(read_songs(settings.data, "train"), tokens, settings.seed)
+    songs = read_songs(settings.data, "train")
+    maker = BatchMaker(songs, tokens, settings.seed, target=settings.target)
     ahead = _Ahead(maker, settings.batch)
     meta = {
         "network": network.config.to_dict(),
         "tokens": tokens.to_dict(),
+        "target": settings.target,
         "seed": settings.seed,
         "batch": settings.batch,
     }
@@ -79,29 +84,40 @@ def train(settings: EmbeddedTraining) -> Iterator[tuple[int, float]]:
 
 
 def batch_loss(network: nn.Module, batch: Batch, null: Tensor, seed: int, step: int) -> Tensor:
-    """Mean of (x - predicted x)^2 / t^2, the weight capped at 25, over one noised batch."""
+    """Mean of (x - predicted x)^2 / t^2, the weight capped at 25, over one noised batch.
+
+    Tokens that are given stand in x_t without noise, and do not count.
+    """
     rng = np.random.default_rng((seed, step, 1))
     clean = torch.from_numpy(batch.stem)
     noise = torch.from_numpy(rng.standard_normal(clean.shape, dtype=np.float32))
-    # Logit-normal times (Esser et al. 2024, arXiv 2403.03206), moved towards the noise: a token
-    # holds hundreds of numbers that rise together, so a hit shows through almost pure noise, and
-    # where the hits come, which is what context, beat and sentence decide, is settled above 0.9.
-    t = torch.from_numpy((1 / (1 + np.exp(-rng.normal(2.8, 1.5, len(clean))))).astype(np.float32))
+    t = torch.from_numpy(_times(len(clean), rng))
     draw = torch.from_numpy(rng.random(len(clean)))
     text = torch.where((draw < TEXT_DROPOUT)[:, None], null, torch.from_numpy(batch.text))
     context = torch.from_numpy(batch.context)
     no_context = (draw >= TEXT_DROPOUT / 2) & (draw < TEXT_DROPOUT / 2 + CONTEXT_DROPOUT)
     context = torch.where(no_context[:, None, None], SILENT_CONTEXT, context)
+    given = torch.from_numpy(batch.given)[:, :, None]
+    shown = torch.where(given, clean, noised(clean, noise, t[:, None, None]))
     with torch.autocast("cpu", torch.bfloat16):
-        predicted = network(
-            noised(clean, noise, t[:, None, None]), context, torch.from_numpy(batch.phase), text, t
-        )
-    weight = torch.clamp(1 / t**2, max=25.0)[:, None, None]
-    return (weight * (predicted.float() - clean) ** 2).mean()
+        predicted = network(shown, context, torch.from_numpy(batch.phase), text, t)
+    weight = torch.clamp(1 / t**2, max=25.0)[:, None, None] * ~given
+    return (weight * (predicted.float() - clean) ** 2).sum() / ((~given).sum() * clean.shape[2])
 
 
-# The value of silence in a normalised context.
-SILENT_CONTEXT = (TokenConfig().quiet_db - TokenConfig().centre_db) / TokenConfig().scale_db
+SILENT_CONTEXT = TokenConfig().silence
+
+
+def _times(count: int, rng: np.random.Generator) -> np.ndarray:
+    """Logit-normal times (Esser et al. 2024, arXiv 2403.03206), most of them near the noise.
+
+    A token holds hundreds of numbers that rise together, so a hit shows through almost pure noise:
+    where the hits come and of which kit, which is what context, beat and sentence decide, is
+    settled above 0.9. A third of the times are spread below, where texture is made.
+    """
+    high, low = rng.normal(3.2, 1.5, count), rng.normal(0.0, 1.5, count)
+    logits = np.where(rng.random(count) < 2 / 3, high, low)
+    return (1 / (1 + np.exp(-logits))).astype(np.float32)
 
 
 class _Ahead:

@@ -1,0 +1,82 @@
+"""How a long stem is made of windows, with a network whose answer is known."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from restem.insertion import NEW, generate
+from restem.tokens import MARKS, PHASES, TokenConfig
+
+CONFIG = TokenConfig()
+NULL = np.zeros((1, 384), np.float32)
+TEXT = np.ones((1, 384), np.float32)
+
+
+class Network:
+    """Answers with the first number of the context in every cell, and keeps what it was shown."""
+
+    tokens = CONFIG
+    description = SimpleNamespace()
+
+    def __init__(self):
+        self.description = {"shift": 3.0}
+        self.calls = []
+
+    def predict(self, stem, context, phase, text, t):
+        self.calls.append((stem.copy(), context.copy(), phase.copy(), t))
+        return np.repeat(context[:, :, :1], CONFIG.stem_values, axis=2)
+
+
+def _made(length, guidance=2.0, silent=0, network=None):
+    network = network or Network()
+    level = np.linspace(0, 1, length, dtype=np.float32)
+    level[:silent] = CONFIG.silence
+    context = np.repeat(level[:, None], CONFIG.context_values, axis=1)
+    phase = np.arange(length, dtype=np.float32)[:, None].repeat(PHASES, axis=1)
+    stem = generate(network, context, phase, TEXT, NULL, seed=1, steps=3, guidance=guidance)
+    return stem, level, network
+
+
+@pytest.mark.parametrize("length", [128, 129, 191, 192, 193, 500])
+@pytest.mark.parametrize("guidance", [1.0, 2.0])
+def test_every_token_is_made_from_its_own_context(length, guidance):
+    stem, level, network = _made(length, guidance)
+    assert stem.shape == (length, CONFIG.stem_values)
+    np.testing.assert_allclose(stem[:, 0], level, atol=1e-6)
+    assert all(len(call[0]) == (1 if guidance == 1 else 2) for call in network.calls)
+    assert all(call[0].shape[1] == CONFIG.window for call in network.calls)
+
+
+def test_later_windows_are_given_an_anchor_and_the_end_of_what_is_made():
+    stem, _, network = _made(400)
+    shown, _, place, _ = network.calls[3]  # the first step of the second window
+    marks = place[0, :, PHASES:]
+    anchor = CONFIG.anchor
+    assert marks.shape[1] == MARKS
+    np.testing.assert_array_equal(marks[:, 1], np.arange(CONFIG.window) < anchor)
+    np.testing.assert_array_equal(marks[:, 0], np.arange(CONFIG.window) < CONFIG.window - NEW)
+    rows = place[0, :, 0].astype(int)  # the phase tells which token it is
+    np.testing.assert_array_equal(rows[:anchor], np.arange(128 - anchor, 128))  # the loudest
+    np.testing.assert_array_equal(rows[anchor:], np.arange(128 + NEW - 96, 128 + NEW))
+    given = marks[:, 0] > 0
+    np.testing.assert_allclose(shown[0, given], stem[rows[given]], atol=1e-6)
+    assert np.abs(shown[0, ~given] - stem[rows[~given]]).mean() > 0.5  # noise
+
+
+def test_a_first_window_has_no_marks_and_a_silent_start_gives_no_anchor():
+    _, _, network = _made(400, silent=250)
+    assert not network.calls[0][2][0, :, PHASES:].any()
+    second = network.calls[3][2][0, :, PHASES:]
+    assert not second[:, 1].any() and second[:, 0].sum() == CONFIG.window - NEW
+    last = network.calls[-1][2][0, :, PHASES:]
+    assert last[:, 1].sum() == CONFIG.anchor
+
+
+def test_the_seed_is_all_that_noise_hangs_on():
+    class Echo(Network):
+        def predict(self, stem, context, phase, text, t):
+            return stem * np.float32(0.5)
+
+    first, again = (_made(300, network=Echo())[0] for _ in range(2))
+    np.testing.assert_array_equal(first, again)
