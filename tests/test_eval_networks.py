@@ -9,7 +9,8 @@ import torch
 from eval_checkpoints import TAGGERS, music, needs_taggers, write_checkpoints
 from torch.nn import functional as F
 
-from restem.evaluation.embeddings import load_embedding
+from restem.errors import UserError
+from restem.evaluation.embeddings import embedding_from_words, load_embedding
 from restem.evaluation.embeddings.musicnn import Musicnn
 from restem.evaluation.embeddings.panns import VARIANTS, Cnn14
 from restem.evaluation.embeddings.vggish import VggishNetwork, magnitude_frames, mel_filters
@@ -177,3 +178,23 @@ def test_vggish_agrees_with_a_transcription(checkpoints):
     with torch.device("meta"):
         network = VggishNetwork()
     assert sum(parameter.numel() for parameter in network.parameters()) == 72_141_184
+
+
+def test_a_checkpoint_comes_from_the_hubs_cache(checkpoints, tmp_path, monkeypatch):
+    """The hub's client finds the file where it keeps downloads, without a network."""
+    constants = pytest.importorskip("huggingface_hub.constants")
+    commit = "0" * 40
+    kept = tmp_path / "models--someone--listening"
+    (kept / "refs").mkdir(parents=True)
+    (kept / "refs" / "main").write_text(commit)
+    (kept / "snapshots" / commit).mkdir(parents=True)
+    (kept / "snapshots" / commit / "vggish.pth").symlink_to(checkpoints / "vggish.pth")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    heard = embedding_from_words("vggish=hub:someone/listening/vggish.pth")
+    own = load_embedding("vggish", checkpoints / "vggish.pth")
+    assert heard.weights_sha256 == own.weights_sha256
+    with pytest.raises(UserError, match="cannot be downloaded"):
+        embedding_from_words("vggish=hub:someone/listening/other.pth")
+    with pytest.raises(UserError, match="OWNER/REPOSITORY/FILE"):
+        embedding_from_words("vggish=hub:vggish.pth")

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from restem.benchmark.arguments import add_data, songs_of
 from restem.errors import UserError
 
 if TYPE_CHECKING:
-    from restem.benchmark.clips import Clip, WholeSong
+    from restem.benchmark.clips import Clip
     from restem.benchmark.rows import Offer
     from restem.benchmark.table import Bench
 
@@ -26,17 +26,8 @@ def add_parser(verbs: Any) -> None:
     line = "compare a model with SDEdit and reference rows (needs restem[evaluation])"
     parser = verbs.add_parser("table1", help=line, description=line)
     add = parser.add_argument
-    add("--model", default="embedded", help="the subtractive model: embedded, or a folder")
+    add_data(parser)
     add("--base", type=Path, help="folder of the base model, for the rows of SDEdit")
-    add(
-        "--data",
-        action="append",
-        required=True,
-        metavar="KIND=PATH",
-        help="rendered=DIR (test songs of `restem dataset render`), or pair=CONTEXT,STEM",
-    )
-    add("--instruction", default="Add rock drums", help="for pairs: what asks for the stem")
-    add("--caption", default="rock drums", help="for pairs: the short caption of SDEdit")
     add("--retrieval", type=Path, metavar="DIR", help="rendered training songs to retrieve from")
     add("--clips", type=int, help="a seeded choice of so many clips (default: all)")
     add("--seeds", type=int, default=3)
@@ -54,10 +45,10 @@ def add_parser(verbs: Any) -> None:
 def _run(args: argparse.Namespace) -> int:
     from restem.benchmark.clips import CLIP_SAMPLES, RATE, clips_of, write_clips
     from restem.benchmark.table import Bench, markdown, summary, write_table
-    from restem.evaluation.embeddings import load_embedding
+    from restem.evaluation.embeddings import embedding_from_words
 
     say = partial(print, file=sys.stderr, flush=True)
-    clips = [clip for song in _songs(args) for clip in clips_of(song)]
+    clips = [clip for song in songs_of(args) for clip in clips_of(song)]
     if not clips:
         raise UserError(f"No song holds a clip of {CLIP_SAMPLES / RATE:.2f} s with a stem.")
     if args.clips is not None:
@@ -65,7 +56,7 @@ def _run(args: argparse.Namespace) -> int:
     write_clips(clips, args.output)
     songs = len({clip.song for clip in clips})
     say(f"restem: {len(clips)} clips of {songs} songs")
-    bench = Bench.of(args.output, clips, [load_embedding(e) for e in args.embedding], say)
+    bench = Bench.of(args.output, clips, [embedding_from_words(e) for e in args.embedding], say)
     rows, sweep = _rows(args, bench)
     for kind in ("mix", "stem"):
         table: dict[str, Any] = {
@@ -98,20 +89,6 @@ def chosen(clips: list[Clip], count: int, seed: int = 0) -> list[Clip]:
         raise UserError(f"There are only {len(clips)} clips, not {count}; ask for fewer.")
     picked = np.random.default_rng(seed).choice(len(clips), count, replace=False)
     return [clips[i] for i in sorted(picked)]
-
-
-def _songs(args: argparse.Namespace) -> Iterator[WholeSong]:
-    from restem.benchmark.clips import rendered_songs, song_from_files
-
-    for entry in args.data:
-        kind, _, path = entry.partition("=")
-        if kind == "rendered" and path:
-            yield from rendered_songs(Path(path), "test")
-        elif kind == "pair" and path.count(",") == 1:
-            context, stem = map(Path, path.split(","))
-            yield song_from_files(context, stem, args.instruction, args.caption)
-        else:
-            raise UserError(f"{entry!r} is no data; give rendered=DIR or pair=CONTEXT,STEM.")
 
 
 def _rows(

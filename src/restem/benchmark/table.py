@@ -76,9 +76,14 @@ class Bench:
             write_sound(place / "mix" / f"{clip.name}.wav", offered.mix)
 
     def floor(self, kind: str, seed: int = 0) -> dict[str, float]:
-        """FD and FAD of one random half of the true clips against the other half."""
+        """FD and FAD of one random half of the true clips against the other half.
+
+        Empty for fewer than four clips.
+        """
         order = np.random.default_rng(seed).permutation(len(self.clips))
         half = len(order) // 2
+        if half < 2:
+            return {}
         cache = Cache(self.folder / "cache")
         with one_thread_arithmetic():
             heard = [

@@ -14,7 +14,12 @@ from typing import Any
 
 from restem.errors import UserError
 from restem.evaluation.cache import Cache
-from restem.evaluation.embeddings import NAMES, Embedding, load_embedding
+from restem.evaluation.embeddings import (
+    NAMES,
+    Embedding,
+    embedding_from_words,
+    load_embedding,
+)
 from restem.evaluation.listening import hear, hear_with_context
 from restem.evaluation.pairing import Pair, paired_clips
 from restem.evaluation.scoring import SEED, SPLITS, HeardPair, rounded, scores_of
@@ -179,7 +184,8 @@ def add_parser(subparsers: Any) -> None:
             "Embeddings: "
             + ", ".join(NAMES)
             + ". The first three need `pip install --no-deps musicnn==0.1.0`, the others "
-            "NAME=PATH with the path of their published checkpoint."
+            "NAME=PATH with the path of their published checkpoint, or "
+            "NAME=hub:OWNER/REPOSITORY/FILE to download it from the Hugging Face hub."
         ),
     )
     parser.add_argument(
@@ -207,8 +213,7 @@ def add_parser(subparsers: Any) -> None:
 def _run(args: argparse.Namespace) -> int:
     if not args.output.resolve().parent.is_dir():
         raise UserError(f"There is no folder {args.output.resolve().parent} to write in; make it.")
-    named = [text.partition("=") for text in args.embedding]
-    embeddings = [load_embedding(name, Path(path) if path else None) for name, _, path in named]
+    embeddings = [embedding_from_words(words) for words in args.embedding]
 
     def progress(done: int, total: int) -> None:
         if sys.stderr.isatty():

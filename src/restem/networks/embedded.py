@@ -32,7 +32,7 @@ class NetworkConfig:
     blocks: int = 8
     heads: int = 6
     kernel: int = 7
-    spread: float = 0.0  # of the data; above 0, x_t takes the direct way that it deserves
+    spread: float = 0.0  # of texture; above 0, x_t has a direct way
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -76,9 +76,8 @@ class EmbeddedNetwork(nn.Module):
     """Predicts the clean stem from x_t; see the module's shapes.
 
     A token holds more numbers than the network is wide, so fine texture cannot pass through it.
-    With a `spread`, the prediction is that for Gaussian data of that spread, which is x_t times a
-    factor, plus what the network adds (Karras et al. 2022, arXiv 2206.00364, eq. 7 and table 1,
-    for the straight path).
+    With a `spread`, x_t is let past it by as much as would best recover Gaussian texture of that
+    spread (Karras et al. 2022, arXiv 2206.00364, eq. 7 and table 1, for the straight path).
     """
 
     def __init__(self, config: NetworkConfig) -> None:

@@ -20,7 +20,7 @@ from restem.networks.export import start_from
 from restem.text import TextEncoder
 from restem.tokens import TokenConfig
 
-SPREAD = 0.9  # standard deviation of a stem's numbers
+SPREAD = 0.15  # of what a stem holds beyond the width of the network, about 3 dB
 TEXT_DROPOUT, CONTEXT_DROPOUT = 0.1, 0.05
 
 

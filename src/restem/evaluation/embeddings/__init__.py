@@ -5,7 +5,7 @@ from pathlib import Path
 from restem.errors import UserError
 from restem.evaluation.embeddings.protocol import Embedded, Embedding
 
-__all__ = ["NAMES", "Embedded", "Embedding", "load_embedding"]
+__all__ = ["NAMES", "Embedded", "Embedding", "embedding_from_words", "load_embedding"]
 
 _TAGGERS = ("MSD_musicnn", "MTT_musicnn", "MTT_vgg")
 _PANNS = ("panns-cnn14-16k", "panns-cnn14-32k")
@@ -35,3 +35,16 @@ def load_embedding(name: str, path: Path | None = None) -> Embedding:
     if path is None:
         raise UserError(f"{name} needs its checkpoint: write {name}=PATH to the downloaded file.")
     return Panns(name, path) if name in _PANNS else Vggish(path)
+
+
+def embedding_from_words(words: str) -> Embedding:
+    """The embedding that the command line names as NAME, NAME=PATH or
+    NAME=hub:OWNER/REPOSITORY/FILE. Raises UserError as `load_embedding`."""
+    name, _, place = words.partition("=")
+    if not place or name not in NAMES:
+        return load_embedding(name)
+    try:
+        from restem.evaluation.embeddings.weights import local_file
+    except ModuleNotFoundError:
+        return load_embedding(name)  # which says what to install
+    return load_embedding(name, local_file(place))

@@ -25,6 +25,31 @@ _ARRAY_PARTS: list[Any] = [
 ]
 
 
+HUB = "hub:"
+
+
+def local_file(place: str) -> Path:
+    """The path that `place` names: a path, or "hub:OWNER/REPOSITORY/FILE" on the Hugging Face hub,
+    downloaded once (package huggingface_hub). Raises UserError if the file cannot be had.
+    """
+    if not place.startswith(HUB):
+        return Path(place)
+    owner, _, rest = place.removeprefix(HUB).partition("/")
+    repository, _, file = rest.partition("/")
+    if not (owner and repository and file):
+        raise UserError(f"{place} is no file on the hub; write {HUB}OWNER/REPOSITORY/FILE.")
+    try:
+        from huggingface_hub import hf_hub_download
+    except ModuleNotFoundError as error:
+        raise UserError("Downloads need `pip install huggingface_hub`, or give a path.") from error
+    try:
+        return Path(hf_hub_download(f"{owner}/{repository}", file))
+    except Exception as error:  # the hub's client raises a dozen types
+        raise UserError(
+            f"{place} cannot be downloaded ({_first_line(error)}); give the path of the file."
+        ) from error
+
+
 def sha256_of(path: Path) -> str:
     """SHA-256 of a file in hexadecimal."""
     with path.open("rb") as file:

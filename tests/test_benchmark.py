@@ -1,0 +1,202 @@
+"""Table 1 and the figures on small real audio: rows whose place in the table is known."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from restem.benchmark.clips import CLIP_SAMPLES, RATE, WholeSong, clips_of, rendered_songs
+from restem.benchmark.commands import chosen
+from restem.benchmark.retrieval import Retrieval
+from restem.benchmark.rows import reference_rows, sdedit
+from restem.benchmark.table import IDENTITY, markdown, summary
+from restem.cli import main
+from restem.errors import UserError
+from restem.evaluation.onsets import onset_correlation, onset_envelope
+from restem.insertion import Inserter
+from restem.networks.embedded import EmbeddedNetwork, NetworkConfig
+from restem.networks.export import write_onnx
+from restem.networks.onnx_model import OnnxModel
+from restem.text import TextEncoder
+from restem.tokens import TokenConfig
+
+SONG = Path(__file__).parents[1] / "examples" / "evening-bus.ogg"
+BPM = 98.0
+
+
+def _drums(seconds, bpm=BPM, first=0.0, seed=0):
+    """Noise bursts on the beats, the first of each bar louder."""
+    rng = np.random.default_rng(seed)
+    wave = np.zeros(int(seconds * RATE), np.float32)
+    for i in range(int((seconds - first) * bpm / 60)):
+        at = int((first + i * 60 / bpm) * RATE)
+        burst = rng.standard_normal(4000) * np.exp(-np.arange(4000) / 500)
+        end = min(len(wave), at + 4000)
+        wave[at:end] += ((0.3 if i % 4 == 0 else 0.1) * burst[: end - at]).astype(np.float32)
+    return wave
+
+
+@pytest.fixture(scope="module")
+def song():
+    samples, rate = soundfile.read(SONG)
+    assert rate == RATE
+    context = samples.mean(axis=1).astype(np.float32)
+    drums = _drums(len(context) / RATE)[: len(context)]
+    return WholeSong("bus", context, drums, "Add funk drums", "funk drums")
+
+
+@pytest.fixture(scope="module")
+def clips(song):
+    return clips_of(song)
+
+
+def _rendered(folder, name, split, bpm, seed):
+    """A song in the format of `restem dataset render`: a chord, and bursts on its beats."""
+    seconds = 16 * 60 / bpm
+    drums = _drums(seconds, bpm, seed=seed)
+    tone = (0.1 * np.sin(np.arange(len(drums)) * 0.03)).astype(np.float32)
+    for kind, waves in (("context", tone[None]), ("drums", drums[None])):
+        np.save(folder / f"{name}.{kind}.npy", np.round(waves * 32767).astype(np.int16))
+    labels = {"style": "funk", "bpm": bpm, "metre": "4/4", "loudness": "loud", "density": None}
+    record = {"split": split, "bpm": bpm, "beats_per_bar": 4, "samples": len(drums)}
+    take = {"labels": labels | {"kit": None, "feel": None}, "source": "mma"}
+    (folder / f"{name}.json").write_text(json.dumps(record | {"takes": [take]}))
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    """A base model of the shipped format with random weights."""
+    folder = tmp_path_factory.mktemp("base")
+    tokens = TokenConfig().of_mix()
+    torch.manual_seed(0)
+    sizes = {"width": 32, "blocks": 1, "heads": 2, "spread": 0.9}
+    config = NetworkConfig(tokens.stem_values, tokens.context_values, tokens.phases, **sizes)
+    write_onnx(EmbeddedNetwork(config), tokens, folder / "network.onnx")
+    about = {"name": "base", "stems": [], "steps": 4, "guidance": 1.0, "shift": 3.0}
+    (folder / "model.json").write_text(json.dumps(about | {"tokens": tokens.to_dict()}))
+    return folder
+
+
+def test_clips_are_the_songs_stretches(song, clips):
+    assert len(clips) == len(song.context) // CLIP_SAMPLES
+    second = clips[1]
+    part = slice(CLIP_SAMPLES, 2 * CLIP_SAMPLES)
+    gain = second.context @ song.context[part] / (song.context[part] @ song.context[part])
+    np.testing.assert_allclose(second.context, gain * song.context[part], atol=1e-6)
+    np.testing.assert_allclose(second.stem, gain * song.stem[part], atol=1e-6)
+    assert 0 < gain <= 1 and np.abs(second.mix).max() <= 0.7 + 1e-6
+    assert second.beats.bpm == pytest.approx(BPM, rel=0.01)
+
+
+def test_reference_rows_are_what_they_say(clips):
+    rows = reference_rows(list(clips), None)
+    clip = clips[0]
+    offered = {name: offer(clip, 0) for name, offer in rows.items()}
+    np.testing.assert_array_equal(offered["oracle"].mix, clip.mix)
+    np.testing.assert_array_equal(offered[IDENTITY].mix, clip.context)
+    assert not offered["silence"].mix.any()
+    random = offered["random stem"].stem
+    assert random is not None and np.corrcoef(random, clip.stem)[0, 1] < 0.9
+    truth = onset_envelope(clip.stem, RATE)
+    kept = onset_correlation(truth, onset_envelope(offered["round trip of the stem"].stem, RATE))
+    assert kept > 0.9
+
+
+def test_retrieval_takes_the_stem_of_that_tempo_and_lays_it_on_the_beats(tmp_path, clips):
+    for i, bpm in enumerate((60.0, BPM * 1.02, 150.0)):
+        _rendered(tmp_path, f"{i:05d}", "train", bpm, seed=i)
+    retrieval = Retrieval(tmp_path, TextEncoder.load())
+    clip = clips[0]
+    stem = retrieval.stem(clip)
+    assert stem.shape == clip.context.shape
+    frames = np.round(clip.beats.times * 100).astype(int)
+    frames = frames[(frames > 2) & (frames < 500)]
+    envelope = onset_envelope(stem, RATE)
+    at_beats = envelope[frames[:, None] + np.arange(-2, 3)].max(axis=1)
+    assert at_beats.mean() > 5 * envelope.mean()
+    with pytest.raises(UserError, match="no rendered songs to train on"):
+        Retrieval(tmp_path / "none", TextEncoder.load())
+
+
+def test_sdedit_without_steps_is_the_round_trip_and_with_all_forgets_the_song(base, clips):
+    editor = Inserter(OnnxModel.load(base), TextEncoder.load())
+    clip = clips[0]
+    context = onset_envelope(clip.context, RATE)[20:]  # not the edge, where all sound begins
+
+    def likeness(strength):
+        made = sdedit(editor, 10, strength)(clip, 0).mix
+        assert made.shape == clip.context.shape and np.isfinite(made).all()
+        return onset_correlation(context, onset_envelope(made, RATE)[20:])
+
+    assert likeness(0.05) > 0.9
+    assert likeness(1.0) < 0.3
+
+
+def test_the_choice_of_clips_is_seeded(clips):
+    assert [c.name for c in chosen(clips, 2)] == [c.name for c in chosen(clips, 2)]
+    with pytest.raises(UserError, match="only"):
+        chosen(clips, 1000)
+
+
+def test_the_whole_table_on_two_songs(tmp_path, base, capsys):
+    """Oracle best, identity's ratio one, silence flagged, SDEdit swept, a rerun changes nothing."""
+    songs = tmp_path / "songs"
+    songs.mkdir()
+    for i, bpm in enumerate((80.0, 90.0)):
+        _rendered(songs, f"{i:05d}", "test", bpm, seed=i)
+    words = ["table1", "--data", f"rendered={songs}", "--base", str(base), "--seeds", "1",
+             "--clips", "4", "-o", str(tmp_path / "out")]  # fmt: skip
+    assert main(words) == 0
+    table = json.loads((tmp_path / "out" / "table1-mix.json").read_text())
+    rows = table["rows"]
+    assert rows["oracle"]["kld"]["value"] == pytest.approx(0, abs=1e-6)
+    assert rows["oracle"]["fd"]["value"] <= min(r["fd"]["value"] for r in rows.values())
+    assert rows["silence"]["silent"] == 4
+    assert {"SDEdit-20, strength 0.1", "SDEdit-50, strength 1.0"} <= set(table["sdedit_sweep"])
+    assert any(name.startswith("SDEdit-50") for name in rows) and "Subtractive" in rows
+    assert "4 of 4 silent" in markdown(table) and "| oracle |" in markdown(table)
+    stems = json.loads((tmp_path / "out" / "table1-stem.json").read_text())["rows"]
+    assert not any("SDEdit" in name for name in stems)
+    names = ("table1-mix.json", "table1-mix.md", "table1-stem.json")
+    first = {name: (tmp_path / "out" / name).read_bytes() for name in names}
+    assert main(words) == 0
+    assert {name: (tmp_path / "out" / name).read_bytes() for name in names} == first
+    assert main([*words[:-3], "3", "-o", words[-1]]) == 2
+    assert "other clips" in capsys.readouterr().err
+
+
+def test_figures_are_written(tmp_path, song):
+    files = []
+    for kind in ("context", "stem"):
+        files.append(tmp_path / f"{kind}.wav")
+        soundfile.write(files[-1], getattr(song, kind)[: 6 * RATE], RATE)
+    data = f"pair={files[0]},{files[1]}"
+    out = tmp_path / "figures"
+    assert main(["figures", "--data", data, "--sentence", "Add rock drums", "-o", str(out)]) == 0
+    for name in ("figure1.png", "figure3.png", "figure4.png", "00.png", "00-2.ogg"):
+        assert (out / name).stat().st_size > 1000
+    page = (out / "index.html").read_text()
+    assert "Add rock drums" in page and page.count("<audio") >= 3
+
+
+@pytest.mark.parametrize("data", ["rendered=", "tape=x", "pair=one.wav"])
+def test_unknown_data_is_named(tmp_path, data, capsys):
+    assert main(["table1", "--data", data, "-o", str(tmp_path / "o")]) == 2
+    assert "restem: error:" in capsys.readouterr().err
+
+
+def test_folders_without_test_songs_are_named(tmp_path):
+    with pytest.raises(UserError, match="no rendered songs of the split"):
+        list(rendered_songs(tmp_path, "test"))
+
+
+def test_a_summary_keeps_the_spread_over_seeds():
+    reports = [
+        {"fd": {"value": v, "low": 0.0, "high": 9.0}, "clips": 3, "warnings": []} for v in (1.0, 3)
+    ]
+    row = summary(reports)
+    assert row["fd"]["value"] == 2 and row["fd"]["seed_sd"] == pytest.approx(np.sqrt(2))
+    assert row["seeds"] == 2 and row["clips"] == 3 and "fad" not in row
