@@ -75,7 +75,7 @@ def base(tmp_path_factory):
     sizes = {"width": 32, "blocks": 1, "heads": 2, "spread": 0.9}
     config = NetworkConfig(tokens.stem_values, tokens.context_values, tokens.phases, **sizes)
     write_onnx(EmbeddedNetwork(config), tokens, folder / "network.onnx")
-    about = {"name": "base", "stems": [], "steps": 4, "guidance": 1.0, "shift": 3.0}
+    about = {"name": "base", "stems": [], "steps": 4, "guidance": 1.0, "logits": [6.0, -2.0]}
     (folder / "model.json").write_text(json.dumps(about | {"tokens": tokens.to_dict()}))
     return folder
 

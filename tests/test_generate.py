@@ -1,11 +1,9 @@
 """How a long stem is made of windows, with a network whose answer is known."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 
-from restem.insertion import NEW, generate
+from restem.insertion import GUIDED_ABOVE, NEW, generate
 from restem.tokens import MARKS, PHASES, TokenConfig
 
 CONFIG = TokenConfig()
@@ -17,10 +15,9 @@ class Network:
     """Answers with the first number of the context in every cell, and keeps what it was shown."""
 
     tokens = CONFIG
-    description = SimpleNamespace()
 
     def __init__(self):
-        self.description = {"shift": 3.0}
+        self.description = {"logits": [6.0, -2.0]}
         self.calls = []
 
     def predict(self, stem, context, phase, text, t):
@@ -44,7 +41,11 @@ def test_every_token_is_made_from_its_own_context(length, guidance):
     stem, level, network = _made(length, guidance)
     assert stem.shape == (length, CONFIG.stem_values)
     np.testing.assert_allclose(stem[:, 0], level, atol=1e-6)
-    assert all(len(call[0]) == (1 if guidance == 1 else 2) for call in network.calls)
+    assert all(
+        len(call[0]) == (2 if guidance != 1 and call[3] > GUIDED_ABOVE else 1)
+        for call in network.calls
+    )
+    assert {len(call[0]) for call in network.calls} == ({1} if guidance == 1 else {1, 2})
     assert all(call[0].shape[1] == CONFIG.window for call in network.calls)
 
 

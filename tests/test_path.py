@@ -44,11 +44,13 @@ def test_noising_joins_data_and_noise():
 
 
 def test_times_fall_from_one_to_zero():
-    for shift in (1.0, 3.0):
-        grid = times(10, shift)
-        assert grid[0] == 1.0 and grid[-1] == 0.0
-        assert np.all(np.diff(grid) < 0)
-    assert times(10, 3.0)[5] > times(10)[5]
+    for logits in (None, (6.0, -2.0)):
+        for steps in (1, 2, 10):
+            grid = times(steps, logits)
+            assert len(grid) == steps + 1 and grid[0] == 1.0 and grid[-1] == 0.0
+            assert np.all(np.diff(grid) < 0)
+    inner = times(10, (6.0, -2.0))[1:-1]
+    np.testing.assert_allclose(np.log(inner / (1 - inner)), np.linspace(6, -2, 9))
     with pytest.raises(ValueError, match="at least 1"):
         times(0)
 

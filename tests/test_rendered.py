@@ -141,7 +141,7 @@ def test_training_takes_steps_and_exports(features, tmp_path):
     export_model(
         tmp_path / "run" / "checkpoint.safetensors",
         tmp_path / "model",
-        {"name": "tiny", "stems": ["drums"], "steps": 2, "guidance": 1.0, "shift": 5.0},
+        {"name": "tiny", "stems": ["drums"], "steps": 2, "guidance": 1.0, "logits": [6.0, -2.0]},
     )
     song = 0.1 * np.sin(np.arange(44100) / 30)
     made = Inserter.load(tmp_path / "model").insert(song, 44100, "Add drums")

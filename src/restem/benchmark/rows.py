@@ -84,7 +84,7 @@ def _edited_mix(
         return np.asarray(guided(both[:1], both[1:], scale))
 
     noise = np.random.default_rng(seed).standard_normal(start.shape, dtype=np.float32)
-    steps_made = list(edited(denoise, start, noise, steps, strength, model.description["shift"]))
+    steps_made = list(edited(denoise, start, noise, steps, strength, model.description["logits"]))
     made = steps_made[-1][1] if steps_made else start
     rows = denormalise(mel_from_tokens(made[0], config), level, config)
     return waveform_from_log_mel(rows, config.spectrogram, len(clip.context), seed) / gain

@@ -7,7 +7,7 @@ network predicts the clean x.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy as np
 
 # Array or tensor: the arithmetic below is the same for both.
 Array = Any
+Logits = Sequence[float]  # of the second and of the last but one time, falling
 Denoiser = Callable[[Array, float], Array]  # (x_t, t) -> prediction of the clean x
 
 
@@ -28,27 +29,39 @@ def guided(with_text: Array, without_text: Array, scale: float) -> Array:
     return without_text + scale * (with_text - without_text)
 
 
-def times(steps: int, shift: float = 1.0) -> np.ndarray:
-    """`steps` + 1 times from 1 to 0; `shift` > 1 spends more of them near the noise."""
+def times(steps: int, logits: Logits | None = None) -> np.ndarray:
+    """`steps` + 1 falling times, the first 1 and the last 0.
+
+    Evenly spaced, or, if `logits` (high, low) are given, with log(t / (1 - t)) evenly spaced from
+    high to low between the first and the last: so does the noise fade by equal decibels.
+    """
     if steps < 1:
         raise ValueError("steps must be at least 1")
-    t = np.linspace(1.0, 0.0, steps + 1)
-    return shift * t / (1 + (shift - 1) * t)
+    if logits is None:
+        return np.linspace(1.0, 0.0, steps + 1)
+    high, low = logits
+    between = 1 / (1 + np.exp(-np.linspace(high, low, steps - 1)))
+    return np.concatenate([[1.0], between, [0.0]])
 
 
 def sample(
-    denoise: Denoiser, noise: Array, steps: int, shift: float = 1.0
+    denoise: Denoiser, noise: Array, steps: int, logits: Logits | None = None
 ) -> Iterator[tuple[int, Array]]:
     """Walk from noise to data in Euler steps, yielding (steps done, prediction of the clean x).
 
     One Euler step of dx/dt = (x_t - x) / t from t to s is x_s = x + (s / t) (x_t - x), so the
     last step lands on the prediction itself.
     """
-    yield from _walk(denoise, noise, times(steps, shift))
+    yield from _walk(denoise, noise, times(steps, logits))
 
 
 def edited(
-    denoise: Denoiser, start: Array, noise: Array, steps: int, strength: float, shift: float = 1.0
+    denoise: Denoiser,
+    start: Array,
+    noise: Array,
+    steps: int,
+    strength: float,
+    logits: Logits | None = None,
 ) -> Iterator[tuple[int, Array]]:
     """SDEdit (Meng et al. 2022, arXiv 2108.01073): noise `start`, then walk back to data.
 
@@ -57,7 +70,7 @@ def edited(
     """
     if not 0 <= strength <= 1:
         raise ValueError("strength must lie between 0 and 1")
-    grid = times(steps, shift)[steps - int(steps * strength) :]
+    grid = times(steps, logits)[steps - int(steps * strength) :]
     yield from _walk(denoise, noised(start, noise, float(grid[0])), grid)
 
 

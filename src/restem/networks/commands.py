@@ -40,8 +40,15 @@ def add_parser(verbs: Any) -> None:
     export.add_argument("checkpoint", type=Path)
     export.add_argument("--name", default="restem-drums")
     export.add_argument("--steps", type=int, default=16, help="default denoising steps")
-    export.add_argument("--guidance", type=float, default=1.5, help="default text guidance")
-    export.add_argument("--shift", type=float, default=40.0, help="above 1: more steps near noise")
+    export.add_argument("--guidance", type=float, default=2.0, help="default text guidance")
+    export.add_argument(
+        "--logits",
+        type=float,
+        nargs=2,
+        default=(6.0, -2.0),
+        metavar=("HIGH", "LOW"),
+        help="between which log-odds of noise the steps lie (default: 6 -2)",
+    )
     export.add_argument("-o", "--output", type=Path, required=True)
     export.set_defaults(run=_export)
 
@@ -94,7 +101,7 @@ def _export(args: argparse.Namespace) -> int:
             "stems": ["drums"],
             "steps": args.steps,
             "guidance": args.guidance,
-            "shift": args.shift,
+            "logits": list(args.logits),
         },
     )
     return 0

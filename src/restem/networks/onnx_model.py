@@ -16,7 +16,7 @@ from restem.errors import UserError
 from restem.tokens import TokenConfig
 
 EMBEDDED = "embedded"
-_KEYS = ("name", "stems", "steps", "guidance", "shift", "tokens")
+_KEYS = ("name", "stems", "steps", "guidance", "logits", "tokens")
 
 
 @dataclass(frozen=True)
