@@ -31,6 +31,7 @@ OTHER_VERBS: dict[str, tuple[str, str]] = {
         "put drums, bass or guitar into a MIDI or Guitar Pro song",
     ),
     "evaluate": ("restem.evaluation.evaluate", "score generated clips against true ones"),
+    "studio": ("restem.studio.commands", "open a local web page to listen, look and choose"),
     "train": ("restem.networks.commands", "train a model on features"),
 }
 
