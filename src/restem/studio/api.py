@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -20,7 +21,7 @@ from restem.errors import UserError
 from restem.studio.correcting import corrected
 from restem.studio.events import Hub
 from restem.studio.files import add_file_routes
-from restem.studio.guard import Guard
+from restem.studio.guard import POLICY, Guard
 from restem.studio.jobs import Desk, received, summary
 from restem.studio.records import Correction, Identifier, Job, JobRequest, Limits, Song, new_id
 from restem.studio.store import Store, StoreFullError, suffix_of
@@ -92,11 +93,14 @@ def make_app(
         )  # fmt: skip
 
     if not api_only:
-        page = (PAGE / "index.html").read_bytes()
+        page = (PAGE / "index.html").read_text(encoding="utf-8")
 
         @app.get("/", include_in_schema=False)
         async def get_page() -> Any:
-            return HTMLResponse(page)
+            nonce = secrets.token_urlsafe(16)  # for the style sheet inside wavesurfer.js
+            policy = POLICY.replace("style-src 'self'", f"style-src 'self' 'nonce-{nonce}'")
+            headers = {"Content-Security-Policy": policy}
+            return HTMLResponse(page.replace("{nonce}", nonce), headers=headers)
 
         app.mount("/page", StaticFiles(directory=PAGE), name="page")
     return Guard(app, host, token)
