@@ -236,7 +236,7 @@ $("show-pictures").onchange = () => { $("lanes").classList.toggle("no-pictures",
 player.addEventListener("lanes", () => lanes.forEach((one) => one.show()));
 player.addEventListener("change", () => {
   $("play").setAttribute("aria-label", player.playing ? "Pause" : "Play");
-  $("play").firstElementChild.textContent = player.playing ? "⏸" : "▶";
+  $("play").classList.toggle("playing", player.playing);
   if (player.playing) requestAnimationFrame(tick);
   head();
 });

@@ -62,7 +62,7 @@ export class Lane {
     const lane = this.player.lanes.get(this.name);
     this.solo.setAttribute("aria-pressed", lane.solo);
     this.mute.setAttribute("aria-pressed", lane.mute);
-    this.body.style.opacity = this.player.audible(this.name) ? 1 : 0.55;
+    this.body.classList.toggle("silent", !this.player.audible(this.name));
   }
 
   /** What the lane shows: an outline's bytes and a picture's, or nothing. */
@@ -74,8 +74,10 @@ export class Lane {
       const half = all.length / 2;
       this.outline = [all.subarray(0, half), all.subarray(half)];
     } else {
-      this.outline = [new Float32Array(2), new Float32Array(2)];
+      this.outline = null;
     }
+    this.body.classList.toggle("without", !outline);
+    if (!outline) { this.wave.empty(); this.layout(false); return; }
     try { await this.wave.load("", this.outline, this.view.seconds); } catch { /* superseded */ }
     this.layout(true);
   }

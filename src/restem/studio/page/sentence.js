@@ -74,11 +74,16 @@ export class Sentence {
   }
 
   #row(title) {
-    const row = document.createElement("fieldset"), legend = document.createElement("legend");
-    legend.textContent = title;
-    row.append(legend);
+    const row = document.createElement("div"), name = document.createElement("span");
+    const box = document.createElement("div");
+    row.className = "chip-row";
+    name.textContent = title;
+    name.id = `chips-${title}`;
+    box.setAttribute("role", "group");
+    box.setAttribute("aria-labelledby", name.id);
+    row.append(name, box);
     $("chips").append(row);
-    return row;
+    return box;
   }
 
   #button(row, words) {
