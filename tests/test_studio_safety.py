@@ -100,8 +100,10 @@ def test_uploads_have_limits(tmp_path, wav):
 
 
 def test_a_decoder_without_memory_or_time_fails_alone(tmp_path, wav):
-    with studio(tmp_path / "a", limits={"worker_bytes": 400 << 20}) as server:
-        failed = server.ready(server.upload(wav))
+    with studio(tmp_path / "a", limits={"worker_bytes": 600 << 20}) as server:
+        bomb = tmp_path / "bomb.flac"  # 100 kB that want a gigabyte
+        soundfile.write(bomb, np.zeros(48000 * 840, np.int16), 48000)
+        failed = server.ready(server.upload(bomb))
         assert failed["state"] == "failed" and "memory" in failed["error"]
         assert status(server) == 200
     with studio(tmp_path / "b", limits={"prepare_seconds": 0.01}) as server:
@@ -134,9 +136,9 @@ def test_a_restart_loses_nothing_finished_and_resumes_what_ran(tmp_path, wav):
         song = server.ready(server.upload(wav))
         done = server.over(server.ask(song, steps=1))
         stem = server.file(f"/api/jobs/{done['id']}/takes/1/stem")
-        running = server.ask(song, takes=2, steps=60)
+        running = server.ask(song, takes=2, steps=16)
         queued = server.ask(song, steps=1, seed=5)
-        server._wait("jobs", running["id"], lambda j: j["fraction"] > 0.02, 60)
+        server._wait("jobs", running["id"], lambda j: j["fraction"] > 0.05, 60)
     with studio(data) as server:
         assert server.client.get(f"/api/songs/{song['id']}").json() == song
         assert server.file(f"/api/jobs/{done['id']}/takes/1/stem") == stem
