@@ -84,10 +84,10 @@ def test_it_loads_in_under_a_second(page):
     )
     assert 50_000 < sizes < 200_000
     times = []
-    for _ in range(3):  # the best of three, since other programs may be busy
+    for _ in range(5):  # the best of five, since other programs may be busy
         page.reload()
         page.wait_for_selector("body[data-ready]")
-        times.append(page.evaluate("performance.now()"))
+        times.append(page.evaluate("performance.getEntriesByName('ready')[0].startTime"))
     assert min(times) < 1000
 
 

@@ -347,3 +347,4 @@ for (let n = 1; n <= 9; n++) $("takes").append(new Option(n, n));
 lanes[0].head.classList.add("chosen");
 await open();
 document.body.dataset.ready = "yes";
+performance.mark("ready");

@@ -30,8 +30,8 @@ export class Lane {
     this.level = nodes.querySelector(".level");
     this.head.querySelector("h3").textContent = title;
     this.head.dataset.lane = name;
-    this.solo.setAttribute("aria-label", `Solo ${title}`);
-    this.mute.setAttribute("aria-label", `Mute ${title}`);
+    this.solo.setAttribute("aria-label", `S: solo ${title}`); // begins with what is written on it
+    this.mute.setAttribute("aria-label", `M: mute ${title}`);
     this.level.setAttribute("aria-label", `Level of ${title} in dB`);
     document.getElementById("overlay").before(nodes);
     this.solo.onclick = () => player.setLane(name, { solo: !player.lanes.get(name).solo });

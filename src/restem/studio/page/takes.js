@@ -82,7 +82,7 @@ export class Takes extends EventTarget {
     const checked = take.number === this.chosen.take;
     const button = element("button", String(take.number), {
       type: "button", role: "radio", "aria-checked": checked, tabindex: checked ? 0 : -1,
-      "aria-label": `Take ${take.number}, seed ${take.seed}`,
+      "aria-label": `${take.number}, seed ${take.seed}`,
     });
     button.onclick = () => this.choose(job.id, take.number);
     button.onkeydown = (event) => {
