@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -197,3 +199,24 @@ def test_damaged_records_are_passed_over(tmp_path, wav):
     (data / "jobs" / "stray").mkdir()
     with studio(data) as server:
         assert [song["id"] for song in server.client.get("/api/songs").json()] == [kept["id"]]
+
+
+def test_schemathesis_finds_no_server_error(tmp_path, wav):
+    """Random requests made from the OpenAPI document, some with the ids of a real song and job."""
+    pytest.importorskip("schemathesis")
+    config = tmp_path / "schemathesis.toml"
+    with studio(tmp_path / "data", "--api-only") as server:
+        song = server.ready(server.upload(wav))
+        job = server.over(server.ask(song, steps=1))
+        config.write_text(
+            f'[parameters]\n"path.song_id" = "{song["id"]}"\n"path.job_id" = "{job["id"]}"\n'
+        )
+        checks = "not_a_server_error,response_schema_conformance,status_code_conformance"
+        command = [sys.executable, "-m", "schemathesis.cli", "--config-file", str(config), "run"]
+        command += [server.url + "api/openapi.json", "--max-examples", "10", "--checks", checks]
+        command += ["--phases", "fuzzing", "--exclude-path-regex", "events"]  # which never end
+        command += ["--exclude-method", "DELETE", "--seed", "1", "--no-color"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=tmp_path)
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
+        assert "12 passed" in done.stdout, done.stdout[-3000:]
+        assert server.client.get(f"/api/songs/{song['id']}").status_code == 200
