@@ -179,7 +179,9 @@ function news(job) {
 api.listen({
   job: news,
   song: () => waiting?.(),
-  preview: (data) => { if (data.job === current?.id) lanes[1].preview(data.png, data.window); },
+  preview: (data) => { // of a first take; later ones must not cover what one listens to
+    if (data.job === current?.id && data.take === 1) lanes[1].preview(data.png, data.window);
+  },
 }).addEventListener("open", async () => { // after a restart: what was missed meanwhile
   if (song) for (const job of (await api.getJson(`/api/jobs?song=${song.id}`)).reverse()) news(job);
 });
@@ -273,10 +275,20 @@ overlay.addEventListener("region", () => {
   $("region-end").value = region ? region.end.toFixed(2) : "";
   $("region-only").disabled = !region;
   if (!region) $("region-only").checked = false;
-  $("region-words").textContent = region
-    ? `${(region.end - region.start).toFixed(2)} s selected.` : "Drag over the waveforms to select a part.";
+  regionWords();
   setLoop();
 });
+function regionWords() {
+  const { region } = overlay;
+  let words = "Drag over the waveforms to select a part.";
+  if (region) words = `${(region.end - region.start).toFixed(2)} s selected.`;
+  if ($("region-only").checked) {
+    words += takes.chosen ? ` Outside it take ${takes.chosen.take} stays as it is.` : " Outside it there will be silence.";
+  }
+  $("region-words").textContent = words;
+}
+$("region-only").onchange = regionWords;
+takes.addEventListener("choose", regionWords);
 const edge = (id, other) => () => ($(id).value === "" ? other : Number($(id).value));
 const start = edge("region-start", 0);
 function regionFromFields() {

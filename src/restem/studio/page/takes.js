@@ -67,7 +67,8 @@ export class Takes extends EventTarget {
     $("ab").disabled = !this.last;
     if (!take) return;
     $("take-list").replaceChildren(...job.takes.map((one) => this.#radio(job, one)));
-    const level = take.stem_level_db === null ? "silent" : `${take.stem_level_db} dB to the song`;
+    const db = take.stem_level_db;
+    const level = db === null ? "silent" : `${Math.abs(db).toFixed(1)} dB ${db < 0 ? "below" : "above"} the song`;
     const region = job.request.region;
     const where = region ? `, ${region.start.toFixed(2)}–${region.end.toFixed(2)} s` : "";
     $("take-words").textContent = `“${job.request.instruction}”, seed ${take.seed}${where}, ${level}.`;
@@ -126,6 +127,7 @@ export class Takes extends EventTarget {
   }
 
   async #delete(job) {
+    if (job.takes.length && !confirm("Delete these takes?")) return;
     try { await remove(`/api/jobs/${job.id}`); } catch (error) { this.report(error); return; }
     this.jobs = this.jobs.filter((one) => one.id !== job.id);
     if (this.last?.job === job.id) this.last = null;
