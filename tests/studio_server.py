@@ -67,7 +67,7 @@ class Studio:
 
 
 @contextmanager
-def studio(folder, *words, limits=None, kill=False):
+def studio(folder, *words, limits=None, kill=False, stderr=None):
     """`words` go to `restem studio`; `limits` replace its own."""
     import json
 
@@ -76,7 +76,7 @@ def studio(folder, *words, limits=None, kill=False):
         command = [sys.executable, "-c", LIMITED, str(folder), json.dumps(limits)]
     environment = os.environ | {"PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(
-        [*command, *words], stdout=subprocess.PIPE, text=True, env=environment
+        [*command, *words], stdout=subprocess.PIPE, stderr=stderr, text=True, env=environment
     )
     try:
         line = process.stdout.readline()

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -188,6 +189,37 @@ def test_workers_end_with_the_server_and_two_never_share_a_folder(tmp_path, wav)
     time.sleep(0.3)
     for line in (Path(f"/proc/{pid}/cmdline") for pid in pids):
         assert not line.exists() or b"studio.worker" not in line.read_bytes()
+
+
+def test_ctrl_c_is_clean_although_somebody_listens(tmp_path, wav):
+    with studio(tmp_path / "data", stderr=subprocess.PIPE) as server:
+        song = server.ready(server.upload(wav))
+        job = server.ask(song, takes=9, steps=100)
+        with server.client.stream("GET", "/api/events") as answer:
+            next(answer.iter_lines())
+            server._wait("jobs", job["id"], lambda j: j["state"] == "running", 60)
+            server.process.send_signal(signal.SIGINT)
+            began = time.monotonic()
+            assert server.process.wait(10) == 0
+            assert time.monotonic() - began < 3
+        assert server.process.stderr.read().strip() == "restem: the studio is closed."
+
+
+def test_what_cannot_be_served_is_said_in_a_sentence(tmp_path):
+    taken = socket.create_server(("127.0.0.1", 0))
+    port = str(taken.getsockname()[1])
+    hide = "import sys; sys.modules['uvicorn'] = None; "
+    for before, words, sentence in (
+        ("import sys; ", ["--port", port], "choose another with --port"),
+        ("import sys; ", ["--port", "0", "--token", "short"], "16 or more"),
+        ("import sys; ", ["--port", "70000"], "between 0 and 65535"),
+        (hide, [], "pip install 'restem[studio]'"),
+    ):
+        code = f"{before}from restem.cli import main; sys.exit(main(['studio', *sys.argv[1:]]))"
+        command = [sys.executable, "-c", code, *words, "--data", str(tmp_path)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30)
+        assert done.returncode == 2 and sentence in done.stderr, done.stderr
+    taken.close()
 
 
 def test_damaged_records_are_passed_over(tmp_path, wav):

@@ -78,7 +78,6 @@ def make_app(
         openapi_url="/api/openapi.json", responses=_WRONG,
         description="Puts a missing stem into a song. Errors are `{detail: sentence}`.",
     )  # fmt: skip
-    app.state.hub = hub
     _add_error_handlers(app)
     _add_song_routes(app, store, desk, limits)
     _add_job_routes(app, store, desk, hub, limits)
@@ -103,7 +102,7 @@ def make_app(
             return HTMLResponse(page.replace("{nonce}", nonce), headers=headers)
 
         app.mount("/page", StaticFiles(directory=PAGE), name="page")
-    return Guard(app, host, token)
+    return Guard(app, hub, host, token)
 
 
 def found(records: dict[str, Any], record_id: str) -> Any:

@@ -54,8 +54,14 @@ def _studio(args: argparse.Namespace) -> int:
             app, log_level="warning", access_log=False, server_header=False,
             timeout_graceful_shutdown=2, limit_concurrency=500,
         )  # fmt: skip
+
+        class Server(uvicorn.Server):
+            async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+                app.hub.close()  # event streams would hold it up
+                await super().shutdown(sockets)
+
         try:
-            uvicorn.Server(config).run(sockets=[bound])
+            Server(config).run(sockets=[bound])
         except KeyboardInterrupt:  # uvicorn has closed everything in order by now
             print("\nrestem: the studio is closed.", file=sys.stderr)
     return 0

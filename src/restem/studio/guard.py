@@ -17,6 +17,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from restem.studio.events import Hub
+
 COOKIE = "restem-studio"
 UPLOAD = "/api/songs"  # the one route that takes more than a little JSON
 LARGEST_JSON = 64 << 10
@@ -37,10 +39,13 @@ HEADERS = {
 
 
 class Guard:
-    """ASGI middleware around the whole studio. `host` is the address that it is bound to."""
+    """ASGI middleware around the whole studio. `host` is the address that it is bound to.
 
-    def __init__(self, app: ASGIApp, host: str, token: str | None) -> None:
-        self.app, self.token = app, token
+    Who stops the server closes `hub` first, so that no stream of events holds it up.
+    """
+
+    def __init__(self, app: ASGIApp, hub: Hub, host: str, token: str | None) -> None:
+        self.app, self.hub, self.token = app, hub, token
         self.names = {*LOOPBACK, host.lower(), socket.gethostname().lower()}
         self.anywhere = host not in LOOPBACK
 

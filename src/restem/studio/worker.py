@@ -24,7 +24,7 @@ def main() -> None:
     """Serve tasks until stdin ends; `worker.py BYTES` sets a limit on the address space."""
     _limit_memory(int(sys.argv[1]))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to stop
-    with suppress(OSError, AttributeError):
+    with suppress(OSError, AttributeError, TypeError):  # other systems have no such call
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     # What a library prints must not look like a message.
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
@@ -67,7 +67,8 @@ def _limit_memory(limit_bytes: int) -> None:
         import resource
     except ImportError:  # Windows
         return
-    resource.setrlimit(resource.RLIMIT_AS, (limit_bytes, limit_bytes))
+    with suppress(ValueError, OSError):  # macOS knows this limit and refuses it
+        resource.setrlimit(resource.RLIMIT_AS, (limit_bytes, limit_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     # ffmpeg unpacks into a file: a small one must not fill the disk.
     resource.setrlimit(resource.RLIMIT_FSIZE, (LARGEST_FILE, LARGEST_FILE))
