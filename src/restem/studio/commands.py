@@ -7,6 +7,7 @@ import os
 import secrets
 import socket
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +29,19 @@ def add_parser(verbs: Any) -> None:
              "(default: 127.0.0.1)")  # fmt: skip
     add("--token", metavar="WORD", help="the token to ask for (default: a random one, if needed)")
     add("--api-only", action="store_true", help="the HTTP API without the page")
+    add(
+        "--harp",
+        action="store_true",
+        help="a Gradio endpoint for the DAW plug-in HARP instead (pip install 'restem[harp]')",
+    )
     add("--data", metavar="DIR", type=Path, default=None,
         help="folder for songs and results (default: in your data folder)")  # fmt: skip
     parser.set_defaults(run=_studio)
 
 
 def _studio(args: argparse.Namespace) -> int:
+    if args.harp:
+        return _harp(args)
     try:
         import uvicorn
 
@@ -64,6 +72,29 @@ def _studio(args: argparse.Namespace) -> int:
             Server(config).run(sockets=[bound])
         except KeyboardInterrupt:  # uvicorn has closed everything in order by now
             print("\nrestem: the studio is closed.", file=sys.stderr)
+    return 0
+
+
+def _harp(args: argparse.Namespace) -> int:
+    """Serve HARP until Ctrl-C."""
+    if args.host not in LOOPBACK or args.token or args.api_only:
+        raise UserError("--harp serves this machine only, without --token and --api-only.")
+    try:
+        import gradio  # noqa: F401
+
+        from restem.studio.harp import serve
+    except ModuleNotFoundError as error:
+        raise UserError(
+            f"HARP needs {error.name}; install it with: pip install 'restem[harp]'"
+        ) from None
+    _bind(args.host, args.port).close()  # a sentence now, not Gradio's later
+    address = serve((args.data or _data_folder()).absolute() / "harp", args.host, args.port)
+    print(f"In HARP, load the model at {address} ; Ctrl-C closes it.", flush=True)
+    try:
+        while True:
+            time.sleep(3600)
+    except KeyboardInterrupt:
+        print("\nrestem: the endpoint is closed.", file=sys.stderr)
     return 0
 
 
