@@ -12,6 +12,17 @@ function element(name, text, attributes = {}) {
   return node;
 }
 
+/** What gives the focus back to the button that has it now, after the lists are made anew. */
+function focused() {
+  for (const box of [$("take-list"), $("history")]) {
+    if (!box.contains(document.activeElement)) continue;
+    const buttons = [...box.querySelectorAll("button")];
+    const fromEnd = buttons.length - buttons.indexOf(document.activeElement);
+    return () => { const now = box.querySelectorAll("button"); now[now.length - fromEnd]?.focus(); };
+  }
+  return () => {};
+}
+
 export class Takes extends EventTarget {
   constructor(report) {
     super();
@@ -34,10 +45,10 @@ export class Takes extends EventTarget {
   /** News of a job; the first finished take of a new one is chosen at once. */
   update(job) {
     const at = this.jobs.findIndex((one) => one.id === job.id);
-    const before = at < 0 ? 0 : this.jobs[at].takes.length;
+    const before = at < 0 ? 0 : this.jobs[at].takes.length, state = this.jobs[at]?.state;
     if (at < 0) this.jobs.unshift(job); else this.jobs[at] = job;
     if (job.takes.length && !before) this.choose(job.id, 1);
-    else if (at < 0 || job.takes.length !== before || job.state !== this.jobs[at]?.shown) this.show();
+    else if (at < 0 || job.takes.length !== before || job.state !== state) this.show();
   }
 
   choose(job, take) {
@@ -56,8 +67,10 @@ export class Takes extends EventTarget {
   }
 
   show() {
+    const focus = focused();
     this.#showTakes();
     this.#showHistory();
+    focus();
   }
 
   #showTakes() {
@@ -103,7 +116,6 @@ export class Takes extends EventTarget {
   }
 
   #entry(job) {
-    job.shown = job.state;
     const { request } = job;
     const entry = element("li", "");
     entry.classList.toggle("current", job.id === this.chosen?.job);
