@@ -45,6 +45,8 @@ def watched(
     now = {"fraction": 0.0, "shown": 0.0}
 
     def report(tokens: np.ndarray) -> None:
+        if tokens.ndim != 2 or tokens.shape[1] != config.stem_values:
+            return  # a network of another kind: no picture is better than no stem
         if monotonic() - now["shown"] < LEAST_SECONDS:
             return
         now["shown"] = monotonic()
