@@ -22,6 +22,17 @@ MAY_IMPORT = {
     "dataset": {"audio", "progress", "text", "tokens"},
     "evaluation": {"audio", "progress"},
     "benchmark": {"audio", "dataset", "diffusion", "evaluation", "insertion", "text", "tokens"},
+    "studio": {
+        "audio",
+        "dataset",
+        "insertion",
+        "mixing",
+        "networks",
+        "picture",
+        "results",
+        "tokens",
+        "__init__",
+    },
     "insertion": {"audio", "diffusion", "networks", "text", "tokens", "__init__"},
 }
 
@@ -48,6 +59,12 @@ def test_the_light_core_loads_no_heavy_library():
         "import sys, restem.insertion, restem.cli, restem.results; "
         "print([m for m in ('torch', 'librosa', 'matplotlib', 'mido', 'onnx') if m in sys.modules])"
     )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_command_line_loads_no_web_server():
+    code = "import sys, restem.cli; print([m for m in ('fastapi', 'uvicorn') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 

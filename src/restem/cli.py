@@ -33,6 +33,7 @@ OTHER_VERBS: dict[str, tuple[str, str]] = {
     "evaluate": ("restem.evaluation.evaluate", "score generated clips against true ones"),
     "table1": ("restem.benchmark.commands", "compare models with SDEdit and reference rows"),
     "figures": ("restem.benchmark.figures_command", "draw the paper's figures from songs"),
+    "studio": ("restem.studio.commands", "open a local web page to listen, look and choose"),
     "train": ("restem.networks.commands", "train a model on features"),
 }
 

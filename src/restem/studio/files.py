@@ -1,0 +1,114 @@
+"""Requests for results in, files out: what the page draws and plays, and what a user takes away."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path, PurePath
+from typing import IO, Annotated, Any, Literal
+
+from fastapi import FastAPI, HTTPException
+from fastapi import Path as InPath
+from fastapi.responses import FileResponse, StreamingResponse
+
+from restem.studio.records import MOST_TAKES, Identifier, Job, Song
+from restem.studio.store import Store
+
+TakeNumber = Annotated[int, InPath(ge=1, le=MOST_TAKES)]
+_FOREVER = {"Cache-Control": "private, max-age=31536000, immutable"}  # an id's files never change
+_OF_SONG = {
+    "audio": ("decoded.wav", "audio/wav"),
+    "outline": ("song.outline", "application/octet-stream"),
+    "spectrogram": ("song.spectrogram.png", "image/png"),
+}
+# What can be had of a take -> the name of its file, the end of its name when downloaded, its kind.
+_OF_TAKE = {
+    "stem": ("song.{stem}.wav", ".{stem}.wav", "audio/wav"),
+    "mix": ("song.mix.wav", ".mix.wav", "audio/wav"),
+    "record": ("song.{stem}.json", ".{stem}.json", "application/json"),
+    "picture": ("song.png", ".png", "image/png"),
+    "stem-outline": ("stem.outline", "", "application/octet-stream"),
+    "mix-outline": ("mix.outline", "", "application/octet-stream"),
+    "stem-spectrogram": ("stem.spectrogram.png", "", "image/png"),
+    "mix-spectrogram": ("mix.spectrogram.png", "", "image/png"),
+}
+_PACKED = ("stem", "mix", "record", "picture")
+_BINARY: Any = {200: {"content": {"application/octet-stream": {
+    "schema": {"type": "string", "format": "binary"}}}, "description": "The file."}}  # fmt: skip
+
+
+def add_file_routes(app: FastAPI, store: Store) -> None:
+    """Add the routes that answer with files."""
+
+    @app.get("/api/songs/{song_id}/{what}", tags=["files"], response_class=FileResponse,
+             responses=_BINARY)  # fmt: skip
+    async def song_file(
+        song_id: Identifier, what: Literal["audio", "outline", "spectrogram"]
+    ) -> FileResponse:
+        """The decoded song as WAV; its outline (int16, 2 rows of 200 a second); its spectrogram."""
+        song: Song | None = store.songs.get(song_id)
+        if song is None or song.state != "ready":
+            raise HTTPException(404, "There is no such song, or it is not ready yet.")
+        name, kind = _OF_SONG[what]
+        return FileResponse(store.song_folder(song_id) / name, media_type=kind, headers=_FOREVER)
+
+    @app.get("/api/jobs/{job_id}/takes/{number}/pack", tags=["files"], responses=_BINARY)
+    async def pack(job_id: Identifier, number: TakeNumber) -> StreamingResponse:
+        """Stem, mix, record and picture of a take as one zip file."""
+        folder, song = _take(store, job_id, number)
+        files = [_place(store.jobs[job_id], song, what) for what in _PACKED]
+        archive = await asyncio.to_thread(_zipped, [(folder / a, b) for a, b, _ in files])
+        name = f"{PurePath(song.name).stem}.restem.zip"
+        headers = {"Content-Disposition": _disposition(name)} | _FOREVER
+        return StreamingResponse(_chunks(archive), media_type="application/zip", headers=headers)
+
+    @app.get("/api/jobs/{job_id}/takes/{number}/{what}", tags=["files"],
+             response_class=FileResponse, responses=_BINARY)  # fmt: skip
+    async def take_file(
+        job_id: Identifier,
+        number: TakeNumber,
+        what: Literal["stem", "mix", "record", "picture", "stem-outline", "mix-outline",
+                      "stem-spectrogram", "mix-spectrogram"],
+    ) -> FileResponse:  # fmt: skip
+        """One file of a take; `stem` minus nothing and `mix` minus `stem` are what you sent."""
+        folder, song = _take(store, job_id, number)
+        name, shown, kind = _place(store.jobs[job_id], song, what)
+        return FileResponse(folder / name, media_type=kind, filename=shown, headers=_FOREVER)
+
+
+def _take(store: Store, job_id: str, number: int) -> tuple[Path, Song]:
+    job = store.jobs.get(job_id)
+    if job is None or number > len(job.takes):
+        raise HTTPException(404, "There is no such take; it may have been deleted.")
+    return store.take_folder(job_id, number), store.songs[job.request.song]
+
+
+def _place(job: Job, song: Song, what: str) -> tuple[str, str | None, str]:
+    name, end, kind = _OF_TAKE[what]
+    stem = job.request.stem
+    shown = PurePath(song.name).stem + end.format(stem=stem) if end else None
+    return name.format(stem=stem), shown, kind
+
+
+def _zipped(files: list[tuple[Path, str | None]]) -> IO[bytes]:
+    """An unnamed file that holds the archive, at its start."""
+    archive = tempfile.TemporaryFile()  # noqa: SIM115 - it is closed when it has been sent
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED, strict_timestamps=False) as writer:
+        for path, name in files:
+            writer.write(path, name)
+    archive.seek(0)
+    return archive
+
+
+def _chunks(file: IO[bytes]) -> Iterator[bytes]:
+    with file:
+        while chunk := file.read(1 << 18):
+            yield chunk
+
+
+def _disposition(name: str) -> str:
+    from urllib.parse import quote
+
+    return f"attachment; filename*=utf-8''{quote(name, safe='')}"

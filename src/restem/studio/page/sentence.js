@@ -1,0 +1,96 @@
+// The sentence box, and buttons that put words of the model's vocabulary into it.
+
+const $ = (id) => document.getElementById(id);
+const KINDS = { dynamics: "Dynamics", density: "Density", feel: "Feel", kit: "Kit" }; // in English order
+const NOUN = /\b(drums?|beat|groove|drumming|percussion)\b/i;
+const escaped = (word) => word.replace(/[.*+?^${}()|[\]\\/]/g, "\\$&");
+const whole = (word) => new RegExp(`(?<![\\w-])${escaped(word)}(?![\\w-])`, "i");
+
+export class Sentence {
+  constructor(vocabulary) {
+    this.words = vocabulary.words;
+    this.styles = [...vocabulary.styles].sort((a, b) => b.length - a.length); // longest match first
+    this.box = $("sentence");
+    this.buttons = [];
+    const examples = this.#row("Try");
+    for (const example of vocabulary.examples) {
+      const button = this.#button(examples, example);
+      button.onclick = () => { this.box.value = example; this.mark(); };
+    }
+    for (const [kind, title] of Object.entries(KINDS)) {
+      const row = this.#row(title);
+      for (const word of this.words[kind]) {
+        const button = this.#button(row, word);
+        button.onclick = () => this.toggle(kind, word);
+        this.buttons.push({ button, word });
+      }
+    }
+    for (const style of vocabulary.styles) $("style").append(new Option(style, style));
+    $("style").onchange = () => this.setStyle($("style").value);
+    this.box.addEventListener("input", () => this.mark());
+    this.mark();
+  }
+
+  /** Put a word in, in the place where English has it, instead of its rivals; or take it out. */
+  toggle(kind, word) {
+    const there = whole(word).test(this.box.value);
+    for (const rival of this.words[kind]) this.#drop(rival);
+    if (!there) {
+      const later = Object.keys(KINDS).slice(Object.keys(KINDS).indexOf(kind) + 1);
+      const after = later.flatMap((other) => this.words[other]).concat(this.#style() ?? []);
+      this.#insert(word, after);
+    }
+    this.mark();
+  }
+
+  setStyle(style) {
+    const old = this.#style();
+    if (old && style) this.box.value = this.box.value.replace(whole(old), style);
+    else if (old) this.#drop(old);
+    else if (style) this.#insert(style, []);
+    this.mark();
+  }
+
+  mark() {
+    for (const { button, word } of this.buttons) {
+      button.setAttribute("aria-pressed", whole(word).test(this.box.value));
+    }
+    $("style").value = this.#style() ?? "";
+  }
+
+  #style() { return this.styles.find((style) => whole(style).test(this.box.value)); }
+
+  #drop(word) {
+    this.box.value = this.box.value.replace(whole(word), "").replace(/\s+/g, " ").trim();
+  }
+
+  #insert(word, before) {
+    const text = this.box.value;
+    const places = before.map((other) => text.search(whole(other))).filter((at) => at >= 0);
+    const noun = text.search(NOUN);
+    if (noun >= 0) places.push(noun);
+    const at = places.length ? Math.min(...places) : text.length;
+    this.box.value = `${text.slice(0, at)} ${word} ${text.slice(at)}`.replace(/\s+/g, " ").trim();
+  }
+
+  #row(title) {
+    const row = document.createElement("div"), name = document.createElement("span");
+    const box = document.createElement("div");
+    row.className = "chip-row";
+    name.textContent = title;
+    name.id = `chips-${title}`;
+    box.setAttribute("role", "group");
+    box.setAttribute("aria-labelledby", name.id);
+    row.append(name, box);
+    $("chips").append(row);
+    return box;
+  }
+
+  #button(row, words) {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.textContent = words;
+    row.append(button);
+    return button;
+  }
+}

@@ -1,0 +1,155 @@
+"""What the studio knows about songs and jobs: the same records in memory, on disk and outside."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Seconds = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
+Identifier = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{22}$")]
+MOST_TAKES = 9
+
+
+def new_id() -> str:
+    """128 random bits in 22 letters: an id that cannot be guessed and that is a safe file name."""
+    return secrets.token_urlsafe(16)
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Limits(BaseModel):
+    """What the studio accepts; sizes in bytes, times in seconds."""
+
+    upload_bytes: int = 300 << 20
+    song_seconds: float = 15 * 60
+    prepare_seconds: float = 180.0
+    worker_bytes: int = 10 << 30  # address space, of which ONNX and BLAS reserve much unused
+    disk_bytes: int = 10 << 30
+    waiting_jobs: int = 100
+    waiting_songs: int = 200
+    records: int = 2000
+
+
+class Grid(BaseModel):
+    """A beat grid: `times` in seconds, `positions` in the bar with 1 for a downbeat."""
+
+    times: list[float]
+    positions: list[int]
+    beats_per_bar: int
+    bpm: float
+    confidence: float
+
+
+class Correction(_Strict):
+    """How the beats that were heard are corrected; a `bpm` takes the place of their tempo."""
+
+    doublings: Annotated[int, Field(ge=-2, le=2)] = 0  # of the tempo; negative: halvings
+    shift: Annotated[float, Field(ge=-64, le=64, allow_inf_nan=False)] = 0.0
+    bpm: Annotated[float, Field(ge=20, le=400, allow_inf_nan=False)] | None = None
+    first_downbeat: Seconds | None = None
+    beats_per_bar: Annotated[int, Field(ge=1, le=16)] | None = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> Correction:
+        if self.bpm is None and (self.first_downbeat is not None or self.beats_per_bar):
+            raise ValueError("first_downbeat and beats_per_bar go with a bpm")
+        return self
+
+
+class Song(BaseModel):
+    """An uploaded song. `tracked` is the grid that was heard, `grid` the one in use."""
+
+    id: Identifier
+    name: str
+    suffix: str = ""
+    state: Literal["preparing", "ready", "failed"] = "preparing"
+    error: str | None = None
+    created: float
+    bytes: int = 0
+    sha256: str = ""
+    seconds: float = 0.0
+    sample_rate: int = 0
+    channels: int = 0
+    samples: int = 0
+    container: str = ""
+    subtype: str = ""
+    tracked: Grid | None = None
+    grid: Grid | None = None
+    correction: Correction = Field(default_factory=Correction)
+
+
+class Region(_Strict):
+    """From `start` to `end`, in seconds of the song."""
+
+    start: Seconds
+    end: Seconds
+
+    @model_validator(mode="after")
+    def _rises(self) -> Region:
+        if self.end - self.start < 0.05:
+            raise ValueError("a region lasts 0.05 s or more")
+        return self
+
+
+class Base(_Strict):
+    """An earlier take, counted from 1, that goes on outside the region."""
+
+    job: Identifier
+    take: Annotated[int, Field(ge=1, le=MOST_TAKES)]
+
+
+class JobRequest(_Strict):
+    """What to make: `takes` versions, with the seeds `seed`, `seed` + 1, ..."""
+
+    song: Identifier
+    instruction: Annotated[str, Field(min_length=1, max_length=1000, pattern=r"\S")]
+    stem: Literal["drums"] = "drums"
+    seed: Annotated[int, Field(ge=0, le=2**53 - 16)] = 0  # what JavaScript's numbers hold exactly
+    takes: Annotated[int, Field(ge=1, le=MOST_TAKES)] = 1
+    steps: Annotated[int, Field(ge=1, le=200)] | None = None
+    guidance: Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)] | None = None
+    region: Region | None = None
+    base: Base | None = None
+
+    @model_validator(mode="after")
+    def _base_needs_region(self) -> JobRequest:
+        if self.base and not self.region:
+            raise ValueError("a base take needs a region to be filled")
+        return self
+
+
+class Take(BaseModel):
+    """One finished version; its files are named by the job's id and `number`, from 1."""
+
+    number: int
+    seed: int
+    notices: list[str]
+    stem_level_db: float | None
+    subtype: str
+    bpm: float
+
+
+class Job(BaseModel):
+    """A request, how far it is, and what it made. `grid` is the song's at the time of asking."""
+
+    id: Identifier
+    request: JobRequest
+    state: Literal["queued", "running", "done", "failed", "cancelled"] = "queued"
+    error: str | None = None
+    created: float
+    finished: float | None = None
+    starts: int = 0
+    fraction: float = 0.0
+    words: str = "waiting"
+    seconds_left: float | None = None
+    takes: list[Take] = Field(default_factory=list)
+    grid: Grid | None = None
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more will happen to it."""
+        return self.state in ("done", "failed", "cancelled")

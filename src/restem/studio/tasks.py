@@ -1,0 +1,217 @@
+"""What the workers do: an upload in, samples and beats out; a request in, a take's files out.
+
+Both run in a process of their own (see `worker`), with paths that the server chose. Arguments and
+answers are JSON, `send` passes messages to the server while they work.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile  # type: ignore[import-untyped]
+from numpy.typing import NDArray
+
+from restem.audio.beats import BeatGrid
+from restem.audio.files import AudioFile, atomic_path, read_audio, write_wav
+from restem.audio.tracking import SAMPLE_RATE, track_beats
+from restem.audio.waveform import mono_from_channels, resampled, rms_db
+from restem.errors import UserError
+from restem.insertion import SILENCE_DB, Inserter
+from restem.mixing import Mixdown, mix_down
+from restem.results import write_results
+from restem.studio.records import Grid, Region
+from restem.studio.views import write_views
+from restem.studio.watching import watched
+
+Send = Callable[[dict[str, Any]], None]
+FADE_SECONDS = 0.01
+LOWERING_STEPS_DB = (0.0, -0.25, -0.5, -0.75, -1.0)
+
+
+def prepare(*, send: Send, upload: str, name: str, longest_seconds: float) -> dict[str, Any]:
+    """Decode an upload beside itself and listen for its beats; what is known about it, JSON-ready.
+
+    Raises UserError, in which the file has the user's `name`, if it cannot be used.
+    """
+    path = Path(upload)
+    try:
+        _check_length(path, longest_seconds)
+        audio = read_audio(path)
+    except UserError as error:
+        raise UserError(str(error).replace(upload, name).replace(path.name, name)) from None
+    frames, channels = audio.samples.shape
+    rate = audio.sample_rate
+    _check_seconds(frames / rate, longest_seconds)  # some headers do not tell
+    # Added to silence, the song has the very samples that it has in every mix.
+    plain = mix_down(audio.samples, np.zeros_like(audio.samples), audio.wav_subtype)
+    write_wav(path.parent / "decoded.wav", plain.mix, rate, plain.subtype)
+    write_views(path.parent, "song", plain.mix, rate, _full_scale(plain))
+    del plain
+    mono = resampled(mono_from_channels(audio.samples), rate, SAMPLE_RATE)
+    if rms_db(mono) < SILENCE_DB:
+        beats = BeatGrid.from_bpm(120.0, 0.0, max(frames / rate, 1.0), 4)
+    else:
+        beats = track_beats(mono)
+    with open(path, "rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return {
+        "seconds": frames / rate,
+        "sample_rate": rate,
+        "channels": channels,
+        "samples": frames,
+        "container": audio.container,
+        "subtype": audio.subtype,
+        "sha256": digest,
+        "tracked": grid_record(beats).model_dump(),
+    }
+
+
+def make(
+    *,
+    send: Send,
+    upload: str,
+    name: str,
+    folder: str,
+    request: dict[str, Any],
+    seed: int,
+    grid: dict[str, Any],
+    base_stem: str | None,
+) -> dict[str, Any]:
+    """Make one take into `folder`, with the files of `restem insert`, and say what became of it."""
+    audio = _audio(upload)
+    song_seconds = len(audio.samples) / audio.sample_rate
+    inserter, on_progress = watched(_inserter(), song_seconds, send)
+    insertion = inserter.insert(
+        audio.samples,
+        audio.sample_rate,
+        request["instruction"],
+        stem=request["stem"],
+        seed=seed,
+        steps=request["steps"],
+        guidance=request["guidance"],
+        beats=beat_grid(Grid(**grid)),
+        progress=on_progress,
+    )
+    send({"progress": [0.9, "writing"]})
+    region = Region(**request["region"]) if request["region"] else None
+    if region is None:
+        mixdown = mix_down(audio.samples, insertion.stem, audio.wav_subtype)
+    else:
+        base = read_audio(base_stem).samples if base_stem else np.zeros_like(audio.samples)
+        mixdown = _fill(audio, insertion.stem, base, region)
+        insertion.stem[:] = mixdown.stem / _full_scale(mixdown)  # for the picture
+    notices = [*insertion.notices, *mixdown.notices]
+    final, part = Path(folder), Path(folder + ".part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir()
+    asked = {key: request[key] for key in ("steps", "guidance", "region", "base")}
+    write_results(part, Path(upload), audio, insertion, mixdown, {"seed": seed, **asked}, notices)
+    _name_song(part / f"{Path(upload).stem}.{request['stem']}.json", name)
+    for view, samples in (("stem", mixdown.stem), ("mix", mixdown.mix)):
+        write_views(part, view, samples, audio.sample_rate, _full_scale(mixdown))
+    os.replace(part, final)
+    return {
+        "seed": seed,
+        "notices": notices,
+        "stem_level_db": insertion.settings["stem_level_db"],
+        "subtype": mixdown.subtype,
+        "bpm": round(insertion.beats.bpm, 2),
+    }
+
+
+def fill(new: NDArray, base: NDArray, region: Region, sample_rate: int) -> NDArray[np.float64]:
+    """`new` inside the region and `base` outside, both (sample, channel).
+
+    They fade into one another within 10 ms inside each end; outside, `base` is not touched.
+    """
+    first, end = (min(len(new), round(edge * sample_rate)) for edge in (region.start, region.end))
+    length = min(round(FADE_SECONDS * sample_rate), (end - first) // 2)
+    ramp = (np.arange(length) + 0.5) / max(length, 1)
+    weight = np.ones((end - first, 1))
+    weight[:length, 0], weight[end - first - length :, 0] = ramp, ramp[::-1]
+    filled = np.array(base, dtype=np.float64)
+    filled[first:end] = weight * new[first:end] + (1 - weight) * base[first:end]
+    return filled
+
+
+def _fill(audio: AudioFile, new: NDArray, base: NDArray, region: Region) -> Mixdown:
+    """Mix with a filled region; if it clips, only what is new is lowered, up to 1 dB."""
+    if region.start >= len(audio.samples) / audio.sample_rate:
+        raise UserError("The region begins after the end of the song; choose another.")
+    for lowering_db in LOWERING_STEPS_DB:
+        part = fill(new * 10 ** (lowering_db / 20), base, region, audio.sample_rate)
+        mixdown = mix_down(audio.samples, part, audio.wav_subtype)
+        if mixdown.subtype == audio.wav_subtype and mixdown.stem_gain_db == 0:
+            break
+    return mixdown
+
+
+def grid_record(beats: BeatGrid) -> Grid:
+    """A beat grid as the API and the disk hold it."""
+    return Grid(
+        times=beats.times.tolist(),
+        positions=beats.positions.tolist(),
+        beats_per_bar=beats.beats_per_bar,
+        bpm=beats.bpm,
+        confidence=beats.confidence,
+    )
+
+
+def beat_grid(record: Grid) -> BeatGrid:
+    """The inverse of `grid_record`."""
+    return BeatGrid(
+        np.array(record.times),
+        np.array(record.positions),
+        record.beats_per_bar,
+        record.confidence,
+    )
+
+
+@cache
+def _inserter() -> Inserter:
+    return Inserter.load()
+
+
+@lru_cache(maxsize=1)
+def _audio(upload: str) -> AudioFile:
+    """The song of the last take, which is often that of the next."""
+    return read_audio(upload)
+
+
+def _check_length(path: Path, longest_seconds: float) -> None:
+    """Refuse what its own header calls too long before any memory is spent on it."""
+    try:
+        with soundfile.SoundFile(path) as file:
+            seconds = file.frames / file.samplerate
+    except (soundfile.LibsndfileError, TypeError, ValueError, ZeroDivisionError):
+        return  # read_audio knows more formats and says what is wrong
+    _check_seconds(seconds, longest_seconds)
+
+
+def _check_seconds(seconds: float, longest_seconds: float) -> None:
+    if seconds > longest_seconds:
+        raise UserError(
+            f"The song lasts {seconds / 60:.1f} minutes; the studio takes up to "
+            f"{longest_seconds / 60:g}. Cut out the part you need."
+        )
+
+
+def _name_song(record: Path, name: str) -> None:
+    """Give the song in a take's record the name that its owner knows."""
+    content = json.loads(record.read_text(encoding="utf-8"))
+    content["song"]["file"] = name
+    with atomic_path(record) as part:
+        part.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def _full_scale(mixdown: Mixdown) -> float:
+    bits = {"PCM_U8": 8, "PCM_16": 16, "PCM_24": 24, "PCM_32": 32}.get(mixdown.subtype)
+    return float(1 << (bits - 1)) if bits else 1.0

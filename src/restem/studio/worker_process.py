@@ -1,0 +1,82 @@
+"""The parent's end of the pipe: one task at a time in, its messages out, killed at will."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from restem.errors import UserError
+
+LONGEST_LINE = 4 << 20
+
+
+class WorkerDiedError(UserError):
+    """The process ended before it answered."""
+
+
+class WorkerProcess:
+    """A process that is started when first needed and again after it was killed or died."""
+
+    def __init__(self, limit_bytes: int, temporary: Path) -> None:
+        self._limit_bytes, self._temporary = limit_bytes, temporary
+        self._process: asyncio.subprocess.Process | None = None
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid if self._process else None
+
+    async def messages(self, task: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
+        """What the worker says about `task`; the last message holds "done".
+
+        Raises UserError with the worker's sentence, WorkerDiedError if it ended without one.
+        """
+        process = await self._running()
+        assert process.stdin and process.stdout
+        try:
+            process.stdin.write(json.dumps(task).encode() + b"\n")
+            await process.stdin.drain()
+            while line := await process.stdout.readline():
+                message: dict[str, Any] = json.loads(line)
+                if "error" in message:
+                    raise UserError(message["error"])
+                yield message
+                if "done" in message:
+                    return
+        except (ConnectionError, ValueError):
+            pass
+        await self.kill()
+        raise WorkerDiedError(
+            "The worker ended unexpectedly, perhaps for lack of memory; try a shorter song."
+        )
+
+    async def kill(self) -> None:
+        """End the process at once, and whatever it started."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        with suppress(ProcessLookupError):
+            if hasattr(os, "killpg"):
+                os.killpg(process.pid, signal.SIGKILL)
+            else:
+                process.kill()
+        await process.wait()
+        shutil.rmtree(self._temporary, ignore_errors=True)  # what it could not clear away itself
+
+    async def _running(self) -> asyncio.subprocess.Process:
+        if self._process is None or self._process.returncode is not None:
+            self._temporary.mkdir(exist_ok=True)
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "restem.studio.worker", str(self._limit_bytes),
+                stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+                start_new_session=True, limit=LONGEST_LINE,
+                env=os.environ | {"TMPDIR": str(self._temporary)},
+            )  # fmt: skip
+        return self._process

@@ -1,0 +1,322 @@
+"""The studio's page in a real Chromium: everything a musician does, with the shipped model."""
+
+import io
+import os
+import shutil
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from studio_server import short_song, studio
+
+pytest.importorskip("fastapi")
+playwright = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+AXE = Path(__file__).parent / "node_modules" / "axe-core" / "axe.min.js"
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None, reason="NOT TESTED: the page; install Debian's package chromium"
+)
+SECONDS = 8.0
+
+
+@pytest.fixture(scope="module")
+def wav(tmp_path_factory):
+    return short_song(tmp_path_factory.mktemp("song") / "evening bus.wav", seconds=SECONDS)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    with studio(tmp_path_factory.mktemp("studio") / "data") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with playwright.sync_playwright() as engine:
+        words = ["--no-sandbox"] if os.getuid() == 0 else []
+        opened = engine.chromium.launch(executable_path=CHROMIUM, args=words)
+        yield opened
+        opened.close()
+
+
+@pytest.fixture(scope="module")
+def complaints():
+    return []
+
+
+@pytest.fixture(scope="module")
+def page(browser, server, complaints):
+    """One page for all tests of this file, which follow one another as a musician's visit does."""
+    opened = browser.new_page(viewport={"width": 1280, "height": 900}, accept_downloads=True)
+    opened.set_default_timeout(60_000)
+    opened.on("console", lambda m: m.type == "error" and complaints.append(m.text))
+    opened.on("pageerror", lambda error: complaints.append(str(error)))
+    opened.on("request", lambda r: r.url.startswith((server.url, "blob:")) or
+              complaints.append(f"asked {r.url}"))  # fmt: skip
+    opened.goto(server.url)
+    opened.wait_for_selector("body[data-ready]")
+    yield opened
+    opened.close()
+
+
+def until(page, expression, seconds=60):
+    """Wait for an expression; Playwright's own wait would need eval, which the page forbids."""
+    end = time.monotonic() + seconds
+    while not page.evaluate(expression):
+        assert time.monotonic() < end, f"never: {expression}"
+        time.sleep(0.05)
+
+
+def position(page):
+    return float(page.get_attribute("#overlay-canvas", "data-position"))
+
+
+def few_steps(page, steps):
+    page.evaluate("document.querySelector('#ask details').open = true")
+    page.fill("#steps", str(steps))
+
+
+def test_it_loads_in_under_a_second(page):
+    sizes = page.evaluate(
+        "performance.getEntriesByType('resource').reduce((sum, r) => sum + r.transferSize, 0)"
+    )
+    assert 50_000 < sizes < 200_000
+    times = []
+    for _ in range(5):  # the best of five, since other programs may be busy
+        page.reload()
+        page.wait_for_selector("body[data-ready]")
+        times.append(page.evaluate("performance.getEntriesByName('ready')[0].startTime"))
+    busy = os.getloadavg()[0] / (os.cpu_count() or 1)
+    if min(times) >= 1000 and busy > 2:
+        pytest.skip(f"NOT TESTED: {min(times):.0f} ms on a machine {busy:.0f} times overbooked")
+    assert min(times) < 1000
+
+
+def test_drop_a_song(page, wav):
+    drop = """async ([name, bytes]) => {
+        const data = new DataTransfer();
+        const content = Uint8Array.from(atob(bytes), (letter) => letter.charCodeAt(0));
+        data.items.add(new File([content], name));
+        for (const kind of ["dragover", "drop"]) document.querySelector("#drop").dispatchEvent(
+            new DragEvent(kind, { dataTransfer: data, bubbles: true, cancelable: true }));
+    }"""
+    import base64
+
+    page.evaluate(drop, [wav.name, base64.b64encode(wav.read_bytes()).decode()])
+    page.wait_for_selector("#workspace:not([hidden])")
+    assert page.inner_text("#song-name") == "evening bus.wav"
+    assert "BPM" in page.inner_text("#beat-words")
+    bright = """() => {
+        const c = document.querySelector(".picture");
+        const { data } = c.getContext("2d").getImageData(0, 0, c.width, c.height);
+        return data.some((value, i) => i % 4 < 3 && value > 150);
+    }"""
+    until(page, bright, 5)  # the spectrogram is drawn
+
+
+def test_the_words_teach(page):
+    page.fill("#sentence", "Add funk drums")
+    page.get_by_role("button", name="brushed", exact=True).click()
+    page.get_by_role("button", name="loud", exact=True).click()
+    assert page.input_value("#sentence") == "Add loud brushed funk drums"
+    page.get_by_role("button", name="soft", exact=True).click()  # instead of loud
+    page.get_by_role("button", name="brushed", exact=True).click()  # out again
+    assert page.input_value("#sentence") == "Add soft funk drums"
+    assert page.input_value("#style") == "funk"
+    page.select_option("#style", "bossa nova")
+    assert page.input_value("#sentence") == "Add soft bossa nova drums"
+
+
+def test_make_two_takes_and_watch(page):
+    few_steps(page, 12)
+    page.select_option("#takes", "2")
+    page.click("#make")
+    page.wait_for_selector("#running:not([hidden])")
+    until(page, "document.querySelector('#bar').value > 0.1")
+    page.reload()  # in the middle
+    page.wait_for_selector("#running:not([hidden])")
+    until(page, "document.querySelectorAll('#take-list button').length === 2")
+    page.wait_for_selector("#take-list[data-loaded]")
+    assert page.is_hidden("#running")
+
+
+def test_play_seek_and_pause_by_keys(page):
+    page.evaluate("document.activeElement.blur()")
+    page.keyboard.press("Home")
+    page.keyboard.press(" ")
+    page.wait_for_selector("#play[aria-label=Pause]")
+    until(page, "Number(document.querySelector('#overlay-canvas').dataset.position) > 0.5", 10)
+    page.keyboard.press(" ")
+    page.wait_for_selector("#play[aria-label=Play]")
+    at = position(page)
+    page.keyboard.press("ArrowRight")
+    assert position(page) == pytest.approx(at + 60 / 98, abs=0.03)
+    page.keyboard.press("Shift+ArrowLeft")
+    assert position(page) == pytest.approx(max(0, at - 3 * 60 / 98), abs=0.1)
+    page.keyboard.press("Home")
+    assert position(page) == 0
+
+
+def test_solo_mute_and_takes_by_keys(page):
+    head = "[data-lane=stem]"
+    page.evaluate("document.activeElement.blur()")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("s")
+    assert page.get_attribute(f"{head} .solo", "aria-pressed") == "true"
+    assert page.locator(".lane-body.silent").count() == 2  # song and mix
+    page.keyboard.press("s")
+    page.keyboard.press("m")
+    assert page.get_attribute(f"{head} .mute", "aria-pressed") == "true"
+    page.keyboard.press("m")
+    for key, take in (("2", "2"), ("b", "1"), ("b", "2"), ("1", "1")):
+        page.keyboard.press(key)
+        assert page.inner_text("#take-list [aria-checked=true]") == take
+    page.focus("#take-list [aria-checked=true]")
+    page.keyboard.press("ArrowRight")
+    page.wait_for_selector("#take-list button:nth-child(2):focus[aria-checked=true]")
+    page.locator("#history button").first.focus()  # Listen: the first take
+    page.keyboard.press("Enter")
+    assert page.inner_text("#take-list [aria-checked=true]") == "1"
+    assert page.inner_text("#history button:focus") == "Listen"
+
+
+def test_all_lanes_sound_at_one_tick(page):
+    """Player renders song and stem into an offline context: their sum, sample for sample."""
+    error = page.evaluate(
+        """async () => {
+        const { Player } = await import("/page/player.js");
+        const { parseWav } = await import("/page/wav.js");
+        const bytes = async (path) => (await fetch(path)).arrayBuffer();
+        const words = new URLSearchParams(location.hash.slice(1));
+        const song = parseWav(await bytes(`/api/songs/${words.get("song")}/audio`));
+        const take = `/api/jobs/${words.get("job")}/takes/1`;
+        const stem = parseWav(await bytes(`${take}/stem`));
+        const mix = parseWav(await bytes(`${take}/mix`));
+        window.AudioContext = class extends OfflineAudioContext {
+            constructor({ sampleRate }) { super(2, 3 * sampleRate, sampleRate); }
+            async resume() {}
+            async close() {}
+        };
+        const player = new Player();
+        player.setSong(song);
+        await player.setStem("take", async () => stem);
+        player.seek(1);
+        await player.play();
+        const sound = await player.context.startRendering();
+        let worst = 0, loud = 0;
+        const lead = Math.round(0.06 * song.sampleRate), first = song.sampleRate;
+        for (let c = 0; c < 2; c++) {
+            const heard = sound.getChannelData(c);
+            for (let i = first; i < 2 * first; i++) {
+                const sum = song.channels[c][first + i] + stem.channels[c][first + i];
+                worst = Math.max(worst, Math.abs(heard[i + lead] - sum),
+                                 Math.abs(mix.channels[c][first + i] - sum));
+                loud = Math.max(loud, Math.abs(stem.channels[c][first + i]));
+            }
+        }
+        return [worst, loud];
+    }"""
+    )
+    assert error[1] > 0.02 and error[0] < 1e-6
+
+
+def test_fill_a_region(page, server):
+    page.evaluate("scrollTo(0, 0)")
+    box = page.locator("#overlay-canvas").bounding_box()
+    x = lambda seconds: box["x"] + box["width"] * seconds / SECONDS  # noqa: E731
+    page.mouse.move(x(2.0), box["y"] + 40)
+    page.mouse.down()
+    page.mouse.move(x(4.0), box["y"] + 40, steps=5)
+    page.mouse.up()
+    assert float(page.input_value("#region-start")) == pytest.approx(2.0, abs=0.05)
+    page.click("#region-bars")
+    page.fill("#region-end", "4.5")
+    page.press("#region-end", "Tab")
+    page.check("#region-only")
+    page.select_option("#takes", "1")
+    page.fill("#seed", "31")
+    before = page.get_attribute("#downloads a", "href")
+    few_steps(page, 4)
+    page.click("#make")
+    until(page, f"document.querySelector('#downloads a').getAttribute('href') !== '{before}'")
+    after = page.get_attribute("#downloads a", "href")
+    old, new = (soundfile.read(io.BytesIO(server.file(path)))[0] for path in (before, after))
+    start, end = round(float(page.input_value("#region-start")) * 44100), round(4.5 * 44100)
+    changed = np.flatnonzero(np.any(old != new, axis=1))
+    assert start - 500 <= changed[0] and changed[-1] < end and len(changed) > 20000
+    page.click("#loop")
+    page.keyboard.press("l")  # the same as the button
+    assert page.get_attribute("#loop", "aria-pressed") == "false"
+    page.click("#region-clear")
+
+
+def test_correct_the_beat(page):
+    heard = page.inner_text("#beat-words")
+    page.click("#beat-half")
+    until(page, "parseFloat(document.querySelector('#beat-words').textContent) < 60", 5)
+    page.click("#beat-reset")
+    until(page, f"document.querySelector('#beat-words').textContent === {heard!r}", 5)
+    page.evaluate("document.activeElement.blur()")
+    for _ in range(5):
+        page.keyboard.press("t")
+        time.sleep(0.5)
+    assert page.is_enabled("#tap-use") and "BPM" in page.inner_text("#tap-words")
+    page.click("#tap-use")
+    until(page, "document.querySelector('#beat-words').textContent.includes('as you set it')", 5)
+    page.click("#beat-reset")
+
+
+def test_cancel(page):
+    few_steps(page, 200)
+    page.select_option("#takes", "9")
+    page.click("#make")
+    page.wait_for_selector("#running:not([hidden])")
+    page.click("#cancel")
+    until(page, "document.querySelector('#running').hidden", 5)
+    until(page, "document.querySelector('#history').textContent.includes('cancelled')", 5)
+
+
+def test_download_and_subtract(page, wav, tmp_path):
+    sounds = {}
+    for title in ("Stem", "Mix"):
+        with page.expect_download() as waiting:
+            page.get_by_role("link", name=title, exact=True).click()
+        assert waiting.value.suggested_filename.startswith("evening bus.")
+        waiting.value.save_as(tmp_path / f"{title}.wav")
+        sounds[title] = soundfile.read(tmp_path / f"{title}.wav", dtype="int16")[0].astype(int)
+    upload = soundfile.read(wav, dtype="int16")[0].astype(int)
+    np.testing.assert_array_equal(sounds["Mix"] - sounds["Stem"], upload)
+
+
+@pytest.mark.skipif(not AXE.exists(), reason="NOT TESTED: axe; run npm --prefix tests install")
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_axe_finds_nothing_serious(page, browser, server, scheme, width):
+    size = {"width": width, "height": 900}
+    other = browser.new_page(viewport=size, color_scheme=scheme)
+    for where in (page.url, server.url):
+        other.goto("about:blank")
+        other.goto(where)
+        other.wait_for_selector("body[data-ready]")
+        other.evaluate(AXE.read_text())
+        found = other.evaluate("axe.run()")
+        bad = [(v["id"], v["nodes"][0]["html"][:200], v["nodes"][0].get("failureSummary"))
+               for v in found["violations"] if v["impact"] in ("serious", "critical")]  # fmt: skip
+        assert not bad and len(found["passes"]) > 15
+        wide = other.evaluate("document.documentElement.scrollWidth - innerWidth")
+        assert wide <= 0  # nothing runs off the side
+    other.close()
+
+
+def test_a_bad_file_is_answered_in_a_sentence(page, server):
+    page.goto(server.url)
+    page.wait_for_selector("body[data-ready]")
+    page.set_input_files("#file", {"name": "no.wav", "mimeType": "audio/wav", "buffer": b"no" * 99})
+    page.wait_for_selector("#alert:not([hidden])")
+    assert "no.wav cannot be read as audio" in page.inner_text("#alert")
+
+
+def test_nothing_went_wrong_and_nothing_was_asked_of_others(complaints):
+    assert complaints == []
