@@ -36,17 +36,19 @@ def times(steps: int, shift: float = 1.0) -> np.ndarray:
 
 
 def sample(
-    denoise: Denoiser, noise: Array, steps: int, shift: float = 1.0
+    denoise: Denoiser, noise: Array, steps: int, shift: float = 1.0, first: int = 0
 ) -> Iterator[tuple[int, Array]]:
     """Walk from noise to data in Euler steps, yielding (steps done, prediction of the clean x).
+
+    With `first` above 0 the walk leaves out that many steps and `noise` is x at time number `first`.
 
     One Euler step of dx/dt = (x_t - x) / t from t to s is x_s = x + (s / t) (x_t - x), so the
     last step lands on the prediction itself.
     """
     grid = times(steps, shift)
     x = noise
-    for i in range(steps):
+    for i in range(first, steps):
         t, s = float(grid[i]), float(grid[i + 1])
         clean = denoise(x, t)
         x = clean + (s / t) * (x - clean)
-        yield i + 1, clean
+        yield i + 1 - first, clean
