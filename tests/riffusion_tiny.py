@@ -52,6 +52,8 @@ def make_checkpoint(folder, seed=0, width=16):
         "safety_checker": [None, None], "feature_extractor": [None, None],
     }  # fmt: skip
     (folder / "model_index.json").write_text(json.dumps(index))
+    settings = {"picture": PICTURE.to_dict()}
+    (folder / "restem.json").write_text(json.dumps(settings))
     return folder
 
 

@@ -21,6 +21,7 @@ MAY_IMPORT = {
     "networks": {"audio", "dataset", "diffusion", "progress", "text", "tokens"},
     "dataset": {"audio", "progress", "text", "tokens"},
     "evaluation": {"audio", "progress"},
+    "riffusion": {"audio", "diffusion", "mixing", "networks", "progress", "results"},
     "insertion": {"audio", "diffusion", "networks", "text", "tokens", "__init__"},
 }
 

@@ -123,7 +123,7 @@ def test_shapes_that_do_not_fit_are_named(copy):
     tensors = load_file(weights)
     tensors["conv_in.weight"] = torch.zeros(3, 3)
     save_file(tensors, weights)
-    with pytest.raises(UserError, match="The unet of .* cannot be loaded"):
+    with pytest.raises(UserError, match=r"The unet of .* cannot be loaded"):
         load_riffusion(copy)
     del tensors["conv_in.weight"]
     save_file(tensors, weights)

@@ -32,6 +32,7 @@ OTHER_VERBS: dict[str, tuple[str, str]] = {
     ),
     "evaluate": ("restem.evaluation.evaluate", "score generated clips against true ones"),
     "train": ("restem.networks.commands", "train a model on features"),
+    "riffusion": ("restem.riffusion.commands", "put a stem into a clip with a Riffusion model"),
 }
 
 

@@ -40,7 +40,7 @@ def sample(
 ) -> Iterator[tuple[int, Array]]:
     """Walk from noise to data in Euler steps, yielding (steps done, prediction of the clean x).
 
-    With `first` above 0 the walk leaves out that many steps and `noise` is x at time number `first`.
+    With `first` above 0 that many steps are left out and `noise` is x at time number `first`.
 
     One Euler step of dx/dt = (x_t - x) / t from t to s is x_s = x + (s / t) (x_t - x), so the
     last step lands on the prediction itself.

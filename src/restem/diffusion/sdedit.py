@@ -46,7 +46,7 @@ class StraightPath:
     shift: float = 1.0
 
     def first(self, steps: int, strength: float) -> int:
-        """Number of the time nearest to `strength`; 1 is noise and 0, which is time `steps`, data."""
+        """Number of the time nearest to `strength`; time number `steps` is 0, the data."""
         if not 0 <= strength <= 1:
             raise ValueError(f"strength must lie between 0 and 1, not {strength}")
         return int(np.argmin(np.abs(path.times(steps, self.shift) - strength)))

@@ -157,10 +157,11 @@ class Trainer:
             told = self._accelerator.gather(told[None])
             bad, self._stop = not bool(told.isfinite().all()), bool(told[:, 1].any())
         if bad or not math.isfinite(value):
-            batch = f" on the batch of {self.batch_of(part)}" if self.batch_of else ""
-            where = "" if not math.isfinite(value) else " in another process"
+            where = f" on the batch of {self.batch_of(part)}" if self.batch_of else ""
+            if math.isfinite(value):
+                where = " in another process"
             raise UserError(
-                f"The loss is not finite at step {self.step}{batch if not where else where}; "
+                f"The loss is not finite at step {self.step}{where}; "
                 f"lower the learning rate and resume from {self.path}."
             )
         scaled = loss / self.config.accumulation if self.config.accumulation > 1 else loss

@@ -35,7 +35,7 @@ def load_riffusion(model: str | Path, revision: str | None = None) -> Riffusion:
     from transformers import CLIPTextModel, CLIPTokenizer
 
     _refuse_pickles(Path(model))
-    origin = {"pretrained_model_name_or_path": str(model), "revision": revision}
+    origin: dict[str, Any] = {"pretrained_model_name_or_path": str(model), "revision": revision}
     with _quiet():
         unet = _part(UNet2DConditionModel, "unet", origin)
         vae = _part(AutoencoderKL, "vae", origin)
@@ -72,7 +72,7 @@ def save_riffusion(model: Riffusion, folder: Path) -> None:
     from diffusers import StableDiffusionInstructPix2PixPipeline
 
     with _quiet():
-        pipeline = StableDiffusionInstructPix2PixPipeline(
+        pipeline: Any = StableDiffusionInstructPix2PixPipeline(
             vae=model.vae,
             text_encoder=model.text_encoder,
             tokenizer=model.tokenizer,
@@ -141,7 +141,9 @@ def _refuse_pickles(folder: Path) -> None:
         if not (folder / part).is_dir():
             raise UserError(f"{folder} has no folder {part}; give a Stable Diffusion checkpoint.")
         if not any((folder / part).glob("*.safetensors")):
-            pickles = [p.name for end in ("bin", "ckpt", "pt") for p in (folder / part).glob(f"*.{end}")]
+            pickles = [
+                p.name for end in ("bin", "ckpt", "pt") for p in (folder / part).glob(f"*.{end}")
+            ]
             if pickles:
                 raise UserError(
                     f"{part}/{pickles[0]} in {folder} is a pickle, which may run any program "
