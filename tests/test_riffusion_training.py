@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from riffusion_reference import reference_loss
 from riffusion_tiny import PICTURE, make_checkpoint, make_pairs
-from torch.nn import functional
 
 from restem.dataset.pairs import read_pairs
 from restem.diffusion.training import TrainingConfig, read_checkpoint
@@ -63,30 +63,6 @@ def _same(ours, theirs):
 # ---- the recipe's numbers ----
 
 
-def _reference_loss(
-    unet, vae, text_encoder, tokenizer, scheduler, edited, original, prompts, draws
-):
-    """One step of diffusers' InstructPix2Pix example, by diffusers' own parts; epsilon only."""
-
-    def ids(sentences):
-        return tokenizer(sentences, max_length=tokenizer.model_max_length, padding="max_length",
-                         truncation=True, return_tensors="pt").input_ids  # fmt: skip
-
-    posterior = vae.encode(edited).latent_dist
-    clean = (posterior.mean + posterior.std * draws.sample) * vae.config.scaling_factor
-    steps = (draws.timestep * scheduler.config.num_train_timesteps).long()
-    noisy = scheduler.add_noise(clean, draws.noise, steps)
-    states = text_encoder(ids(prompts))[0]
-    image = vae.encode(original).latent_dist.mode()
-    p, size = 0.05, len(prompts)
-    no_text = (draws.dropout < 2 * p).reshape(size, 1, 1)
-    states = torch.where(no_text, text_encoder(ids([""]))[0], states)
-    no_image = (draws.dropout >= p).float() * (draws.dropout < 3 * p).float()
-    image = (1 - no_image).reshape(size, 1, 1, 1) * image
-    said = unet(torch.cat([noisy, image], dim=1), steps, states).sample
-    return functional.mse_loss(said.float(), draws.noise.float(), reduction="mean")
-
-
 def test_loss_and_gradient_are_the_reference_steps(base):
     """All four cases of the dropout are in one batch; pixels are prepared by torch alone."""
     model = load_riffusion(base / "model")
@@ -105,7 +81,7 @@ def test_loss_and_gradient_are_the_reference_steps(base):
     rgb = 2 * (rgb.float() / 255) - 1
     prompts = [pair.instruction for pair in pairs]
     scheduler = diffusers.DDPMScheduler.from_config(model.scheduler.config)
-    theirs = _reference_loss(
+    theirs = reference_loss(
         model.unet, model.vae, model.text_encoder, model.tokenizer, scheduler,
         rgb[:, 0], rgb[:, 1], prompts, draws,
     )  # fmt: skip

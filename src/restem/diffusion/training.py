@@ -98,9 +98,10 @@ class Trainer:
         self._accelerator, self._model = accelerator, network
         if accelerator is not None:  # also moves the network to the accelerator's device
             self._model, self.optimizer = accelerator.prepare(network, self.optimizer)
+        self._trained = [(k, v) for k, v in network.named_parameters() if v.requires_grad]
         self.ema = {}
         if config.ema is not None:
-            self.ema = {k: v.detach().clone().float() for k, v in self._trained()}
+            self.ema = {k: v.detach().clone().float() for k, v in self._trained}
         self._asked = self._stop = False
         folder.mkdir(parents=True, exist_ok=True)
 
@@ -127,7 +128,8 @@ class Trainer:
                 signal.signal(number, handler)
 
     def _train_one(self) -> float:
-        self.network.train()
+        if not self.network.training:
+            self.network.train()
         for group in self.optimizer.param_groups:
             group["lr"] = self.config.rate(self.step)
         self.optimizer.zero_grad(set_to_none=True)
@@ -181,20 +183,17 @@ class Trainer:
             return
         decay = min(self.config.ema, (1 + self.step) / (10 + self.step))
         with torch.no_grad():
-            for name, value_now in self._trained():
+            for name, value_now in self._trained:
                 self.ema[name].lerp_(value_now.float(), 1 - decay)
-
-    def _trained(self) -> list[tuple[str, nn.Parameter]]:
-        return [(k, v) for k, v in self.network.named_parameters() if v.requires_grad]
 
     def save(self) -> None:
         """Write weights, EMA, optimiser and step under a temporary name, then rename."""
         if self._accelerator is not None and not self._accelerator.is_main_process:
             return
-        tensors = {f"weights.{k}": v.detach() for k, v in self._trained()}
+        tensors = {f"weights.{k}": v.detach() for k, v in self._trained}
         tensors |= {f"ema.{k}": v for k, v in self.ema.items()}
         counts = {self.step}
-        for name, parameter in self._trained():
+        for name, parameter in self._trained:
             for key, value in self.optimizer.state.get(parameter, {}).items():
                 if key == "step":
                     counts = {int(value)}
@@ -229,13 +228,14 @@ class Trainer:
                 _, kind, name = key.split(".", 2)
                 states.setdefault(name, {})[kind] = value
         with torch.no_grad():
-            for name, parameter in self._trained():
+            for name, parameter in self._trained:
                 parameter.copy_(_fitting(tensors, f"weights.{name}", parameter))
                 if name in self.ema:
                     self.ema[name].copy_(_fitting(tensors, f"ema.{name}", parameter))
                 if name in states:
+                    fused = self.optimizer.defaults.get("fused")
                     self.optimizer.state[parameter] = {
-                        "step": torch.tensor(count),
+                        "step": torch.tensor(count, device=parameter.device if fused else "cpu"),
                         **{k: v.clone().to(parameter.device) for k, v in states[name].items()},
                     }
         scaler = getattr(self._accelerator, "scaler", None)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -126,7 +127,7 @@ def make_trainer(
         settings.out,
         {**model.settings.to_dict(), "seed": settings.seed, "batch": settings.batch},
         accelerator=accelerator,
-        optimizer=_eight_bit_adam() if settings.eight_bit else torch.optim.AdamW,
+        optimizer=_eight_bit_adam() if settings.eight_bit else partial(torch.optim.AdamW, fused=True),
         batch_of=batches.names,
     )
 
