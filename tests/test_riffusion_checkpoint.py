@@ -154,6 +154,17 @@ def test_what_is_no_checkpoint_is_named(tmp_path, copy):
         load_riffusion("nobody/no-such-model")
 
 
+def test_the_scheduler_that_riffusion_ships_with_is_understood(copy, model):
+    """Stable Diffusion 1.x checkpoints name PNDM, on the same schedule."""
+    diffusers.PNDMScheduler(
+        beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", steps_offset=1,
+        skip_prk_steps=True, set_alpha_to_one=False,
+    ).save_pretrained(copy / "scheduler")  # fmt: skip
+    found = load_riffusion(copy)
+    assert found.schedule == model.schedule
+    assert isinstance(found.scheduler, diffusers.DDIMScheduler)
+
+
 def test_damaged_settings_are_named(copy):
     (copy / "restem.json").write_text('{"picture": {}, "target": "bass"}')
     with pytest.raises(UserError, match="names 'bass'"):

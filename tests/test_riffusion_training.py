@@ -14,6 +14,7 @@ import torch
 from riffusion_reference import reference_loss
 from riffusion_tiny import PICTURE, make_checkpoint, make_pairs
 
+from restem.cli import main
 from restem.dataset.pairs import read_pairs
 from restem.diffusion.training import TrainingConfig, read_checkpoint
 from restem.errors import UserError
@@ -345,6 +346,30 @@ def test_latents_of_something_else_are_refused(base, tmp_path):
 def test_shapes_that_do_not_fit_a_reading_are_named(base, whole, tmp_path):
     with pytest.raises(UserError, match="R3 needs a UNet of 4 channels"):
         _run(_settings(base, tmp_path, model=str(whole[0] / "model"), reading="R3"))
+
+
+def test_resuming_something_else_is_refused(base, whole, tmp_path):
+    out = tmp_path / "copy"
+    out.mkdir()
+    (out / "checkpoint.safetensors").symlink_to(whole[0] / "checkpoint.safetensors")
+    with pytest.raises(UserError, match="was trained with another target; give the same again"):
+        _run(_settings(base, out, target="stem", resume=True))
+    with pytest.raises(UserError, match=r"does not fit: weights\.conv_in\.weight"):
+        _run(_settings(base, out, reading="R2", resume=True))
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--batch", "0"], "--batch must be at least 1, not 0"),
+        (["--rate", "nan"], "--rate must lie between 0 and 1"),
+        (["--resume"], "There is no checkpoint at"),
+    ],
+)
+def test_bad_options_are_named(base, tmp_path, capsys, words, sentence):
+    given = ["train", "riffusion", "--model", base / "model", "--data", base / "pairs"]
+    assert main([*map(str, given), "-o", str(tmp_path), *words]) == 2
+    assert sentence in capsys.readouterr().err.strip().splitlines()[-1]
 
 
 def test_a_full_disk_loses_nothing(base, tmp_path, monkeypatch):

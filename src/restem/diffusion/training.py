@@ -217,8 +217,8 @@ class Trainer:
                 f"Could not save {self.path}: {error}. The last checkpoint stays."
             ) from error
 
-    def resume(self) -> None:
-        """Take up weights, EMA, optimiser and step from the folder's checkpoint."""
+    def resume(self) -> dict[str, Any]:
+        """Take up weights, EMA, optimiser and step from the folder's checkpoint; its `meta`."""
         tensors, meta = read_checkpoint(self.path)
         self.step = int(meta["step"])
         count = float(meta.get("optimizer_step", self.step))
@@ -241,6 +241,8 @@ class Trainer:
         scaler = getattr(self._accelerator, "scaler", None)
         if scaler is not None and "scaler" in meta:
             scaler.load_state_dict(json.loads(meta["scaler"]))
+        stored: dict[str, Any] = json.loads(meta["meta"])
+        return stored
 
     def _listen(self) -> dict[int, Any]:
         def stop(_number: int, _frame: FrameType | None) -> None:

@@ -66,6 +66,4 @@ class Batches:
         sample, noise = (
             torch.from_numpy(rng.standard_normal(shape, dtype=np.float32)) for _ in range(2)
         )
-        # In double precision, for a number below 1 must not be rounded up to it.
-        timestep, dropout = (torch.tensor(rng.random(), dtype=torch.float64) for _ in range(2))
-        return sample, noise, timestep, dropout
+        return sample, noise, torch.tensor(rng.random()), torch.tensor(rng.random())

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from restem.errors import UserError
 from restem.progress import Progress
 
 
@@ -43,6 +44,11 @@ def add_training(models: Any) -> None:
 def _train(args: argparse.Namespace) -> int:
     from restem.networks.commands import need_torch
 
+    for name, least in (("steps", 1), ("batch", 1), ("accumulate", 1), ("warmup", 0), ("lora", 0)):
+        if getattr(args, name) < least:
+            raise UserError(f"--{name} must be at least {least}, not {getattr(args, name)}.")
+    if not 0 < args.rate < 1:
+        raise UserError(f"--rate must lie between 0 and 1, not {args.rate}.")
     need_torch()
     from restem.networks.train_riffusion import RiffusionTraining, train
 

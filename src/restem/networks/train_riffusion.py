@@ -82,7 +82,7 @@ def train(
     _prepare_unet(model, settings)
     trainer = make_trainer(model, cache, settings, accelerator)
     if settings.resume:
-        trainer.resume()
+        _check_same(trainer.resume(), model, trainer.path)
     for step, loss in trainer.run():
         yield "training", step, settings.steps, loss
     accelerator.wait_for_everyone()
@@ -127,7 +127,9 @@ def make_trainer(
         settings.out,
         {**model.settings.to_dict(), "seed": settings.seed, "batch": settings.batch},
         accelerator=accelerator,
-        optimizer=_eight_bit_adam() if settings.eight_bit else partial(torch.optim.AdamW, fused=True),
+        optimizer=_eight_bit_adam()
+        if settings.eight_bit
+        else partial(torch.optim.AdamW, fused=True),
         batch_of=batches.names,
     )
 
@@ -145,6 +147,7 @@ def recipe_loss(
     schedule, reading = model.schedule, model.settings.reading
     target = sampled(batch.moments, draws.sample) * model.scale
     timesteps = (draws.timestep * schedule.timesteps).long()
+    timesteps = timesteps.clamp(max=schedule.timesteps - 1)  # a float32 may be rounded up to 1
     r = draws.dropout[:, None, None]
     text = torch.where(r < 2 * DROPOUT, null, text)
     if reading in ("R1", "R4"):
@@ -225,6 +228,16 @@ def _check(model: Riffusion, settings: RiffusionTraining) -> None:
         raise UserError(
             f"Pictures of {picture.mels} by {picture.frames} do not fit a VAE that divides by "
             f"{model.shrink}; change picture in {settings.model}/restem.json."
+        )
+
+
+def _check_same(stored: dict[str, Any], model: Riffusion, path: Path) -> None:
+    now = model.settings.to_dict()
+    changed = [key for key in ("target", "reading", "stem", "picture") if stored[key] != now[key]]
+    if changed:
+        raise UserError(
+            f"{path} was trained with another {' and another '.join(changed)}; "
+            "give the same again, or another folder with -o."
         )
 
 
