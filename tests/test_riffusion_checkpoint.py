@@ -152,6 +152,8 @@ def test_what_is_no_checkpoint_is_named(tmp_path, copy):
         load_riffusion(copy)
     with pytest.raises(UserError, match="cannot be loaded"):
         load_riffusion("nobody/no-such-model")
+    with pytest.raises(UserError, match="neither a folder nor a name"):
+        load_riffusion(tmp_path / "nothing")
 
 
 def test_the_scheduler_that_riffusion_ships_with_is_understood(copy, model):

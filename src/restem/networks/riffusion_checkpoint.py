@@ -69,9 +69,9 @@ def save_riffusion(model: Riffusion, folder: Path) -> None:
 
     A folder of that name is replaced once the new one is whole. UserError if it cannot be written.
     """
-    from diffusers import StableDiffusionInstructPix2PixPipeline
-
     with _quiet():
+        from diffusers import StableDiffusionInstructPix2PixPipeline
+
         pipeline: Any = StableDiffusionInstructPix2PixPipeline(
             vae=model.vae,
             text_encoder=model.text_encoder,
@@ -136,6 +136,8 @@ def _need_diffusers() -> None:
 def _refuse_pickles(folder: Path) -> None:
     """A sentence of our own for what diffusers would refuse in five lines, or load after all."""
     if not folder.is_dir():
+        if folder.exists() or folder.is_absolute() or str(folder).count("/") != 1:
+            raise UserError(f"{folder} is neither a folder nor a name on the hub, such as a/b.")
         return
     for part in _PARTS:
         if not (folder / part).is_dir():

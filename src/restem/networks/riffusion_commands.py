@@ -74,10 +74,13 @@ def _train(args: argparse.Namespace) -> int:
         revision=args.revision,
     )
     first = os.environ.get("RANK", "0") == "0"  # of several processes one speaks
-    progress = Progress(sys.stderr)
+    progress, now = Progress(sys.stderr), ""
     mean: float | None = None
     try:
         for what, done, total, loss in train(settings):
+            if what != now:
+                progress.close()
+                progress, now = Progress(sys.stderr), what
             words = f"{what} {done} of {total}"
             if what == "training":
                 mean = loss if mean is None else 0.99 * mean + 0.01 * loss
