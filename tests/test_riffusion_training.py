@@ -180,6 +180,18 @@ def test_an_interrupted_run_ends_in_the_same_bytes(base, whole, tmp_path, stop):
     assert _same(_tensors(out), _tensors(whole[0]))
 
 
+def test_eight_bit_adam_resumes_too(base, whole, tmp_path):
+    pytest.importorskip("bitsandbytes")
+    for out in (tmp_path / "whole", tmp_path / "parts"):
+        out.mkdir()
+        (out / "latents-mix").symlink_to(whole[0] / "latents-mix")
+    _run(_settings(base, tmp_path / "whole", steps=6, eight_bit=True))
+    _run(_settings(base, tmp_path / "parts", steps=6, eight_bit=True), stop_at=3)
+    _run(_settings(base, tmp_path / "parts", steps=6, eight_bit=True, resume=True))
+    assert any(t.dtype == torch.uint8 for t in _tensors(tmp_path / "whole").values())
+    assert _same(_tensors(tmp_path / "parts"), _tensors(tmp_path / "whole"))
+
+
 def test_accumulated_parts_are_one_larger_batch(base, tmp_path):
     _run(_settings(base, tmp_path / "one", steps=3, batch=4))
     _run(_settings(base, tmp_path / "two", steps=3, batch=2, accumulation=2))

@@ -99,9 +99,8 @@ class Trainer:
         if accelerator is not None:  # also moves the network to the accelerator's device
             self._model, self.optimizer = accelerator.prepare(network, self.optimizer)
         self._trained = [(k, v) for k, v in network.named_parameters() if v.requires_grad]
-        self.ema = {}
-        if config.ema is not None:
-            self.ema = {k: v.detach().clone().float() for k, v in self._trained}
+        averaged = [] if config.ema is None else self._trained
+        self.ema = {k: v.detach().clone().float() for k, v in averaged}
         self._asked = self._stop = False
         folder.mkdir(parents=True, exist_ok=True)
 
@@ -137,7 +136,8 @@ class Trainer:
         value = 0.0
         for part in range(self.step * parts, (self.step + 1) * parts):
             last = part == (self.step + 1) * parts - 1
-            with nullcontext() if last or not self._accelerator else self._unsynchronised():
+            alone = last or self._accelerator is None
+            with nullcontext() if alone else self._accelerator.no_sync(self._model):
                 value += self._backward(part) / parts
         if self._accelerator is None:
             torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip)
@@ -175,9 +175,6 @@ class Trainer:
             return float(told[:, 0].mean())
         return value
 
-    def _unsynchronised(self) -> Any:
-        return self._accelerator.no_sync(self._model)
-
     def _average(self) -> None:
         if self.config.ema is None:
             return
@@ -209,7 +206,7 @@ class Trainer:
             meta |= {"optimizer_step": str(counts.pop()), "scaler": json.dumps(scaler.state_dict())}
         partial = self.path.with_suffix(".part")
         try:
-            save_file({k: v.contiguous() for k, v in tensors.items()}, partial, metadata=meta)
+            save_file(_apart(tensors), partial, metadata=meta)
             os.replace(partial, self.path)
         except Exception as error:
             partial.unlink(missing_ok=True)
@@ -233,9 +230,8 @@ class Trainer:
                 if name in self.ema:
                     self.ema[name].copy_(_fitting(tensors, f"ema.{name}", parameter))
                 if name in states:
-                    fused = self.optimizer.defaults.get("fused")
                     self.optimizer.state[parameter] = {
-                        "step": torch.tensor(count, device=parameter.device if fused else "cpu"),
+                        "step": self._counter(count, parameter),
                         **{k: v.clone().to(parameter.device) for k, v in states[name].items()},
                     }
         scaler = getattr(self._accelerator, "scaler", None)
@@ -243,6 +239,14 @@ class Trainer:
             scaler.load_state_dict(json.loads(meta["scaler"]))
         stored: dict[str, Any] = json.loads(meta["meta"])
         return stored
+
+    def _counter(self, count: float, parameter: Tensor) -> Tensor | int:
+        """A count of steps as the optimiser keeps it: PyTorch's in a tensor, others as a number."""
+        inner = getattr(self.optimizer, "optimizer", self.optimizer)
+        if not isinstance(inner, torch.optim.Adam | torch.optim.AdamW):
+            return int(count)
+        fused = inner.defaults.get("fused")
+        return torch.tensor(count, device=parameter.device if fused else "cpu")
 
     def _listen(self) -> dict[int, Any]:
         def stop(_number: int, _frame: FrameType | None) -> None:
@@ -272,6 +276,17 @@ def ema_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """The averaged weights of a checkpoint by parameter name, and what was stored about them."""
     tensors, meta = read_checkpoint(path)
     return {k[4:]: v for k, v in tensors.items() if k.startswith("ema.")}, json.loads(meta["meta"])
+
+
+def _apart(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors in one piece each; 8-bit Adam shares its tables among parameters."""
+    seen: set[int] = set()
+    found = {}
+    for name, tensor in tensors.items():
+        shared = tensor.data_ptr() in seen
+        seen.add(tensor.data_ptr())
+        found[name] = tensor.clone() if shared else tensor.contiguous()
+    return found
 
 
 def _fitting(tensors: dict[str, Tensor], name: str, parameter: Tensor) -> Tensor:
