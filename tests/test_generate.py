@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from restem.insertion import GUIDED_ABOVE, NEW, generate
+from restem.generation import GUIDED_ABOVE, NEW, generate
 from restem.tokens import MARKS, PHASES, TokenConfig
 
 CONFIG = TokenConfig()

@@ -21,7 +21,17 @@ MAY_IMPORT = {
     "networks": {"audio", "dataset", "diffusion", "progress", "text", "tokens"},
     "dataset": {"audio", "progress", "text", "tokens"},
     "evaluation": {"audio", "progress"},
-    "benchmark": {"audio", "dataset", "diffusion", "evaluation", "insertion", "text", "tokens"},
+    "benchmark": {
+        "audio",
+        "dataset",
+        "diffusion",
+        "evaluation",
+        "insertion",
+        "picture",
+        "text",
+        "tokens",
+    },
+    "generation": {"diffusion", "networks", "tokens"},
     "studio": {
         "audio",
         "dataset",
@@ -33,7 +43,8 @@ MAY_IMPORT = {
         "tokens",
         "__init__",
     },
-    "insertion": {"audio", "diffusion", "networks", "text", "tokens", "__init__"},
+    "riffusion": {"audio", "diffusion", "mixing", "networks", "progress", "results"},
+    "insertion": {"audio", "diffusion", "generation", "networks", "text", "tokens", "__init__"},
 }
 
 

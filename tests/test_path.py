@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from restem.diffusion.path import edited, guided, noised, sample, times
+from restem.diffusion.path import guided, noised, sample, times
 
 
 def test_sampling_a_gaussian_reaches_its_mean_and_spread():
@@ -53,33 +53,3 @@ def test_times_fall_from_one_to_zero():
     np.testing.assert_allclose(np.log(inner / (1 - inner)), np.linspace(6, -2, 9))
     with pytest.raises(ValueError, match="at least 1"):
         times(0)
-
-
-def test_editing_with_full_strength_is_sampling_and_with_none_does_nothing():
-    noise = np.random.default_rng(2).standard_normal(50)
-
-    def denoise(x, t):
-        return 0.4 * x + t
-
-    *_, (_, sampled) = sample(denoise, noise, steps=8)
-    *_, (_, whole) = edited(denoise, np.full(50, 7.0), noise, 8, strength=1.0)
-    np.testing.assert_allclose(whole, sampled)
-    assert list(edited(denoise, noise, noise, 8, strength=0.1)) == []
-    with pytest.raises(ValueError, match="strength"):
-        list(edited(denoise, noise, noise, 8, strength=1.1))
-
-
-def test_editing_begins_on_the_path_of_its_start():
-    """20 steps at strength 0.3 are 6 steps, and the first sees the start noised to time 0.3."""
-    start, noise = np.full(4, 2.0), np.full(4, -1.0)
-    seen = []
-
-    def denoise(x, t):
-        seen.append((x.copy(), t))
-        return start
-
-    *_, (count, end) = edited(denoise, start, noise, 20, strength=0.3)
-    assert count == len(seen) == 6
-    np.testing.assert_allclose(seen[0][0], noised(start, noise, 0.3))
-    assert seen[0][1] == pytest.approx(0.3)
-    np.testing.assert_allclose(end, start)

@@ -35,6 +35,7 @@ OTHER_VERBS: dict[str, tuple[str, str]] = {
     "figures": ("restem.benchmark.figures_command", "draw the paper's figures from songs"),
     "studio": ("restem.studio.commands", "open a local web page to listen, look and choose"),
     "train": ("restem.networks.commands", "train a model on features"),
+    "riffusion": ("restem.riffusion.commands", "put a stem into a clip with a Riffusion model"),
 }
 
 

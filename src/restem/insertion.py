@@ -6,7 +6,6 @@ A ladder of three rungs: `generate` works on tokens, `Inserter.stem_mel` on a me
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,8 +19,8 @@ from restem.audio.presence import drums_present
 from restem.audio.spectrogram import log_mel
 from restem.audio.tracking import track_beats
 from restem.audio.waveform import mono_from_channels, resampled, rms_db
-from restem.diffusion.path import guided, sample
 from restem.errors import UserError
+from restem.generation import Progress, generate
 from restem.networks.onnx_model import EMBEDDED, OnnxModel
 from restem.text import TextEncoder
 from restem.tokens import (
@@ -29,23 +28,17 @@ from restem.tokens import (
     TokenConfig,
     context_level_db,
     denormalise,
-    mark_features,
     mel_from_tokens,
     normalise,
     phase_features,
     tokens_from_mel,
 )
 
-Progress = Callable[[float, str], None]
-
 WORKING_DB = -20.0  # the song is brought to this level before its mel, so that the floor is far
 FLOOR_STEP_DB = 0.25  # half a step of the training features
 SILENCE_DB = -75.0
 DRUMS_HEARD = 0.9  # probability from which a song counts as having drums
 UNSURE = 0.6  # expected beat F below which the tracked beats may mislead more than they help
-# What the words decide is settled near the noise (Kynkäänniemi et al. 2024, arXiv 2404.07724).
-GUIDED_ABOVE = 0.8
-NEW = 64  # tokens (2.56 s) that each window after the first adds
 
 
 @dataclass(frozen=True)
@@ -61,79 +54,6 @@ class Insertion:
     beats: BeatGrid
     settings: dict[str, Any]
     notices: list[str] = field(default_factory=list)
-
-
-def generate(
-    model: OnnxModel,
-    context: np.ndarray,
-    phase: np.ndarray,
-    text: np.ndarray,
-    null: np.ndarray,
-    *,
-    seed: int,
-    steps: int,
-    guidance: float,
-    progress: Progress | None = None,
-) -> np.ndarray:
-    """Stem tokens (token, value) for context tokens (token, value), a window or more of them.
-
-    `phase` is (token, feature); `text` and `null` are (1, 384), the null being the empty sentence.
-    Windows follow one another. The network is given the clean end of what is made, so that the
-    pattern goes on, and an anchor: a loud place of the stem's beginning, so that the kit stays the
-    same to the end. The same seed gives the same stem.
-    """
-    config = model.tokens
-    rng = np.random.default_rng(seed)
-    noise = rng.standard_normal((len(context), config.stem_values), dtype=np.float32)
-    vectors = text if guidance == 1 else np.concatenate([text, null])
-    stem = np.empty_like(noise)
-    made, anchor = 0, np.zeros(0, dtype=np.int64)
-    while made < len(context):
-        rows = _window_rows(made, len(context), anchor, config)
-        known = stem[rows[rows < made]]  # these come first
-        marks = mark_features(np.arange(len(rows)) < len(known), len(anchor))
-        place = np.concatenate([phase[rows], marks], axis=1)
-        conditions = [np.stack([x] * len(vectors)) for x in (context[rows], place)]
-
-        def denoise(
-            x: np.ndarray, t: float, known: np.ndarray = known, given: list[np.ndarray] = conditions
-        ) -> np.ndarray:
-            x[: len(known)] = known
-            count = len(vectors) if t > GUIDED_ABOVE else 1
-            shown = [a[:count] for a in (np.stack([x] * count), *given, vectors)]
-            predicted = model.predict(shown[0], shown[1], shown[2], shown[3], t)
-            clean = predicted[0]
-            if count == 2:
-                clean = guided(predicted[0], predicted[1], guidance)
-            clean[: len(known)] = known
-            return np.asarray(clean)
-
-        new = len(rows) - len(known)
-        for done, clean in sample(denoise, noise[rows], steps, model.description["logits"]):
-            stem[made : made + new] = clean[len(known) :]
-            if progress:
-                progress((made + new * done / steps) / len(context), "denoising")
-        made += new
-        if not len(anchor):
-            anchor = _loudest(stem[:made], config)
-    return stem
-
-
-def _window_rows(made: int, length: int, anchor: np.ndarray, config: TokenConfig) -> np.ndarray:
-    """Tokens of the next window: the anchor, the end of what is made, and what follows."""
-    if made == 0:
-        return np.arange(min(config.window, length))
-    end = min(made + NEW, length)
-    return np.concatenate([anchor, np.arange(end - (config.window - len(anchor)), end)])
-
-
-def _loudest(stem: np.ndarray, config: TokenConfig) -> np.ndarray:
-    """The loudest tokens in a row that can serve as an anchor; none if the stem is silent."""
-    level = np.maximum(stem, config.silence).mean(axis=1) - config.silence
-    sums = np.convolve(level, np.ones(config.anchor), mode="valid")
-    first = int(np.argmax(sums))
-    heard = sums[first] > 0.05 * config.anchor  # 1 dB over silence in the mean of all bands
-    return np.arange(first, first + config.anchor) if heard else np.zeros(0, dtype=np.int64)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,9 @@ from restem.audio.spectrogram import SpectrogramConfig, log_mel
 from restem.audio.waveform import rms_db
 from restem.benchmark.clips import RATE, Clip
 from restem.benchmark.retrieval import Retrieval
-from restem.diffusion.path import edited, guided
+from restem.diffusion.path import guided
+from restem.diffusion.sdedit import StraightPath
+from restem.diffusion.sdedit import sdedit as edited
 from restem.insertion import WORKING_DB, Inserter
 from restem.tokens import (
     PHASES,
@@ -83,9 +85,9 @@ def _edited_mix(
         both = model.predict(np.repeat(x, 2, 0), silence, np.repeat(place, 2, 0), vectors, t)
         return np.asarray(guided(both[:1], both[1:], scale))
 
+    sampler = StraightPath(model.description["logits"])
     noise = np.random.default_rng(seed).standard_normal(start.shape, dtype=np.float32)
-    steps_made = list(edited(denoise, start, noise, steps, strength, model.description["logits"]))
-    made = steps_made[-1][1] if steps_made else start
+    *_, (_, made) = edited(denoise, start, noise, steps, strength, sampler)
     rows = denormalise(mel_from_tokens(made[0], config), level, config)
     return waveform_from_log_mel(rows, config.spectrogram, len(clip.context), seed) / gain
 

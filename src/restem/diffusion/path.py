@@ -45,37 +45,16 @@ def times(steps: int, logits: Logits | None = None) -> np.ndarray:
 
 
 def sample(
-    denoise: Denoiser, noise: Array, steps: int, logits: Logits | None = None
+    denoise: Denoiser, noise: Array, steps: int, logits: Logits | None = None, first: int = 0
 ) -> Iterator[tuple[int, Array]]:
     """Walk from noise to data in Euler steps, yielding (steps done, prediction of the clean x).
 
     One Euler step of dx/dt = (x_t - x) / t from t to s is x_s = x + (s / t) (x_t - x), so the
-    last step lands on the prediction itself.
+    last step lands on the prediction itself. With `first`, `noise` stands at that time of
+    `times` already, and the steps before it are left out.
     """
-    yield from _walk(denoise, noise, times(steps, logits))
-
-
-def edited(
-    denoise: Denoiser,
-    start: Array,
-    noise: Array,
-    steps: int,
-    strength: float,
-    logits: Logits | None = None,
-) -> Iterator[tuple[int, Array]]:
-    """SDEdit (Meng et al. 2022, arXiv 2108.01073): noise `start`, then walk back to data.
-
-    Of `steps` steps the last int(steps * strength) are walked, so strength 1 is `sample` and a
-    strength under 1 / steps leaves `start` as it is and yields nothing.
-    """
-    if not 0 <= strength <= 1:
-        raise ValueError("strength must lie between 0 and 1")
-    grid = times(steps, logits)[steps - int(steps * strength) :]
-    yield from _walk(denoise, noised(start, noise, float(grid[0])), grid)
-
-
-def _walk(denoise: Denoiser, x: Array, grid: np.ndarray) -> Iterator[tuple[int, Array]]:
-    for done, (t, s) in enumerate(pairwise(grid.tolist()), start=1):
+    x = noise
+    for done, (t, s) in enumerate(pairwise(times(steps, logits)[first:].tolist()), start=1):
         clean = denoise(x, t)
         x = clean + (s / t) * (x - clean)
         yield done, clean

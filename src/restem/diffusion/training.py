@@ -1,7 +1,8 @@
 """A network, a loss and a folder in, trained weights out: one loop with EMA, resume and safe stops.
 
 The loss is a function of the network and the step number alone, with all its randomness drawn from
-the step, so the step is the whole data cursor and a resumed run repeats an uninterrupted one.
+the step, so the step is the whole data cursor and a resumed run repeats an uninterrupted one. With
+gradient accumulation it is called with the numbers of the parts of steps, 0, 1, 2 and so on.
 """
 
 from __future__ import annotations
@@ -13,10 +14,11 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from safetensors import safe_open
@@ -26,11 +28,16 @@ from torch import Tensor, nn
 from restem.errors import UserError
 
 Loss = Callable[[nn.Module, int], Tensor]
+Schedule = Literal["tenth", "cosine", "constant"]
 
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """Optimiser and schedule: AdamW, linear warm-up, cosine decay to a tenth."""
+    """Optimiser and schedule: AdamW, a linear warm-up, then what `schedule` says.
+
+    "tenth": cosine decay to a tenth. "cosine": the common one, from 0 in the first step back to 0
+    after the last. "constant": no decay. `ema` None keeps no average of the weights.
+    """
 
     steps: int
     learning_rate: float = 6e-4
@@ -38,18 +45,33 @@ class TrainingConfig:
     betas: tuple[float, float] = (0.9, 0.99)
     weight_decay: float = 0.02
     clip: float = 1.0
-    ema: float = 0.999
+    ema: float | None = 0.999
     checkpoint_seconds: float = 180.0
+    schedule: Schedule = "tenth"
+    accumulation: int = 1
 
     def rate(self, step: int) -> float:
         """Learning rate at a step."""
+        if self.schedule == "cosine":
+            if step < self.warmup:
+                return self.learning_rate * step / max(1, self.warmup)
+            done = (step - self.warmup) / max(1, self.steps - self.warmup)
+            return self.learning_rate * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
         warm = min(1.0, (step + 1) / max(1, self.warmup))
+        if self.schedule == "constant":
+            return self.learning_rate * warm
         done = min(1.0, step / self.steps)
         return self.learning_rate * warm * (0.1 + 0.45 * (1 + math.cos(math.pi * done)))
 
 
 class Trainer:
-    """Trains `network` and keeps `checkpoint.safetensors` in `folder` up to date."""
+    """Trains `network` and keeps `checkpoint.safetensors` in `folder` up to date.
+
+    Only parameters that require gradients are trained and kept. `accelerator` (Hugging Face's)
+    spreads the work over processes and chooses the precision; all processes must draw different
+    parts of a step in `loss`. `optimizer` takes the place of AdamW. `batch_of` says what a part of
+    a step was made of, for the message about a loss that is not finite.
+    """
 
     def __init__(
         self,
@@ -58,18 +80,28 @@ class Trainer:
         config: TrainingConfig,
         folder: Path,
         meta: dict[str, Any],
+        *,
+        accelerator: Any = None,
+        optimizer: Callable[..., torch.optim.Optimizer] = torch.optim.AdamW,
+        batch_of: Callable[[int], str] | None = None,
     ) -> None:
         self.network, self.loss, self.config, self.meta = network, loss, config, meta
         self.path = folder / "checkpoint.safetensors"
         self.step = 0
-        self.ema = {k: v.detach().clone().float() for k, v in network.named_parameters()}
-        self.optimizer = torch.optim.AdamW(
-            network.parameters(),
+        self.batch_of = batch_of
+        self.optimizer: Any = optimizer(
+            [p for p in network.parameters() if p.requires_grad],
             lr=config.learning_rate,
             betas=config.betas,
             weight_decay=config.weight_decay,
         )
-        self._stop = False
+        self._accelerator, self._model = accelerator, network
+        if accelerator is not None:  # also moves the network to the accelerator's device
+            self._model, self.optimizer = accelerator.prepare(network, self.optimizer)
+        self._trained = [(k, v) for k, v in network.named_parameters() if v.requires_grad]
+        averaged = [] if config.ema is None else self._trained
+        self.ema = {k: v.detach().clone().float() for k, v in averaged}
+        self._asked = self._stop = False
         folder.mkdir(parents=True, exist_ok=True)
 
     def run(self) -> Iterator[tuple[int, float]]:
@@ -95,44 +127,86 @@ class Trainer:
                 signal.signal(number, handler)
 
     def _train_one(self) -> float:
-        self.network.train()
+        if not self.network.training:
+            self.network.train()
         for group in self.optimizer.param_groups:
             group["lr"] = self.config.rate(self.step)
-        loss = self.loss(self.network, self.step)
-        value = float(loss.detach())
-        if not math.isfinite(value):
-            raise UserError(
-                f"The loss is not finite at step {self.step}; lower the learning rate "
-                f"and resume from {self.path}."
-            )
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip)
+        parts = self.config.accumulation
+        value = 0.0
+        for part in range(self.step * parts, (self.step + 1) * parts):
+            last = part == (self.step + 1) * parts - 1
+            alone = last or self._accelerator is None
+            with nullcontext() if alone else self._accelerator.no_sync(self._model):
+                value += self._backward(part) / parts
+        if self._accelerator is None:
+            torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip)
+        else:
+            self._accelerator.clip_grad_norm_(self._model.parameters(), self.config.clip)
         self.optimizer.step()
         self.step += 1
+        self._average()
+        return value
+
+    def _backward(self, part: int) -> float:
+        """Loss of one part of a step, over all processes; its gradient is added up."""
+        loss = self.loss(self._model, part)
+        value, bad = float(loss.detach()), False
+        self._stop = self._asked
+        if self._accelerator is not None and self._accelerator.num_processes > 1:
+            # All processes stop in the same step, or those left over would wait for ever.
+            told = torch.tensor([value, float(self._asked)], device=loss.device)
+            told = self._accelerator.gather(told[None])
+            bad, self._stop = not bool(told.isfinite().all()), bool(told[:, 1].any())
+        if bad or not math.isfinite(value):
+            where = f" on the batch of {self.batch_of(part)}" if self.batch_of else ""
+            if math.isfinite(value):
+                where = " in another process"
+            raise UserError(
+                f"The loss is not finite at step {self.step}{where}; "
+                f"lower the learning rate and resume from {self.path}."
+            )
+        scaled = loss / self.config.accumulation if self.config.accumulation > 1 else loss
+        if self._accelerator is None:
+            scaled.backward()
+            return value
+        self._accelerator.backward(scaled)
+        if self._accelerator.num_processes > 1:
+            return float(told[:, 0].mean())
+        return value
+
+    def _average(self) -> None:
+        if self.config.ema is None:
+            return
         decay = min(self.config.ema, (1 + self.step) / (10 + self.step))
         with torch.no_grad():
-            for name, value_now in self.network.named_parameters():
+            for name, value_now in self._trained:
                 self.ema[name].lerp_(value_now.float(), 1 - decay)
-        return value
 
     def save(self) -> None:
         """Write weights, EMA, optimiser and step under a temporary name, then rename."""
-        tensors = {f"weights.{k}": v.detach() for k, v in self.network.named_parameters()}
+        if self._accelerator is not None and not self._accelerator.is_main_process:
+            return
+        tensors = {f"weights.{k}": v.detach() for k, v in self._trained}
         tensors |= {f"ema.{k}": v for k, v in self.ema.items()}
-        for name, parameter in self.network.named_parameters():
-            state = self.optimizer.state.get(parameter, {})
-            for key in ("exp_avg", "exp_avg_sq"):
-                if key in state:
-                    tensors[f"optimizer.{key}.{name}"] = state[key]
+        counts = {self.step}
+        for name, parameter in self._trained:
+            for key, value in self.optimizer.state.get(parameter, {}).items():
+                if key == "step":
+                    counts = {int(value)}
+                elif isinstance(value, Tensor):
+                    tensors[f"optimizer.{key}.{name}"] = value
         meta = {
             "step": str(self.step),
             "config": json.dumps(asdict(self.config)),
             "meta": json.dumps(self.meta),
         }
+        scaler = getattr(self._accelerator, "scaler", None)
+        if scaler is not None:  # it skips steps whose gradients overflow in half precision
+            meta |= {"optimizer_step": str(counts.pop()), "scaler": json.dumps(scaler.state_dict())}
         partial = self.path.with_suffix(".part")
         try:
-            save_file({k: v.contiguous() for k, v in tensors.items()}, partial, metadata=meta)
+            save_file(_apart(tensors), partial, metadata=meta)
             os.replace(partial, self.path)
         except Exception as error:
             partial.unlink(missing_ok=True)
@@ -140,24 +214,45 @@ class Trainer:
                 f"Could not save {self.path}: {error}. The last checkpoint stays."
             ) from error
 
-    def resume(self) -> None:
-        """Take up weights, EMA, optimiser and step from the folder's checkpoint."""
+    def resume(self) -> dict[str, Any]:
+        """Take up weights, EMA, optimiser and step from the folder's checkpoint; its `meta`."""
         tensors, meta = read_checkpoint(self.path)
         self.step = int(meta["step"])
+        count = float(meta.get("optimizer_step", self.step))
+        states: dict[str, dict[str, Tensor]] = {}
+        for key, value in tensors.items():
+            if key.startswith("optimizer."):
+                _, kind, name = key.split(".", 2)
+                states.setdefault(name, {})[kind] = value
         with torch.no_grad():
-            for name, parameter in self.network.named_parameters():
+            for name, parameter in self._trained:
                 parameter.copy_(_fitting(tensors, f"weights.{name}", parameter))
-                self.ema[name].copy_(tensors[f"ema.{name}"])
-                if f"optimizer.exp_avg.{name}" in tensors:
+                if name in self.ema:
+                    self.ema[name].copy_(_fitting(tensors, f"ema.{name}", parameter))
+                if name in states:
                     self.optimizer.state[parameter] = {
-                        "step": torch.tensor(float(self.step)),
-                        "exp_avg": tensors[f"optimizer.exp_avg.{name}"].clone(),
-                        "exp_avg_sq": tensors[f"optimizer.exp_avg_sq.{name}"].clone(),
+                        "step": self._counter(count, parameter),
+                        **{k: v.clone().to(parameter.device) for k, v in states[name].items()},
                     }
+        scaler = getattr(self._accelerator, "scaler", None)
+        if scaler is not None and "scaler" in meta:
+            scaler.load_state_dict(json.loads(meta["scaler"]))
+        stored: dict[str, Any] = json.loads(meta["meta"])
+        return stored
+
+    def _counter(self, count: float, parameter: Tensor) -> Tensor | int:
+        """A count of steps as the optimiser keeps it: PyTorch's in a tensor, others as a number."""
+        inner = getattr(self.optimizer, "optimizer", self.optimizer)
+        if not isinstance(inner, torch.optim.Adam | torch.optim.AdamW):
+            return int(count)
+        fused = inner.defaults.get("fused")
+        return torch.tensor(count, device=parameter.device if fused else "cpu")
 
     def _listen(self) -> dict[int, Any]:
         def stop(_number: int, _frame: FrameType | None) -> None:
-            self._stop = True
+            self._asked = True
+            if self._accelerator is None or self._accelerator.num_processes == 1:
+                self._stop = True
 
         if threading.current_thread() is not threading.main_thread():
             return {}
@@ -181,6 +276,17 @@ def ema_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """The averaged weights of a checkpoint by parameter name, and what was stored about them."""
     tensors, meta = read_checkpoint(path)
     return {k[4:]: v for k, v in tensors.items() if k.startswith("ema.")}, json.loads(meta["meta"])
+
+
+def _apart(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors in one piece each; 8-bit Adam shares its tables among parameters."""
+    seen: set[int] = set()
+    found = {}
+    for name, tensor in tensors.items():
+        shared = tensor.data_ptr() in seen
+        seen.add(tensor.data_ptr())
+        found[name] = tensor.clone() if shared else tensor.contiguous()
+    return found
 
 
 def _fitting(tensors: dict[str, Tensor], name: str, parameter: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from restem.errors import UserError
+from restem.networks.riffusion_commands import add_training
 from restem.progress import Progress
 
 
@@ -35,6 +36,7 @@ def add_parser(verbs: Any) -> None:
     add("--compile", action="store_true", help="a third faster after a minute; needs g++")
     add("-o", "--output", type=Path, required=True)
     embedded.set_defaults(run=_train)
+    add_training(own)
     line = "turn a checkpoint into a model folder that `restem insert --model` runs"
     export = own.add_parser("export", help=line, description=line)
     export.add_argument("checkpoint", type=Path)
@@ -53,7 +55,8 @@ def add_parser(verbs: Any) -> None:
     export.set_defaults(run=_export)
 
 
-def _need_torch() -> None:
+def need_torch() -> None:
+    """Raise UserError, with what to install, where torch is not."""
     try:
         import torch  # noqa: F401
     except ImportError:
@@ -63,7 +66,7 @@ def _need_torch() -> None:
 
 
 def _train(args: argparse.Namespace) -> int:
-    _need_torch()
+    need_torch()
     from restem.networks.train_embedded import EmbeddedTraining, train
 
     settings = EmbeddedTraining(
@@ -90,7 +93,7 @@ def _train(args: argparse.Namespace) -> int:
 
 
 def _export(args: argparse.Namespace) -> int:
-    _need_torch()
+    need_torch()
     from restem.networks.export import export_model
 
     export_model(

@@ -1,0 +1,104 @@
+"""A folder of clips with and without a stem comes in, pairs for subtractive training go out.
+
+    FOLDER/pairs.jsonl       one pair a line
+    FOLDER/NAME.mix.flac     the clip with the stem
+    FOLDER/NAME.context.flac the same clip without it
+
+A line holds `name`, `mix`, `context` (file names in the folder), `instruction` and `split`, and may
+hold `caption` and `stem` (drums if it is left out). A dataset of another kind needs nothing but a
+function that gives a list of `Pair`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from restem.audio.files import read_audio
+from restem.audio.waveform import resampled
+from restem.errors import UserError
+
+INDEX = "pairs.jsonl"
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One triplet: a mix, its context (the mix without a stem) and an instruction.
+
+    `load(sample_rate)` gives mix and context, mono (sample,) float32 of one length; the stem is
+    their difference. `fingerprint` changes when the sound does.
+    """
+
+    name: str
+    instruction: str
+    caption: str
+    stem: str
+    fingerprint: str
+    load: Callable[[int], tuple[np.ndarray, np.ndarray]]
+
+
+def read_pairs(folder: Path, split: str, stem: str) -> list[Pair]:
+    """The pairs of a split and a stem, in the order of the file.
+
+    Raises UserError if the folder, a file or the stem is not there, or a line is not understood.
+    """
+    path = folder / INDEX
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        raise UserError(f"There is no {INDEX} in {folder}; give a folder of pairs.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} cannot be read: {error}.") from None
+    rows = [_row(line, number, path) for number, line in enumerate(lines, 1) if line.strip()]
+    there = sorted({row["stem"] for row in rows})
+    if stem not in there:
+        raise UserError(f"{path} has no pairs for the stem {stem}; it has {', '.join(there)}.")
+    chosen = [row for row in rows if row["stem"] == stem and row["split"] == split]
+    if not chosen:
+        raise UserError(f"{path} has no pairs of the split {split} for the stem {stem}.")
+    return [_pair(folder, row) for row in chosen]
+
+
+def _row(line: str, number: int, path: Path) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+        found: dict[str, Any] = {"stem": "drums", "caption": "", **row}
+    except (ValueError, TypeError):
+        raise UserError(f"Line {number} of {path} is not a JSON object; repair it.") from None
+    for key in ("name", "mix", "context", "instruction", "split", "stem", "caption"):
+        if not isinstance(found.get(key), str):
+            raise UserError(f"Line {number} of {path} has no text {key!r}; add it.")
+    return found
+
+
+def _pair(folder: Path, row: dict[str, Any]) -> Pair:
+    mix, context = folder / row["mix"], folder / row["context"]
+    for path in (mix, context):
+        if not path.is_file():
+            raise UserError(f"The pair {row['name']} lacks its file {path}; complete the folder.")
+    sizes = f"{mix.stat().st_size} {context.stat().st_size}"
+    return Pair(
+        row["name"],
+        row["instruction"],
+        row["caption"],
+        row["stem"],
+        f"{row['name']} {sizes}",
+        partial(_load, row["name"], mix, context),
+    )
+
+
+def _load(name: str, mix: Path, context: Path, rate: int) -> tuple[np.ndarray, np.ndarray]:
+    clips = [read_audio(path) for path in (mix, context)]
+    if clips[0].samples.shape != clips[1].samples.shape or (
+        clips[0].sample_rate != clips[1].sample_rate
+    ):
+        raise UserError(f"Mix and context of the pair {name} differ in length, channels or rate.")
+    # The plain mean: both halves of a pair must be treated alike, so that they still subtract.
+    monos = [resampled(clip.samples.mean(axis=1), clip.sample_rate, rate) for clip in clips]
+    return monos[0], monos[1]

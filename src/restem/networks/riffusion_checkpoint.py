@@ -1,0 +1,212 @@
+"""A folder or a hub's name comes in, a Riffusion model goes out; and a model becomes a folder.
+
+The layout is that of Stable Diffusion 1.x in diffusers; the folder written here is read by
+`StableDiffusionInstructPix2PixPipeline.from_pretrained` as it stands. Weights are safetensors only.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from restem.audio.files import cannot_write
+from restem.diffusion.schedule import NoiseSchedule
+from restem.errors import UserError
+from restem.networks.riffusion import Riffusion, RiffusionSettings
+
+SETTINGS = "restem.json"
+_PARTS = ("unet", "vae", "text_encoder")
+
+
+def load_riffusion(model: str | Path, revision: str | None = None) -> Riffusion:
+    """Load a checkpoint from a folder, or from the Hugging Face hub by its name.
+
+    Raises UserError if a part is missing, is damaged, does not fit its configuration or holds
+    pickled weights, which can run anything when they are loaded.
+    """
+    _need_diffusers()
+    from diffusers import AutoencoderKL, UNet2DConditionModel
+    from transformers import CLIPTextModel, CLIPTokenizer
+
+    _refuse_pickles(Path(model))
+    origin: dict[str, Any] = {"pretrained_model_name_or_path": str(model), "revision": revision}
+    with _quiet():
+        unet = _part(UNet2DConditionModel, "unet", origin)
+        vae = _part(AutoencoderKL, "vae", origin)
+        text_encoder = _part(CLIPTextModel, "text_encoder", origin)
+        try:
+            tokenizer = CLIPTokenizer.from_pretrained(**origin, subfolder="tokenizer")
+            scheduler = _scheduler(origin)
+        except Exception as error:
+            raise _unreadable("tokenizer or scheduler", model, error) from None
+    for part in (vae, text_encoder):
+        part.requires_grad_(False).eval()
+    if unet.config.cross_attention_dim != text_encoder.config.hidden_size:
+        raise UserError(
+            f"The parts of {model} do not fit each other: the UNet wants text of width "
+            f"{unet.config.cross_attention_dim}, the text encoder gives "
+            f"{text_encoder.config.hidden_size}."
+        )
+    return Riffusion(
+        unet,
+        vae,
+        text_encoder,
+        tokenizer,
+        scheduler,
+        schedule_from_config(scheduler.config),
+        _settings(Path(model)),
+    )
+
+
+def save_riffusion(model: Riffusion, folder: Path) -> None:
+    """Write a folder that diffusers' InstructPix2Pix pipeline loads, all of it or nothing.
+
+    A folder of that name is replaced once the new one is whole. UserError if it cannot be written.
+    """
+    with _quiet():
+        from diffusers import StableDiffusionInstructPix2PixPipeline
+
+        pipeline: Any = StableDiffusionInstructPix2PixPipeline(
+            vae=model.vae,
+            text_encoder=model.text_encoder,
+            tokenizer=model.tokenizer,
+            unet=model.unet,
+            scheduler=model.scheduler,
+            safety_checker=None,  # it judges photographs
+            feature_extractor=None,
+            requires_safety_checker=False,
+        )
+    stage: Path | None = None
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        stage = Path(tempfile.mkdtemp(prefix=".restem-", dir=folder.parent))
+        with _quiet():
+            pipeline.save_pretrained(stage / "new", safe_serialization=True)
+        text = json.dumps(model.settings.to_dict(), indent=2)
+        (stage / "new" / SETTINGS).write_text(text + "\n", encoding="utf-8")
+        if folder.exists():
+            os.replace(folder, stage / "old")
+        os.replace(stage / "new", folder)
+    except Exception as error:
+        # safetensors raises its own kind of error where the disk is full.
+        known = error if isinstance(error, OSError) else OSError(str(error).splitlines()[0])
+        raise cannot_write(folder, known) from error
+    finally:
+        if stage is not None:
+            shutil.rmtree(stage, ignore_errors=True)
+
+
+def schedule_from_config(config: Any) -> NoiseSchedule:
+    """The noise schedule of a diffusers scheduler's configuration; UserError for another kind."""
+    if config.get("beta_schedule") != "scaled_linear" or config.get("trained_betas") is not None:
+        raise UserError(
+            f"The checkpoint's noise schedule is {config.get('beta_schedule')!r}; "
+            "only Stable Diffusion's 'scaled_linear' is known here."
+        )
+    prediction = config.get("prediction_type", "epsilon")
+    if prediction not in ("epsilon", "v_prediction"):
+        raise UserError(f"The checkpoint predicts {prediction!r}; only noise and v are known here.")
+    return NoiseSchedule(
+        timesteps=int(config["num_train_timesteps"]),
+        beta_start=float(config["beta_start"]),
+        beta_end=float(config["beta_end"]),
+        prediction=prediction,
+        spacing=config.get("timestep_spacing", "leading"),
+        offset=int(config.get("steps_offset", 0)),
+        last_is_clean=bool(config.get("set_alpha_to_one", False)),
+    )
+
+
+def _need_diffusers() -> None:
+    try:
+        import diffusers  # noqa: F401
+        import transformers  # noqa: F401
+    except ImportError:
+        raise UserError(
+            "Riffusion needs diffusers; install it with pip install 'restem[riffusion]'."
+        ) from None
+
+
+def _refuse_pickles(folder: Path) -> None:
+    """A sentence of our own for what diffusers would refuse in five lines, or load after all."""
+    if not folder.is_dir():
+        if folder.exists() or folder.is_absolute() or str(folder).count("/") != 1:
+            raise UserError(f"{folder} is neither a folder nor a name on the hub, such as a/b.")
+        return
+    for part in _PARTS:
+        if not (folder / part).is_dir():
+            raise UserError(f"{folder} has no folder {part}; give a Stable Diffusion checkpoint.")
+        if not any((folder / part).glob("*.safetensors")):
+            pickles = [
+                p.name for end in ("bin", "ckpt", "pt") for p in (folder / part).glob(f"*.{end}")
+            ]
+            if pickles:
+                raise UserError(
+                    f"{part}/{pickles[0]} in {folder} is a pickle, which may run any program "
+                    "when it is loaded; convert it to safetensors first."
+                )
+            raise UserError(f"{folder / part} holds no weights (*.safetensors).")
+
+
+def _part(kind: Any, name: str, origin: dict[str, Any]) -> Any:
+    try:
+        part, info = kind.from_pretrained(
+            **origin, subfolder=name, use_safetensors=True, output_loading_info=True
+        )
+    except Exception as error:
+        raise _unreadable(name, origin["pretrained_model_name_or_path"], error) from None
+    missing = sorted(str(key) for key in info["missing_keys"])
+    if missing:  # the libraries fill these with random numbers and go on
+        raise UserError(
+            f"The {name} of {origin['pretrained_model_name_or_path']} does not fit its "
+            f"configuration: {len(missing)} tensors are missing, such as {missing[0]}."
+        )
+    return part.float()
+
+
+def _scheduler(origin: dict[str, Any]) -> Any:
+    """The scheduler of the checkpoint as DDIM, whose steps are those of `schedule.Ddim`."""
+    from diffusers import DDIMScheduler
+
+    config = DDIMScheduler.load_config(**origin, subfolder="scheduler")
+    config.setdefault("set_alpha_to_one", False)
+    return DDIMScheduler.from_config({**config, "clip_sample": False})
+
+
+def _unreadable(part: str, model: str | Path, error: Exception) -> UserError:
+    reason = " ".join(str(error).split())[:200].rstrip(". ")
+    return UserError(f"The {part} of {model} cannot be loaded: {reason}.")
+
+
+def _settings(folder: Path) -> RiffusionSettings:
+    path = folder / SETTINGS
+    if not path.is_file():
+        return RiffusionSettings()
+    try:
+        return RiffusionSettings.from_dict(json.loads(path.read_text(encoding="utf-8")))
+    except ValueError as error:
+        raise UserError(f"{path} is damaged: {error}.") from None
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """The libraries' bars and warnings off: the library never prints."""
+    import diffusers.utils.logging as diffusers_log
+    import transformers.utils.logging as transformers_log
+
+    levels = [(log, log.get_verbosity()) for log in (diffusers_log, transformers_log)]
+    for log, _ in levels:
+        log.set_verbosity_error()
+        log.disable_progress_bar()
+    try:
+        yield
+    finally:
+        for log, level in levels:
+            log.set_verbosity(level)
+            log.enable_progress_bar()

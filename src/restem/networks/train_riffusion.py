@@ -1,0 +1,265 @@
+"""Pairs and a Stable Diffusion checkpoint in, a fine-tuned Riffusion folder out.
+
+The recipe is InstructPix2Pix's (Brooks et al. 2023, arXiv 2211.09800): the UNet alone learns, with
+the context in four more channels that begin at zero. The other readings of the paper are options.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from restem.dataset.pairs import Pair, read_pairs
+from restem.diffusion.schedule import NoiseSchedule
+from restem.diffusion.training import Trainer, TrainingConfig
+from restem.errors import UserError
+from restem.networks.riffusion import Reading, Riffusion, Target, sampled, widened
+from restem.networks.riffusion_batches import Batches, Draws
+from restem.networks.riffusion_checkpoint import load_riffusion, save_riffusion
+from restem.networks.riffusion_latents import LatentBatch, LatentCache, make_latents
+
+DROPOUT = 0.05
+FOLDER = "model"  # in the output folder: what diffusers and `restem riffusion insert` load
+
+
+@dataclass(frozen=True)
+class RiffusionTraining:
+    """What to train on and how long. The defaults are the paper's (§4.1.3)."""
+
+    model: str
+    data: Path
+    out: Path
+    steps: int = 300_000
+    batch: int = 4
+    accumulation: int = 1
+    seed: int = 0
+    learning_rate: float = 1e-4
+    warmup: int = 500
+    target: Target = "mix"
+    reading: Reading = "R1"
+    stem: str = "drums"
+    precision: str = "no"
+    checkpointing: bool = False
+    ema: bool = True
+    lora: int = 0
+    eight_bit: bool = False
+    resume: bool = False
+    revision: str | None = None
+
+
+def train(
+    settings: RiffusionTraining, pairs: list[Pair] | None = None
+) -> Iterator[tuple[str, int, int, float]]:
+    """Encode, train, save; yields (what is done, how much, of how much, loss).
+
+    `pairs` takes the place of the folder `settings.data`. The latents lie in the output folder, the
+    checkpoint beside them, and after the last step the model's folder `model`.
+    """
+    accelerator = _accelerator(settings.precision)
+    if pairs is None:
+        pairs = read_pairs(settings.data, "train", settings.stem)
+    model = load_riffusion(settings.model, settings.revision).with_settings(
+        target=settings.target, reading=settings.reading, stem=settings.stem
+    )
+    _check(model, settings)
+    torch.manual_seed(settings.seed)
+    for part in (model.vae, model.text_encoder):
+        part.to(accelerator.device)
+    folder = settings.out / f"latents-{settings.target}"
+    share = accelerator.process_index, accelerator.num_processes
+    for done, total in make_latents(model, pairs, folder, *share):
+        yield "encoding", done, total, float("nan")
+    accelerator.wait_for_everyone()
+    cache = LatentCache(folder, pairs)
+    model = model.with_settings(peak_ratio=cache.peak_ratio())
+    _prepare_unet(model, settings)
+    trainer = make_trainer(model, cache, settings, accelerator)
+    if settings.resume:
+        _check_same(trainer.resume(), model, trainer.path)
+    for step, loss in trainer.run():
+        yield "training", step, settings.steps, loss
+    accelerator.wait_for_everyone()
+    if trainer.step >= settings.steps and accelerator.is_main_process:
+        _finish(model, trainer, settings)
+    accelerator.end_training()
+
+
+def make_trainer(
+    model: Riffusion, cache: LatentCache, settings: RiffusionTraining, accelerator: Any
+) -> Trainer:
+    """The loop over a cache of latents for a UNet that is ready to be trained."""
+    batches = Batches(
+        cache,
+        settings.batch,
+        settings.seed,
+        accelerator.process_index,
+        accelerator.num_processes,
+    )
+    null = model.embed([""])
+
+    def loss(unet: nn.Module, part: int) -> Tensor:
+        batch, draws = batches.get(part, accelerator.device)
+        text = model.embed(batch.sentences)
+        return recipe_loss(unet, model, batch, text, null, draws)
+
+    return Trainer(
+        model.unet,
+        loss,
+        TrainingConfig(
+            settings.steps,
+            settings.learning_rate,
+            settings.warmup,
+            betas=(0.9, 0.999),
+            weight_decay=0.02,
+            clip=1.0,
+            ema=0.9999 if settings.ema else None,
+            checkpoint_seconds=900.0,  # one of the full size takes 14 GB of disk
+            schedule="cosine",
+            accumulation=settings.accumulation,
+        ),
+        settings.out,
+        {**model.settings.to_dict(), "seed": settings.seed, "batch": settings.batch},
+        accelerator=accelerator,
+        optimizer=_eight_bit_adam()
+        if settings.eight_bit
+        else partial(torch.optim.AdamW, fused=True),
+        batch_of=batches.names,
+    )
+
+
+def recipe_loss(
+    unet: nn.Module, model: Riffusion, batch: LatentBatch, text: Tensor, null: Tensor, draws: Draws
+) -> Tensor:
+    """Mean squared error of one batch; `draws.timestep` is uniform in [0, 1).
+
+    R1 and R4 follow InstructPix2Pix: the target is a scaled VAE sample, the context an unscaled
+    mode; one number r drops the text if r < 2p and the context if p <= r < 3p. In R2 and R3 the
+    context is scaled, for it stands where a noisy latent stood, and is never dropped, since without
+    it there is nothing to begin from.
+    """
+    schedule, reading = model.schedule, model.settings.reading
+    target = sampled(batch.moments, draws.sample) * model.scale
+    timesteps = (draws.timestep * schedule.timesteps).long()
+    timesteps = timesteps.clamp(max=schedule.timesteps - 1)  # a float32 may be rounded up to 1
+    r = draws.dropout[:, None, None]
+    text = torch.where(r < 2 * DROPOUT, null, text)
+    if reading in ("R1", "R4"):
+        r = r[..., None]
+        context = torch.where((r >= DROPOUT) & (r < 3 * DROPOUT), 0.0, batch.context)
+        signal, spread = weights(schedule, timesteps)
+        noisy = signal * target + spread * draws.noise
+        wanted = schedule.target(target, draws.noise, signal, spread)
+        said = unet(torch.cat([noisy, context], dim=1), timesteps, text).sample
+        return nn.functional.mse_loss(said.float(), wanted.float())
+    start = batch.context * model.scale
+    if reading == "R2":
+        timesteps = torch.full_like(timesteps, schedule.timesteps - 1)
+    else:
+        share = ((timesteps + 1) / schedule.timesteps)[:, None, None, None]
+        start = (1 - share) * target + share * start
+    said = unet(start, timesteps, text).sample
+    return nn.functional.mse_loss(said.float(), target.float())
+
+
+def weights(schedule: NoiseSchedule, timesteps: Tensor) -> tuple[Tensor, Tensor]:
+    """sqrt(a_t) and sqrt(1 - a_t), (pair, 1, 1, 1) float32, for timesteps (pair,)."""
+    pair = schedule.weights(timesteps.cpu().numpy())
+    signal, spread = (
+        torch.from_numpy(w.astype(np.float32)).to(timesteps.device)[:, None, None, None]
+        for w in pair
+    )
+    return signal, spread
+
+
+def _prepare_unet(model: Riffusion, settings: RiffusionTraining) -> None:
+    if settings.reading in ("R1", "R4"):
+        widened(model.unet)
+    model.unet.requires_grad_(settings.lora == 0)
+    if settings.lora:
+        add_lora(model.unet, settings.lora)
+    if settings.checkpointing:
+        model.unet.enable_gradient_checkpointing()
+
+
+def add_lora(unet: Any, rank: int) -> None:
+    """Trainable matrices of low rank in the attention (Hu et al. 2021, arXiv 2106.09685).
+
+    The first convolution learns as a whole, since its new channels begin at zero.
+    """
+    try:
+        from peft import LoraConfig
+    except ImportError:
+        raise UserError("LoRA needs peft; install it with pip install peft.") from None
+    layers = ["to_q", "to_k", "to_v", "to_out.0"]
+    unet.add_adapter(LoraConfig(r=rank, lora_alpha=rank, target_modules=layers))
+    unet.conv_in.requires_grad_(True)
+
+
+def _finish(model: Riffusion, trainer: Trainer, settings: RiffusionTraining) -> None:
+    """Write the model's folder, with the averaged weights where there are any."""
+    with torch.no_grad():
+        for name, parameter in model.unet.named_parameters():
+            if name in trainer.ema:
+                parameter.copy_(trainer.ema[name])
+    if settings.lora:
+        model.unet.fuse_lora()
+        model.unet.unload_lora()
+    model.unet.to("cpu")
+    save_riffusion(model, settings.out / FOLDER)
+
+
+def _check(model: Riffusion, settings: RiffusionTraining) -> None:
+    channels = model.unet.config.in_channels
+    if settings.reading in ("R2", "R3") and channels != 4:
+        raise UserError(
+            f"The reading {settings.reading} needs a UNet of 4 channels, but "
+            f"{settings.model} has {channels}; give the pretrained checkpoint."
+        )
+    _, height, width = model.latent_shape
+    picture = model.settings.picture
+    if (height * model.shrink, width * model.shrink) != (picture.mels, picture.frames):
+        raise UserError(
+            f"Pictures of {picture.mels} by {picture.frames} do not fit a VAE that divides by "
+            f"{model.shrink}; change picture in {settings.model}/restem.json."
+        )
+
+
+def _check_same(stored: dict[str, Any], model: Riffusion, path: Path) -> None:
+    now = model.settings.to_dict()
+    changed = [key for key in ("target", "reading", "stem", "picture") if stored[key] != now[key]]
+    if changed:
+        raise UserError(
+            f"{path} was trained with another {' and another '.join(changed)}; "
+            "give the same again, or another folder with -o."
+        )
+
+
+def _accelerator(precision: str) -> Any:
+    try:
+        from accelerate import Accelerator
+    except ImportError:
+        raise UserError(
+            "Training Riffusion needs accelerate; install it with pip install 'restem[riffusion]'."
+        ) from None
+    try:
+        return Accelerator(mixed_precision=precision)
+    except ValueError as error:
+        raise UserError(f"The precision {precision} cannot be used here: {error}.") from None
+
+
+def _eight_bit_adam() -> Callable[..., torch.optim.Optimizer]:
+    try:
+        from bitsandbytes.optim import AdamW8bit
+    except ImportError:
+        raise UserError(
+            "8-bit Adam needs bitsandbytes; install it with pip install bitsandbytes."
+        ) from None
+    made: Callable[..., torch.optim.Optimizer] = AdamW8bit
+    return made
