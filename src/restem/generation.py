@@ -11,6 +11,7 @@ from restem.networks.onnx_model import OnnxModel
 from restem.tokens import TokenConfig, mark_features
 
 Progress = Callable[[float, str], None]
+Glimpse = Callable[[int, np.ndarray], None]  # number of the first token, clean tokens as they look
 
 # What the words decide is settled near the noise (Kynkäänniemi et al. 2024, arXiv 2404.07724).
 GUIDED_ABOVE = 0.8
@@ -28,13 +29,14 @@ def generate(
     steps: int,
     guidance: float,
     progress: Progress | None = None,
+    glimpse: Glimpse | None = None,
 ) -> np.ndarray:
     """Stem tokens (token, value) for context tokens (token, value), a window or more of them.
 
     `phase` is (token, feature); `text` and `null` are (1, 384), the null being the empty sentence.
     Windows follow one another. The network is given the clean end of what is made, so that the
     pattern goes on, and an anchor: a loud place of the stem's beginning, so that the kit stays the
-    same to the end. The same seed gives the same stem.
+    same to the end. The same seed gives the same stem. `glimpse` gets what is made.
     """
     config = model.tokens
     rng = np.random.default_rng(seed)
@@ -65,6 +67,8 @@ def generate(
         new = len(rows) - len(known)
         for done, clean in sample(denoise, noise[rows], steps, model.description["logits"]):
             stem[made : made + new] = clean[len(known) :]
+            if glimpse:
+                glimpse(made, stem[made : made + new])
             if progress:
                 progress((made + new * done / steps) / len(context), "denoising")
         made += new

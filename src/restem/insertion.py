@@ -6,6 +6,7 @@ A ladder of three rungs: `generate` works on tokens, `Inserter.stem_mel` on a me
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,8 @@ from restem.tokens import (
     phase_features,
     tokens_from_mel,
 )
+
+Preview = Callable[[float, np.ndarray], None]
 
 WORKING_DB = -20.0  # the song is brought to this level before its mel, so that the floor is far
 FLOOR_STEP_DB = 0.25  # half a step of the training features
@@ -78,6 +81,7 @@ class Inserter:
         steps: int | None = None,
         guidance: float | None = None,
         progress: Progress | None = None,
+        preview: Preview | None = None,
     ) -> np.ndarray:
         """Stem rows (frame, column) in dB for a context's log-mel (frame, mel) in dB.
 
@@ -98,6 +102,13 @@ class Inserter:
             else phase_features(grid, times)
         )
         vectors = self.text.encode([instruction, ""])
+
+        def glimpse(first: int, made: np.ndarray) -> None:
+            if preview:
+                rows = denormalise(mel_from_tokens(made, config), level, config)
+                seconds = first * config.frames_per_token / config.spectrogram.frame_rate
+                preview(seconds, rows[:, : config.spectrogram.mels])
+
         stem = generate(
             self.model,
             tokens,
@@ -108,6 +119,7 @@ class Inserter:
             steps=steps or self.model.description["steps"],
             guidance=self.model.description["guidance"] if guidance is None else guidance,
             progress=progress,
+            glimpse=glimpse,
         )
         return denormalise(mel_from_tokens(stem, config), level, config)[:frames]
 
@@ -124,11 +136,14 @@ class Inserter:
         beats: BeatGrid | None = None,
         bpm: float | None = None,
         progress: Progress | None = None,
+        preview: Preview | None = None,
     ) -> Insertion:
         """Make `stem` for a song given as (sample,) or (sample, channel) at any rate from 8 kHz.
 
         The samples are only read. Beats are tracked unless `beats` gives them; `bpm` alone fixes
-        the tempo and leaves the downbeat to the tracker. Raises UserError for unusable input.
+        the tempo and leaves the downbeat to the tracker. `progress` gets the share done and words
+        for it; `preview`, after each step, the second at which a picture of what is being made
+        begins, and its rows (frame, mel) in dB. Raises UserError for unusable input.
         """
         song = _checked(samples, sample_rate, instruction, stem, self.model)
         words = self.model.description
@@ -166,6 +181,7 @@ class Inserter:
             steps=steps,
             guidance=guidance,
             progress=lambda f, words: say(0.1 + 0.7 * f, words),
+            preview=preview,
         )
         say(0.82, "turning the picture into sound")
         made = waveform_from_log_mel(rows, self.model.tokens.spectrogram, len(mono), seed) / gain

@@ -29,7 +29,7 @@ from restem.mixing import Mixdown, mix_down
 from restem.results import write_results
 from restem.studio.records import Grid, Region
 from restem.studio.views import write_views
-from restem.studio.watching import watched
+from restem.studio.watching import watchers
 
 Send = Callable[[dict[str, Any]], None]
 FADE_SECONDS = 0.01
@@ -87,9 +87,8 @@ def make(
 ) -> dict[str, Any]:
     """Make one take into `folder`, with the files of `restem insert`, and say what became of it."""
     audio = _audio(upload)
-    song_seconds = len(audio.samples) / audio.sample_rate
-    inserter, on_progress = watched(_inserter(), song_seconds, send)
-    insertion = inserter.insert(
+    on_progress, on_preview = watchers(send)
+    insertion = _inserter().insert(
         audio.samples,
         audio.sample_rate,
         request["instruction"],
@@ -99,6 +98,7 @@ def make(
         guidance=request["guidance"],
         beats=beat_grid(Grid(**grid)),
         progress=on_progress,
+        preview=on_preview,
     )
     send({"progress": [0.9, "writing"]})
     region = Region(**request["region"]) if request["region"] else None
