@@ -130,10 +130,15 @@ def _equalisers(count: int, rng: np.random.Generator) -> Tensor:
 
 def mask_loss(mask: Tensor, mix: Tensor, drums: Tensor) -> Tensor:
     """Mean over clips of log10(error energy / drums energy), both softened by SOFT_LIMIT."""
-    error = (mask * mix - drums).abs().square().sum(dim=(1, 2))
-    energy = drums.abs().square().sum(dim=(1, 2))
-    soft = SOFT_LIMIT * mix.abs().square().sum(dim=(1, 2)) + 1e-6
+    error = _energy(mask[..., None] * torch.view_as_real(mix) - torch.view_as_real(drums))
+    energy = _energy(torch.view_as_real(drums))
+    soft = SOFT_LIMIT * _energy(torch.view_as_real(mix)) + 1e-6
     return torch.log10((error + soft) / (energy + soft)).mean()
+
+
+def _energy(parts: Tensor) -> Tensor:
+    """(clip,) energy of (clip, frame, bin, 2). Real, since |z| of a denormal z has no gradient."""
+    return parts.square().sum(dim=(1, 2, 3))
 
 
 def export_separator(checkpoint: Path, path: Path) -> None:

@@ -1,0 +1,67 @@
+"""The clips of all songs in; the same, with the reason for each that must be kept out, out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+
+from restem.dataset.record import Clip, Parcel, fingerprint
+from restem.dataset.stages.rules import broken_rule
+
+VERSION = "check 1"
+SILENT_DB = -60.0  # re full scale
+FAINT_DB = -40.0  # re the mix: a stem under it cannot be heard
+CLIPPED_MOST = 100  # samples in flat tops
+
+
+@dataclass(frozen=True)
+class CheckSettings:
+    """What a clip may have at most."""
+
+    max_leak: float | None = None
+
+
+def made_of(befores: Iterable[Parcel], settings: CheckSettings) -> str:
+    """Fingerprint of all clips and the settings."""
+    return fingerprint(VERSION, asdict(settings), *[parcel.fingerprint for parcel in befores])
+
+
+class Checker:
+    """Sees every clip once, in a fixed order, so that of two equal clips the first one stays."""
+
+    def __init__(self, settings: CheckSettings) -> None:
+        self.settings = settings
+        self._seen: set[bytes] = set()
+        self.dropped: Counter[str] = Counter()
+        self.kept = 0
+
+    def checked(self, clips: Iterable[Clip]) -> Iterator[Clip]:
+        """Each clip with `dropped` set where a reason was found."""
+        for clip in clips:
+            reason = self._reason(clip)
+            if reason is None:
+                self.kept += 1
+            else:
+                self.dropped[reason] += 1
+            yield clip.but(dropped=reason)
+
+    def _reason(self, clip: Clip) -> str | None:
+        content = bytes.fromhex(clip.mix_sha256 + clip.context_sha256)[::4]  # 16 bytes are enough
+        if clip.mix_db < SILENT_DB:
+            return "silent mix"
+        if clip.stem_db < SILENT_DB or clip.stem_db < clip.mix_db + FAINT_DB:
+            return "silent stem"
+        if clip.mix_sha256 == clip.context_sha256:
+            return "silent stem"
+        if clip.clipped > CLIPPED_MOST:
+            return "clipped"
+        if content in self._seen:
+            return "duplicate"
+        self._seen.add(content)
+        if not clip.instruction or broken_rule(clip.instruction, clip.action, clip.stem):
+            return "instruction breaks a rule"
+        most = self.settings.max_leak
+        if most is not None and clip.leak is not None and clip.leak > most:
+            return "leak"
+        return None
