@@ -21,6 +21,7 @@ from restem.audio.files import atomic_path, cannot_write
 from restem.dataset.engine import over_processes, over_threads
 from restem.dataset.record import Clip, Parcel, Song, fingerprint
 from restem.dataset.sources import Source
+from restem.dataset.stages.endpoint import Estimate, estimated
 from restem.dataset.stages import caption, check, instruct, leak, pair, write
 from restem.dataset.stages.separate import open_separator
 from restem.errors import UserError
@@ -73,7 +74,9 @@ class Builder:
     def __init__(
         self, sources: list[Source], settings: BuildSettings, out: Path,
         workers: int = 1, concurrency: int = 8, notify: Notify = lambda *_: None,
+        announce: Callable[[Estimate], None] = lambda _: None,
     ) -> None:  # fmt: skip
+        self.announce = announce
         self.sources, self.settings, self.out = sources, settings, out
         self.workers, self.concurrency, self.notify = workers, concurrency, notify
         self.songs = [song for source in sources for song in source.songs()]
@@ -118,17 +121,14 @@ class Builder:
         name = writer.name if writer else "template"
         threads = self.concurrency if settings.writer == "endpoint" else 1
         work = partial(_instruct_work, settings=settings, writer=writer)
-        self._each("instruct", "caption", lambda p: instruct.made_of(p, settings, name),
-                   lambda todo: over_threads(work, todo, threads))  # fmt: skip
 
-    def prompts(self) -> tuple[int, int]:
-        """How many clips await an answer and the length of their prompts, for an estimate."""
-        count = characters = 0
-        for song in self.songs:
-            parcel = self._read("caption", song)
-            for clip in parcel.clips if parcel else ():
-                count, characters = count + 1, characters + len(instruct.filled(clip, "Generate"))
-        return count, characters
+        def ask(todo: list) -> Iterator[tuple[Song, Parcel]]:
+            if settings.writer == "endpoint" and todo:
+                prompts = [instruct.filled(c, "Generate") for _, p, _ in todo for c in p.clips]
+                self.announce(estimated(len(prompts), sum(map(len, prompts))))
+            return over_threads(work, todo, threads)
+
+        self._each("instruct", "caption", lambda p: instruct.made_of(p, settings, name), ask)
 
     def _leak_work(self, todo: list) -> Iterator[tuple[Song, Parcel]]:
         work = partial(_leak_work, folder=self._folder("pair"))
@@ -184,7 +184,8 @@ class Builder:
             return done
         (self.out / "build.json").unlink(missing_ok=True)
         checker = check.Checker(self.settings.check)
-        kept = [c for p in parcels for c in checker.checked(p.clips) if c.dropped is None]
+        good = [c for p in parcels for c in checker.checked(p.clips) if c.dropped is None]
+        kept = checker.limited(good)
         data = self.out / "data"
         data.mkdir(exist_ok=True)
         plan = list(write.shards(kept))

@@ -19,7 +19,8 @@ CLIPPED_MOST = 100  # samples in flat tops
 class CheckSettings:
     """What a clip may have at most."""
 
-    max_leak: float | None = None
+    max_leak: float | None = None  # see `restem.dataset.leak_probe`
+    max_separated: float | None = None  # share of the clips whose stems a separator made, below 1
 
 
 def made_of(befores: Iterable[Parcel], settings: CheckSettings) -> str:
@@ -35,6 +36,20 @@ class Checker:
         self._seen: set[bytes] = set()
         self.dropped: Counter[str] = Counter()
         self.kept = 0
+
+    def limited(self, clips: list[Clip]) -> list[Clip]:
+        """Fewer of the separated clips, drawn by their hash, so that they keep to their share."""
+        share = self.settings.max_separated
+        separated = [clip for clip in clips if clip.made_by != "stems"]
+        if share is None or not separated:
+            return clips
+        room = int((len(clips) - len(separated)) * share / (1 - share) + 1e-9)
+        stay = {c.id for c in sorted(separated, key=lambda clip: clip.mix_sha256)[:room]}
+        left = [clip for clip in clips if clip.made_by == "stems" or clip.id in stay]
+        if len(left) < len(clips):
+            self.dropped["share of separated clips"] += len(clips) - len(left)
+            self.kept -= len(clips) - len(left)
+        return left
 
     def checked(self, clips: Iterable[Clip]) -> Iterator[Clip]:
         """Each clip with `dropped` set where a reason was found."""
