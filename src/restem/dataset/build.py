@@ -150,7 +150,10 @@ class Builder:
 
     def _collect(self, stage: str, results: Iterable[tuple[Song, Parcel]], of: int) -> None:
         folder = self._folder(stage)
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise cannot_write(folder, error) from error
         for done, (song, parcel) in enumerate(results, start=1):
             with atomic_path(folder / f"{song.key}.json") as part:
                 part.write_text(parcel.to_json(), encoding="utf-8")

@@ -62,7 +62,8 @@ class Checker:
             yield clip.but(dropped=reason)
 
     def _reason(self, clip: Clip) -> str | None:
-        content = bytes.fromhex(clip.mix_sha256 + clip.context_sha256)[::4]  # 16 bytes are enough
+        # Half of the bytes are enough to tell a hundred million clips apart.
+        content = bytes.fromhex(clip.mix_sha256[-16:] + clip.context_sha256[-16:])
         if clip.mix_db < SILENT_DB:
             return "silent mix"
         if clip.stem_db < SILENT_DB or clip.stem_db < clip.mix_db + FAINT_DB:
