@@ -28,7 +28,7 @@ NEUTRAL = frozenset(
     "part line pattern patterns section rhythm rhythms style feel sound sounds loop layer set kit "
     "fitting matching suitable more new full section please".split()
 )
-ENDINGS = ("ing", "ish", "ed", "es", "y", "s", "e")
+ENDINGS = ("ing", "ish", "ly", "ed", "es", "y", "s", "e")
 
 
 def broken_rule(
