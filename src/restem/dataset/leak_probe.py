@@ -33,7 +33,7 @@ RIDGE = 1e-2
 FLOOR = 1e-4  # of the mean power, so that near silence does not count for all
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Leak:
     """Readings of one clip, both about 0 without leakage.
 
