@@ -10,10 +10,10 @@ import soundfile
 
 RATE = 44100
 STEMS = ("drums", "bass", "other", "vocals")
-MUSICCAPS = (
-    "ytid,start_s,end_s,audioset_positive_labels,aspect_list,caption,author_id,"
-    "is_balanced_subset,is_audioset_eval"
-).split(",")
+MUSICCAPS = [
+    "ytid", "start_s", "end_s", "audioset_positive_labels", "aspect_list", "caption", "author_id",
+    "is_balanced_subset", "is_audioset_eval",
+]  # fmt: skip
 
 
 def sound(seconds, seed, rate=RATE, channels=2):

@@ -77,7 +77,9 @@ def test_a_caption_of_the_source_stays(tmp_path):
     from test_dataset_build import clip
 
     done = caption_song(song, Parcel(song.id, "musiccaps", "0", (clip(),)), "1", "offline")
-    assert done.clips[0].caption == "A jazz song, it swings." and done.clips[0].caption_by == "source"
+    assert (
+        done.clips[0].caption == "A jazz song, it swings." and done.clips[0].caption_by == "source"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +107,9 @@ def lp_checkpoint(path, bart, seed):
     """A file in the format of the published transfer.pth: a state dict of a wrapped model."""
     torch.manual_seed(seed)
     state = {f"module.bart.{k}": v for k, v in bart.state_dict().items()}
-    for name, shape in [("conv1", (32, 128, 3))] + [(f"conv_stack.{n}", (32, 32, 3)) for n in range(5)]:
+    for name, shape in [("conv1", (32, 128, 3))] + [
+        (f"conv_stack.{n}", (32, 32, 3)) for n in range(5)
+    ]:
         state[f"module.audio_encoder.{name}.weight"] = torch.randn(shape) * 0.05
         state[f"module.audio_encoder.{name}.bias"] = torch.randn(shape[0]) * 0.05
     state["module.audio_encoder.mel_encoder.window"] = torch.ones(1024)  # not needed
@@ -183,7 +187,9 @@ def qwen(tmp_path_factory):
         tokenizer_object=plain, pad_token="<|endoftext|>", eos_token="<|im_end|>",
         additional_special_tokens=special,
     )  # fmt: skip
-    Qwen2AudioProcessor(WhisperFeatureExtractor(feature_size=128), tokenizer).save_pretrained(folder)
+    Qwen2AudioProcessor(WhisperFeatureExtractor(feature_size=128), tokenizer).save_pretrained(
+        folder
+    )
     small = {"num_hidden_layers": 1, "num_attention_heads": 2}
     config = Qwen2AudioConfig(
         audio_config={"model_type": "qwen2_audio_encoder", "d_model": 16, "encoder_layers": 1,

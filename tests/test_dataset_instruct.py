@@ -85,7 +85,7 @@ def test_facts_are_used_in_order_of_trust():
 
 @contextmanager
 def server(answers):
-    """An HTTP server on this machine that gives (status, headers, body) in turn, the last for ever."""
+    """An HTTP server on this machine that gives (status, headers, body) in turn."""
     asked = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -185,7 +185,12 @@ def test_settings_come_from_the_environment():
         Endpoint.from_environment({})
     found = {"RESTEM_LLM_BASE_URL": "http://h/v1", "RESTEM_LLM_MODEL": "m", "RESTEM_LLM_KEY": "k"}
     made = Endpoint.from_environment(found)
-    assert (made.base_url, made.model, made.key, made.name) == ("http://h/v1", "m", "k", "endpoint:m")
+    assert (made.base_url, made.model, made.key, made.name) == (
+        "http://h/v1",
+        "m",
+        "k",
+        "endpoint:m",
+    )
     with pytest.raises(UserError, match="no http address"):
         Endpoint.from_environment({**found, "RESTEM_LLM_BASE_URL": "file:///etc/passwd"})
     with pytest.raises(UserError, match="choose from"):

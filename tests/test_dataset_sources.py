@@ -120,7 +120,7 @@ def test_magnatagatune_keeps_the_clips_of_a_track_in_one_split(tmp_path):
 
 
 @pytest.mark.parametrize("text, says", [
-    ("songs", "KIND=PATH"), ("nonsense=/tmp", "kinds are"), ("songs=/no/such/folder", "There is no"),
+    ("songs", "KIND=PATH"), ("nonsense=/tmp", "kinds are"), ("songs=/no/such", "There is no"),
 ])  # fmt: skip
 def test_bad_sources_are_refused(text, says):
     with pytest.raises(UserError, match=says):

@@ -1,8 +1,8 @@
 """Sources and settings in, a dataset folder out, through stages that go on where they stopped.
 
-`DIR/work/STAGE/KEY.json` is what a stage made of a song. It names the fingerprint of all that it was
-made of, so a stage has work to do only where that is not what it would be made of now. The shards
-and the card are written last, then `build.json`, which says that all is done.
+`DIR/work/STAGE/KEY.json` is what a stage made of a song. It names the fingerprint of all that it
+was made of, so a stage has work to do only where that is not what it would be made of now. The
+shards and the card are written last, then `build.json`, which says that all is done.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from restem.audio.files import atomic_path, cannot_write
 from restem.dataset.engine import over_processes, over_threads
 from restem.dataset.record import Clip, Parcel, Song, fingerprint
 from restem.dataset.sources import Source
-from restem.dataset.stages.endpoint import Estimate, estimated
 from restem.dataset.stages import caption, check, instruct, leak, pair, write
+from restem.dataset.stages.endpoint import Estimate, estimated
 from restem.dataset.stages.separate import open_separator
 from restem.errors import UserError
 
@@ -112,8 +112,11 @@ class Builder:
     def _caption(self) -> None:
         name = self.settings.captioner
         full = caption.caption_name(name)
-        self._each("caption", "leak", lambda p: caption.made_of(p, full),
-                   lambda todo: over_processes(partial(_caption_work, name=name), todo, self.workers))  # fmt: skip
+
+        def work(todo: list) -> Iterator[tuple[Song, Parcel]]:
+            return over_processes(partial(_caption_work, name=name), todo, self.workers)
+
+        self._each("caption", "leak", lambda parcel: caption.made_of(parcel, full), work)
 
     def _instruct(self) -> None:
         settings = self.settings.instruct

@@ -32,9 +32,9 @@ def _add_build(verbs: Any) -> None:
         "repeatable")  # fmt: skip
     add("--stem", action="append", help="stem to leave out; repeatable (default: drums)")
     add("--separator", default="none", metavar="NAME",
-        help="for songs without stems: drums[=MODEL.onnx], spleeter, demucs=CHECKPOINT")  # fmt: skip
+        help="of songs without stems: drums[=MODEL.onnx], spleeter, demucs=FILE")  # fmt: skip
     add("--captioner", default="offline", metavar="NAME",
-        help="offline (default), source, lp-music-caps=CHECKPOINT:BART, audio-llm=MODEL")  # fmt: skip
+        help="offline (default), source, lp-music-caps=FILE:BART, audio-llm=MODEL")  # fmt: skip
     add("--writer", default="template", metavar="NAME",
         help="of instructions: template (default), endpoint, gguf[=MODEL.gguf]")  # fmt: skip
     add("--clip-samples", type=int, default=CLIP_SAMPLES, help="at 44.1 kHz (default: 5.11 s)")
@@ -55,7 +55,7 @@ def _build(args: argparse.Namespace) -> int:
         raise UserError("Clips need at least 4,410 samples (0.1 s) and a hop of at least 1.")
     if args.max_separated is not None and not 0 <= args.max_separated < 1:
         raise UserError("--max-separated is a share from 0 up to, not including, 1.")
-    builder, settings = _builder(args)
+    builder = _builder(args)
     report = builder.run()
     if not report.worked:
         print(f"{args.output} is finished already; nothing was to be done.")
@@ -67,19 +67,21 @@ def _build(args: argparse.Namespace) -> int:
     _complain("songs could not be used", report.failed)
     _complain("entries have no audio", report.missing)
     if not total:
-        raise UserError(f"No clip of {len(builder.songs)} songs could be kept; see the reasons above.")
+        raise UserError(
+            f"No clip of {len(builder.songs)} songs could be kept; see the reasons above."
+        )
     return 0
 
 
-def _builder(args: argparse.Namespace) -> tuple[Any, Any]:
+def _builder(args: argparse.Namespace) -> Any:
     try:
+        import pyarrow  # noqa: F401
+
         from restem.dataset.build import Builder, BuildSettings
         from restem.dataset.sources import open_source
         from restem.dataset.stages.check import CheckSettings
         from restem.dataset.stages.instruct import InstructSettings
         from restem.dataset.stages.pair import PairSettings
-
-        import pyarrow  # noqa: F401
     except ModuleNotFoundError as error:
         raise UserError(
             f"Building needs {error.name}; install it with pip install 'restem[dataset]'."
@@ -107,10 +109,7 @@ def _builder(args: argparse.Namespace) -> tuple[Any, Any]:
             file=sys.stderr,
         )
 
-    builder = Builder(
-        sources, settings, args.output, args.workers, args.concurrency, notify, announce
-    )
-    return builder, settings
+    return Builder(sources, settings, args.output, args.workers, args.concurrency, notify, announce)
 
 
 def _complain(what: str, lines: tuple[str, ...]) -> None:

@@ -27,14 +27,12 @@ def write_card(
         part.write_text(card(sources, settings, report, kept), encoding="utf-8")
 
 
-def card(
-    sources: list[Source], settings: BuildSettings, report: Report, kept: list[Clip]
-) -> str:
+def card(sources: list[Source], settings: BuildSettings, report: Report, kept: list[Clip]) -> str:
     """The card's text."""
     seconds = settings.pair.samples / 44100
     lines = ["---", "pretty_name: restem triplets", "task_categories: [audio-to-audio]",
              "language: [en]", "tags: [music, stems, restem]", *_configuration(kept), "---", "",
-             "# Mixes, the same mixes without a stem, and an instruction for that stem", ""]  # fmt: skip
+             "# Mixes, the mixes without a stem, and an instruction for that stem", ""]  # fmt: skip
     lines += [
         f"{len(kept)} clips of {seconds:.2f} s, mono, 44.1 kHz, 16 bit, made by `restem dataset "
         "build`. The stem of a clip is its mix minus its context, sample by sample. Splits go by "

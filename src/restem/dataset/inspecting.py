@@ -103,6 +103,8 @@ def _page(title: str, shown: list[dict[str, Any]]) -> str:
         )
         for kind in KINDS:
             file = html.escape(f"{row['name']}.{kind}.wav", quote=True)
-            parts.append(f"<label>{kind} <audio controls preload='none' src='{file}'></audio></label>")
+            parts.append(
+                f"<label>{kind} <audio controls preload='none' src='{file}'></audio></label>"
+            )
         parts.append("</article>")
     return "\n".join(parts) + "\n"

@@ -37,9 +37,9 @@ FLOOR = 1e-4  # of the mean power, so that near silence does not count for all
 class Leak:
     """Readings of one clip, both about 0 without leakage.
 
-    `residual` is an amplitude, 0.1 for a stem heard at -20 dB; it is the clip's score, since it tells
-    clips apart. `probe` is the excess of a correlation; single clips scatter by 0.14, so read its
-    mean over many.
+    `residual` is an amplitude, 0.1 for a stem heard at -20 dB; it is the clip's score, since it
+    tells clips apart. `probe` is the excess of a correlation; single clips scatter by 0.14, so
+    read its mean over many.
     """
 
     probe: float
@@ -62,9 +62,7 @@ class Probe:
         """Both readings for mono waveforms (sample,) of one length; zeros for a silent stem."""
         if not np.any(stem) or not np.any(context):
             return Leak(0.0, 0.0)
-        return Leak(
-            self.correlation(context, stem) - self.clean, residual_gain(context, stem)
-        )
+        return Leak(self.correlation(context, stem) - self.clean, residual_gain(context, stem))
 
     def save(self, path: Path) -> None:
         """Write it as JSON."""
@@ -137,8 +135,8 @@ def leak_matched(
     """The context of a clean pair (sample,) with some of its stem let in, as a separator leaves it.
 
     `gains` are scores of separated clips, one of which is drawn; without them the level is drawn
-    between -60 and -10 dB. The leakage is tilted by up to 6 dB from 100 Hz to 10 kHz. The mix stays,
-    so the model cannot learn that a trace of drums in the context means drums in the target.
+    between -60 and -10 dB. The leakage is tilted by up to 6 dB from 100 Hz to 10 kHz. The mix
+    stays, so the model cannot learn that a trace of drums in the context means drums in the target.
     """
     if gains is None:
         gain = 10 ** (rng.uniform(-60, -10) / 20)

@@ -76,8 +76,8 @@ class Clip:
     The audio lies in FLAC files beside the record, mono int16: the mix and the context, whose
     difference is the stem, sample by sample. `gain_db` was applied to both so that nothing clips.
     `made_by` is "stems" or the separator's name, `caption_by` and `instruction_by` name who wrote
-    the words ("template" where a model's answers broke the rules; `attempts` counts them). `leak` is
-    how much of the stem is still heard in the context, in units of the leak meter, or None.
+    the words ("template" where a model's answers broke the rules; `attempts` counts them). `leak`
+    is how much of the stem is still heard in the context, in units of the leak meter, or None.
     """
 
     id: str

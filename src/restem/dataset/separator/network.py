@@ -55,6 +55,9 @@ def band_matrix(bands: int) -> np.ndarray:
 class DrumsMask(nn.Module):
     """(batch, frame, bin) magnitudes -> (batch, frame, bin) masks from 0 to 1."""
 
+    spread: Tensor
+    gather: Tensor
+
     def __init__(self, config: SeparatorConfig = SeparatorConfig()) -> None:
         super().__init__()
         self.config = config

@@ -77,9 +77,7 @@ def training_songs(folder: Path) -> list[Path]:
     return songs
 
 
-def draw_batch(
-    songs: list[Path], settings: SeparatorTraining, step: int
-) -> tuple[Tensor, Tensor]:
+def draw_batch(songs: list[Path], settings: SeparatorTraining, step: int) -> tuple[Tensor, Tensor]:
     """Complex spectra (batch, frame, bin) of mixes and of the drums in them."""
     rng = np.random.default_rng((settings.seed, step))
     samples = round(settings.seconds * 44100 / HOP) * HOP
@@ -144,7 +142,9 @@ def _energy(parts: Tensor) -> Tensor:
 def export_separator(checkpoint: Path, path: Path) -> None:
     """Write the averaged weights as one ONNX file: "magnitudes" -> "mask", free batch and frame."""
     weights, meta = ema_weights(checkpoint)
-    settings = {k: tuple(v) if isinstance(v, list) else v for k, v in meta["network"].items()}
+    settings: dict[str, Any] = {
+        k: tuple(v) if isinstance(v, list) else v for k, v in meta["network"].items()
+    }
     network = DrumsMask(SeparatorConfig(**settings))
     network.load_state_dict(weights)
     free = {0: "clip", 1: "frame"}

@@ -90,7 +90,7 @@ def _table(path: Path) -> list[dict[str, str]]:
 
 def _track(path: str, info: dict[str, str]) -> str:
     """The table's track, or the path without the seconds at its end ("...-30-59.mp3")."""
-    return info.get(path) or re.sub(r"-\d+-\d+\.mp3$", "", path.split("/")[-1])
+    return info.get(path) or re.sub(r"-\d+-\d+\.mp3$", "", path.rsplit("/", maxsplit=1)[-1])
 
 
 def _split(path: str) -> str:

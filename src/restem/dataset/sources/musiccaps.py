@@ -23,7 +23,9 @@ class MusicCaps:
 
     kind = "musiccaps"
     licence = "Captions CC BY-SA 4.0; each recording under its owner's terms"
-    citation = 'A. Agostinelli et al., "MusicLM: generating music from text", arXiv:2301.11325, 2023'
+    citation = (
+        'A. Agostinelli et al., "MusicLM: generating music from text", arXiv:2301.11325, 2023'
+    )
 
     def __init__(self, path: Path) -> None:
         need_folder(path, self.kind)

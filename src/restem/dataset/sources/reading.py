@@ -21,7 +21,7 @@ SAMPLE_RATE = 44100
 
 
 def read_reference(ref: AudioRef) -> np.ndarray:
-    """(sample, 2) float32 at 44.1 kHz; mono becomes two equal channels, of more the first two count.
+    """(sample, 2) float32 at 44.1 kHz; mono becomes two equal channels, of more two are read.
 
     Raises UserError with one sentence if the audio is missing or damaged.
     """

@@ -84,8 +84,18 @@ class StemFolders:
         return {}
 
 
+# Slakh's instrument classes under our names; all others are "other".
+SLAKH_CLASSES = {
+    "drums": "drums",
+    "bass": "bass",
+    "guitar": "guitar",
+    "piano": "keys",
+    "organ": "keys",
+}
+
+
 class Slakh2100(StemFolders):
-    """`train|validation|test/TrackNNNNN/stems/SNN.wav|flac`, named by each track's metadata.yaml."""
+    """`train|validation|test/TrackNNNNN/stems/SNN.wav|flac`, named by each metadata.yaml."""
 
     kind = "slakh2100"
     licence = "CC BY 4.0"
@@ -93,13 +103,6 @@ class Slakh2100(StemFolders):
         "E. Manilow, G. Wichern, P. Seetharaman, J. Le Roux, "
         '"Cutting music source separation some Slakh", WASPAA 2019'
     )
-    CLASSES = {
-        "drums": "drums",
-        "bass": "bass",
-        "guitar": "guitar",
-        "piano": "keys",
-        "organ": "keys",
-    }
 
     def _song_folders(self) -> list[Path]:
         self.missing = []
@@ -109,7 +112,7 @@ class Slakh2100(StemFolders):
         stems: dict[str, list[AudioRef]] = {}
         kinds = _slakh_classes((folder / "metadata.yaml").read_text(encoding="utf-8"))
         for path in audio_files(folder / "stems"):
-            stem = self.CLASSES.get(kinds.get(path.stem, ""), "other")
+            stem = SLAKH_CLASSES.get(kinds.get(path.stem, ""), "other")
             stems.setdefault(stem, []).append(AudioRef(str(path)))
         return {stem: tuple(parts) for stem, parts in sorted(stems.items())}
 

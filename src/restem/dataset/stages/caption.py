@@ -30,8 +30,13 @@ class Caption:
 class Captioner(Protocol):
     """Something that puts music into words."""
 
-    name: str
-    sample_rate: int
+    @property
+    def name(self) -> str:
+        """Who wrote, for the record, with a hash of the weights where there are any."""
+
+    @property
+    def sample_rate(self) -> int:
+        """Rate in Hz at which `caption` wants its waveform."""
 
     def caption(self, waveform: np.ndarray, facts: dict[str, Any]) -> Caption:
         """Words for a mono float32 waveform (sample,) of ten seconds.
@@ -57,7 +62,9 @@ def open_captioner(text: str) -> Captioner | None:
             from restem.dataset.stages.caption_lp import LPMusicCaps
 
             checkpoint, _, bart = path.rpartition(":")
-            return LPMusicCaps(Path(checkpoint or path), bart if checkpoint else "facebook/bart-base")
+            return LPMusicCaps(
+                Path(checkpoint or path), bart if checkpoint else "facebook/bart-base"
+            )
         if kind == "audio-llm" and path:
             from restem.dataset.stages.caption_llm import AudioLLM
 

@@ -33,7 +33,9 @@ class AudioLLM:
             network: Any = AutoModelForSeq2SeqLM.from_pretrained(model, dtype=kind)
         except (OSError, ValueError, KeyError) as error:
             line = (str(error).splitlines() or [""])[0][:120]
-            raise UserError(f"{model} cannot be loaded as an audio language model: {line}.") from error
+            raise UserError(
+                f"{model} cannot be loaded as an audio language model: {line}."
+            ) from error
         extractor = getattr(self._processor, "feature_extractor", None)
         if extractor is None:
             raise UserError(f"{model} takes no audio; give a model such as Qwen2-Audio.")

@@ -73,6 +73,8 @@ class LPMusicCaps:
 class AudioEncoder(nn.Module):
     """(clip, mel, frame) in dB -> (clip, step, width); a step is 32 frames of 10 ms."""
 
+    positional_embedding: torch.Tensor
+
     def __init__(self, shapes: list[tuple[int, int]]) -> None:
         """`shapes`: (channels in, out) of each convolution; all but the first have stride 2."""
         super().__init__()
@@ -106,7 +108,7 @@ def mel_db(samples: torch.Tensor) -> torch.Tensor:
 
 
 def sinusoids(length: int, channels: int) -> torch.Tensor:
-    """(length, channels) position embedding of A. Vaswani et al. 2017, sines first, then cosines."""
+    """(length, channels) position embedding of A. Vaswani et al. 2017, first all sines."""
     step = np.log(10000) / (channels // 2 - 1)
     speeds = torch.exp(-step * torch.arange(channels // 2))
     angles = torch.arange(length)[:, None] * speeds[None]

@@ -14,19 +14,23 @@ from restem.evaluation.fit import chroma
 from restem.evaluation.threads import one_thread_arithmetic
 
 # The tags of the taggers in the order of their outputs, as the package lists them.
-MSD_TAGS = (
-    "rock|pop|alternative|indie|electronic|female vocalists|dance|00s|alternative rock|jazz|"
-    "beautiful|metal|chillout|male vocalists|classic rock|soul|indie rock|Mellow|electronica|80s|"
-    "folk|90s|chill|instrumental|punk|oldies|blues|hard rock|ambient|acoustic|experimental|"
-    "female vocalist|guitar|Hip-Hop|70s|party|country|easy listening|sexy|catchy|funk|electro|"
-    "heavy metal|Progressive rock|60s|rnb|indie pop|sad|House|happy"
-).split("|")
-MTT_TAGS = (
-    "guitar|classical|slow|techno|strings|drums|electronic|rock|fast|piano|ambient|beat|violin|"
-    "vocal|synth|female|indian|opera|male|singing|vocals|no vocals|harpsichord|loud|quiet|flute|"
-    "woman|male vocal|no vocal|pop|soft|sitar|solo|man|classic|choir|voice|new age|dance|"
-    "male voice|female vocal|beats|harp|cello|no voice|weird|country|metal|female voice|choral"
-).split("|")
+MSD_TAGS = [
+    "rock", "pop", "alternative", "indie", "electronic", "female vocalists", "dance", "00s",
+    "alternative rock", "jazz", "beautiful", "metal", "chillout", "male vocalists", "classic rock",
+    "soul", "indie rock", "Mellow", "electronica", "80s", "folk", "90s", "chill", "instrumental",
+    "punk", "oldies", "blues", "hard rock", "ambient", "acoustic", "experimental",
+    "female vocalist", "guitar", "Hip-Hop", "70s", "party", "country", "easy listening", "sexy",
+    "catchy", "funk", "electro", "heavy metal", "Progressive rock", "60s", "rnb", "indie pop",
+    "sad", "House", "happy",
+]  # fmt: skip
+MTT_TAGS = [
+    "guitar", "classical", "slow", "techno", "strings", "drums", "electronic", "rock", "fast",
+    "piano", "ambient", "beat", "violin", "vocal", "synth", "female", "indian", "opera", "male",
+    "singing", "vocals", "no vocals", "harpsichord", "loud", "quiet", "flute", "woman",
+    "male vocal", "no vocal", "pop", "soft", "sitar", "solo", "man", "classic", "choir", "voice",
+    "new age", "dance", "male voice", "female vocal", "beats", "harp", "cello", "no voice",
+    "weird", "country", "metal", "female voice", "choral",
+]  # fmt: skip
 GENRES = {
     "rock": "rock", "pop": "pop", "electronic": "electronic", "dance": "dance", "jazz": "jazz",
     "alternative rock": "alternative rock", "metal": "metal", "classic rock": "classic rock",
@@ -69,7 +73,10 @@ class OfflineCaptioner:
     def caption(self, waveform: np.ndarray, facts: dict[str, Any]) -> Caption:
         """See `Captioner`; a genre that the source knows is taken over, all else is heard."""
         with one_thread_arithmetic():
-            msd, mtt = self._tags(self._msd, MSD_TAGS, waveform), self._tags(self._mtt, MTT_TAGS, waveform)
+            msd, mtt = (
+                self._tags(self._msd, MSD_TAGS, waveform),
+                self._tags(self._mtt, MTT_TAGS, waveform),
+            )
         genre = facts.get("genre") or _best(msd, GENRES, GENRE_AT_LEAST)
         heard: dict[str, Any] = {"genre": genre, "mood": _best(msd, MOODS, MOOD_AT_LEAST)}
         heard["played"] = _played(mtt)
@@ -83,7 +90,9 @@ class OfflineCaptioner:
         from restem.audio.waveform import resampled
 
         logits = tagger.embed(resampled(waveform, self.sample_rate, tagger.sample_rate)).logits
-        return dict(zip(names, (1 / (1 + np.exp(-np.asarray(logits, np.float64)))).tolist(), strict=True))
+        return dict(
+            zip(names, (1 / (1 + np.exp(-np.asarray(logits, np.float64)))).tolist(), strict=True)
+        )
 
 
 def sentences(heard: dict[str, Any]) -> str:

@@ -17,6 +17,9 @@ from restem.errors import UserError
 
 ENDING = ".th"
 
+# Signatures of htdemucs_ft and the stem that each was fine-tuned for.
+SPECIALISTS = {"f7e0c4bc": "drums", "d12395a8": "bass", "92cfc3b6": "other", "04573f0d": "vocals"}
+
 
 class Demucs:
     """Implements `Separator` with one published `.th` checkpoint, or a folder of several.
@@ -26,9 +29,6 @@ class Demucs:
     cut into the network's own segments with a quarter of overlap and no random shifts, so that the
     same song gives the same stems.
     """
-
-    # Signatures of htdemucs_ft and the stem that each was fine-tuned for.
-    SPECIALISTS = {"f7e0c4bc": "drums", "d12395a8": "bass", "92cfc3b6": "other", "04573f0d": "vocals"}
 
     def __init__(self, path: Path, device: str | None = None) -> None:
         files = sorted(path.glob(f"*{ENDING}")) if path.is_dir() else [path]
@@ -43,7 +43,7 @@ class Demucs:
             data_hash = hashlib.sha256(file.read_bytes()).hexdigest()
             _check_name(file, data_hash)
             digest.update(data_hash.encode())
-            special = self.SPECIALISTS.get(file.stem.split("-")[0])
+            special = SPECIALISTS.get(file.stem.split("-")[0])
             self._models.append((special, _load(file).to(self._device).eval()))
         self.stems = tuple(str(s) for s in self._models[0][1].sources)
         self.name = f"demucs-{digest.hexdigest()[:12]}"
@@ -52,7 +52,7 @@ class Demucs:
         from demucs_infer.apply import apply_model  # type: ignore[import-untyped]
 
         waves = torch.from_numpy(np.ascontiguousarray(mix.T, dtype=np.float32))
-        # The networks were trained on songs of mean 0 and deviation 1, as their own tool makes them.
+        # The networks were trained on songs of mean 0 and deviation 1.
         mono = waves.mean(dim=0)
         mean, scale = mono.mean(), mono.std() + 1e-8
         normal = ((waves - mean) / scale)[None]
@@ -84,7 +84,9 @@ def _load(path: Path) -> Any:
     from demucs_infer.states import load_model  # type: ignore[import-untyped]
 
     allowed: list[Any] = [HTDemucs, HDemucs]
-    allowed += [(cls, f"demucs.{cls.__name__.lower()}.{cls.__name__}") for cls in (HTDemucs, HDemucs)]
+    allowed += [
+        (cls, f"demucs.{cls.__name__.lower()}.{cls.__name__}") for cls in (HTDemucs, HDemucs)
+    ]
     try:
         with torch.serialization.safe_globals([*allowed, *_fractions()]):
             package = torch.load(path, map_location="cpu", weights_only=True)

@@ -47,7 +47,7 @@ class Endpoint:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Endpoint:
-        """The endpoint that RESTEM_LLM_BASE_URL, _MODEL and _KEY describe; the key may be absent."""
+        """The endpoint of RESTEM_LLM_BASE_URL, _MODEL and _KEY; the key may be absent."""
         absent = [name for name in (BASE_URL, MODEL) if not environment.get(name)]
         if absent:
             raise UserError(
@@ -62,7 +62,7 @@ class Endpoint:
         return f"endpoint:{self.model}"
 
     def write(self, prompt: str, attempt: int) -> str:
-        """The answer; UserError in one sentence if the endpoint is dead, slow or answers nonsense."""
+        """The answer; UserError if the endpoint is dead, slow or answers nonsense."""
         if self._failures >= DEAD_AFTER:
             raise UserError("The endpoint has stopped answering and is not asked any more.")
         body = {

@@ -23,7 +23,9 @@ NAMES = "template, endpoint, gguf[=MODEL.gguf]"
 class Writer(Protocol):
     """A language model."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """Who wrote, for the record."""
 
     def write(self, prompt: str, attempt: int) -> str:
         """The answer to a prompt; UserError if there is none to be had. 0 is the first attempt."""
@@ -75,7 +77,9 @@ def made_of(before: Parcel, settings: InstructSettings, writer: str) -> str:
     return fingerprint(VERSION, before.fingerprint, settings.seed, writer, prompt)
 
 
-def instruct_song(before: Parcel, made: str, settings: InstructSettings, writer: Writer | None) -> Parcel:
+def instruct_song(
+    before: Parcel, made: str, settings: InstructSettings, writer: Writer | None
+) -> Parcel:
     """The parcel with an instruction and a short caption for every clip."""
     clips = tuple(instructed(clip, settings.seed, writer) for clip in before.clips)
     return Parcel(before.song, before.source, made, clips, before.failed)

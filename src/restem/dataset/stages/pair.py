@@ -68,7 +68,9 @@ def pair_song(song: Song, made: str, settings: PairSettings, folder: Path) -> Pa
         for index, start in enumerate(starts):
             cut = slice(start, start + settings.samples)
             clips.append(_clip(song, stem, index, start, mix[cut], wave[cut], made_by, target))
-    reason = None if clips else "shorter than one clip" if pairs else _lacks(song, settings, separator)
+    reason = (
+        None if clips else "shorter than one clip" if pairs else _lacks(song, settings, separator)
+    )
     return Parcel(song.id, song.source, made, tuple(clips), reason)
 
 

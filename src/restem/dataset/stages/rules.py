@@ -18,16 +18,18 @@ STEM_WORDS = {
     "keys": ("keys", "piano", "keyboard", "organ"),
     "other": ("other", "melody", "accompaniment", "instruments"),
 }
-TAKING_AWAY = frozenset(
-    "remove removing delete mute muting eliminate erase exclude omit without silence drop strip "
-    "no not".split()
-)
+TAKING_AWAY = frozenset([
+    "remove", "removing", "delete", "mute", "muting", "eliminate", "erase", "exclude", "omit",
+    "without", "silence", "drop", "strip", "no", "not",
+])  # fmt: skip
 # Words that claim nothing about the music beyond the stem itself.
-NEUTRAL = frozenset(
-    "a an the to in into on of for with and some this that it its song track mix music piece tune "
-    "part line pattern patterns section rhythm rhythms style feel sound sounds loop layer set kit "
-    "fitting matching suitable more new full section please".split()
-)
+NEUTRAL = frozenset([
+    "a", "an", "the", "to", "in", "into", "on", "of", "for", "with", "and", "some", "this",
+    "that", "it", "its", "song", "track", "mix", "music", "piece", "tune", "part", "line",
+    "pattern", "patterns", "section", "rhythm", "rhythms", "style", "feel", "sound", "sounds",
+    "loop", "layer", "set", "kit", "fitting", "matching", "suitable", "more", "new", "full",
+    "please",
+])  # fmt: skip
 ENDINGS = ("ing", "ish", "ly", "ed", "es", "y", "s", "e")
 
 

@@ -15,8 +15,13 @@ NAMES = "none, drums[=MODEL.onnx], spleeter, demucs=CHECKPOINT"
 class Separator(Protocol):
     """A network that takes stems out of a mix."""
 
-    name: str  # with a hash of the weights, so that other weights mean other work
-    stems: tuple[str, ...]
+    @property
+    def name(self) -> str:
+        """With a hash of the weights, so that other weights mean other work."""
+
+    @property
+    def stems(self) -> tuple[str, ...]:
+        """What `separate` gives."""
 
     def separate(self, mix: np.ndarray) -> dict[str, np.ndarray]:
         """Every stem as (sample, 2) of a mix (sample, 2), float32 at 44.1 kHz."""
