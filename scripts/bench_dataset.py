@@ -19,8 +19,9 @@ from restem.dataset.stages.separate import open_separator
 
 SECONDS = pair.CLIP_SAMPLES / 44100
 MEMORY = (
-    "import resource, sys; from restem.cli import main; code = main(sys.argv[1:]); "
-    "print('PEAK', resource.getrusage(resource.RUSAGE_SELF).ru_maxrss); sys.exit(code)"
+    "import sys; from restem.cli import main; code = main(sys.argv[1:]); "
+    "status = open('/proc/self/status').read(); "  # getrusage counts the process before exec too
+    "print('PEAK', status.split('VmHWM:')[1].split()[0]); sys.exit(code)"
 )
 
 
@@ -97,7 +98,7 @@ def peaks(songs: Path, counts: list[int]) -> dict[str, int]:
                 [sys.executable, "-c", MEMORY, *words, "-o", f"{folder}/out"],
                 capture_output=True, text=True, check=True,
             )  # fmt: skip
-            found[str(count)] = int(done.stdout.split("PEAK")[1]) // 1024
+            found[str(count)] = int(done.stdout.split("PEAK")[1].split()[0]) // 1024
     return found
 
 

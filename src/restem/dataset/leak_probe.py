@@ -30,6 +30,7 @@ BAND_EDGES_HZ = np.geomspace(60.0, 16000.0, 33)
 LAG, DYNAMIC_DB = 2, 60.0
 HIGH_HZ = (5000.0, 16000.0)
 RIDGE = 1e-2
+FAINT = 100.0  # about a stem 30 dB under the context in five seconds
 FLOOR = 1e-4  # of the mean power, so that near silence does not count for all
 
 
@@ -109,7 +110,8 @@ def residual_gain(context: np.ndarray, stem: np.ndarray) -> float:
 
     The least-squares gain of the stem in the context, each frame and bin weighted by one over the
     context's power around it, so that the places count where little else plays. Signed, so that
-    chance averages out: a cymbal of the band that sounds at the same time has another phase.
+    chance averages out: a cymbal of the band that sounds at the same time has another phase. A
+    stem that is much fainter there than the context says little and reads nearer to 0; -1 to 1.
     """
     low, high = (round(hz * N_FFT / RATE) for hz in HIGH_HZ)
     a, b = _spectrum(context)[:, low:high], _spectrum(stem)[:, low:high]
@@ -119,7 +121,8 @@ def residual_gain(context: np.ndarray, stem: np.ndarray) -> float:
     power = _smoothed(np.abs(a) ** 2)
     floor = FLOOR * (float(energy.mean()) + float(power.mean()))
     weight = 1 / (power + floor)
-    return float(np.sum(weight * (a * np.conj(b)).real) / np.sum(weight * energy))
+    gain = np.sum(weight * (a * np.conj(b)).real) / (np.sum(weight * energy) + FAINT)
+    return float(np.clip(gain, -1, 1))
 
 
 def _smoothed(power: np.ndarray) -> np.ndarray:
