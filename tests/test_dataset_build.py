@@ -124,6 +124,19 @@ def test_killed_builds_end_as_uninterrupted_ones(dataset, songs, tmp_path):
     assert everything(tmp_path) == everything(dataset)
 
 
+def test_an_interrupt_is_clean_and_says_how_to_go_on(songs, tmp_path):
+    words = [sys.executable, "-m", "restem", "dataset", "build", "--source", f"rendered={songs}"]
+    process = subprocess.Popen([*words, "-o", str(tmp_path), *FAST], stderr=subprocess.PIPE,
+                               text=True)  # fmt: skip
+    while not (tmp_path / "work" / "pair").exists():
+        assert process.poll() is None
+        time.sleep(0.001)
+    process.send_signal(signal.SIGINT)
+    assert "run the same command again" in process.communicate()[1]
+    assert process.returncode == 130
+    assert not list(tmp_path.rglob("*.part"))
+
+
 def test_two_processes_give_what_one_gives(dataset, songs, tmp_path):
     assert build("--source", f"rendered={songs}", "-o", tmp_path, "--workers", 2) == 0
     assert everything(tmp_path) == everything(dataset)

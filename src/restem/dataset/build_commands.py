@@ -55,8 +55,15 @@ def _build(args: argparse.Namespace) -> int:
         raise UserError("Clips need at least 4,410 samples (0.1 s) and a hop of at least 1.")
     if args.max_separated is not None and not 0 <= args.max_separated < 1:
         raise UserError("--max-separated is a share from 0 up to, not including, 1.")
-    builder = _builder(args)
-    report = builder.run()
+    progress = Progress(sys.stderr)
+    builder = _builder(args, progress)
+    try:
+        report = builder.run()
+    except KeyboardInterrupt:
+        print("restem: stopped; run the same command again to go on.", file=sys.stderr)
+        return 130
+    finally:
+        progress.close()
     if not report.worked:
         print(f"{args.output} is finished already; nothing was to be done.")
     total = sum(report.kept.values())
@@ -73,7 +80,7 @@ def _build(args: argparse.Namespace) -> int:
     return 0
 
 
-def _builder(args: argparse.Namespace) -> Any:
+def _builder(args: argparse.Namespace, progress: Progress) -> Any:
     try:
         import pyarrow  # noqa: F401
 
@@ -94,7 +101,6 @@ def _builder(args: argparse.Namespace) -> Any:
         CheckSettings(args.max_leak, args.max_separated),
     )
     sources = [open_source(text) for text in args.source]
-    progress = Progress(sys.stderr)
 
     def notify(stage: str, done: int, of: int) -> None:
         fraction = (STAGES.index(stage) + done / of) / len(STAGES)
