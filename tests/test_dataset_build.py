@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 
 import dataset_folders as folders
 import numpy as np
@@ -270,3 +271,22 @@ def test_the_card_says_what_was_done(dataset):
     record = json.loads((dataset / "build.json").read_text())
     assert record["kept"] == {"test": 8, "train": 8, "validation": 8}
     assert set(record["shards"]) == set(os.listdir(dataset / "data"))
+
+
+@pytest.mark.skipif(
+    not (find_spec("ray") and os.environ.get("RESTEM_SLOW_TESTS")),
+    reason="minutes long: set RESTEM_SLOW_TESTS=1 and install ray (extra cluster)",
+)
+def test_ray_gives_what_processes_give(dataset, songs, tmp_path, capsys):
+    words = ("--source", f"rendered={songs}", "--engine", "ray", "--workers", 2)
+    try:
+        assert build(*words, "-o", tmp_path / "out") == 0
+        assert everything(tmp_path / "out") == everything(dataset)
+        (tmp_path / "bad" / "work").mkdir(parents=True)
+        (tmp_path / "bad" / "work" / "pair").write_text("in the way")
+        assert build(*words, "-o", tmp_path / "bad") == 2
+        assert "restem: error: Could not write" in capsys.readouterr().err
+    finally:
+        import ray
+
+        ray.shutdown()

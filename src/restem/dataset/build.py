@@ -73,12 +73,14 @@ class Builder:
 
     def __init__(
         self, sources: list[Source], settings: BuildSettings, out: Path,
-        workers: int = 1, concurrency: int = 8, notify: Notify = lambda *_: None,
+        workers: int = 1, concurrency: int = 8, engine: str = "processes",
+        notify: Notify = lambda *_: None,
         announce: Callable[[Estimate], None] = lambda _: None,
     ) -> None:  # fmt: skip
         self.announce = announce
         self.sources, self.settings, self.out = sources, settings, out
         self.workers, self.concurrency, self.notify = workers, concurrency, notify
+        self.over = _over_ray if engine == "ray" else over_processes
         self.songs = [song for source in sources for song in source.songs()]
         keys = Counter(song.key for song in self.songs)
         twice = next((s for s in self.songs if keys[s.key] > 1), None)
@@ -107,14 +109,14 @@ class Builder:
             if not self._there("pair", song, made):
                 todo.append((song, made))
         work = partial(_pair_work, settings=settings, folder=self._folder("pair"))
-        self._collect("pair", over_processes(work, todo, self.workers), len(todo))
+        self._collect("pair", self.over(work, todo, self.workers), len(todo))
 
     def _caption(self) -> None:
         name = self.settings.captioner
         full = caption.caption_name(name)
 
         def work(todo: list) -> Iterator[tuple[Song, Parcel]]:
-            return over_processes(partial(_caption_work, name=name), todo, self.workers)
+            return self.over(partial(_caption_work, name=name), todo, self.workers)
 
         self._each("caption", "leak", lambda parcel: caption.made_of(parcel, full), work)
 
@@ -135,7 +137,7 @@ class Builder:
 
     def _leak_work(self, todo: list) -> Iterator[tuple[Song, Parcel]]:
         work = partial(_leak_work, folder=self._folder("pair"))
-        return over_processes(work, todo, self.workers)
+        return self.over(work, todo, self.workers)
 
     def _each(
         self, stage: str, before: str, made_of: Callable[[Parcel], str],
@@ -241,6 +243,12 @@ class Builder:
             record["kept"], record["dropped"], tuple(record["failed"]), tuple(record["missing"]),
             record["shards"], record["writers"], worked=False,
         )  # fmt: skip
+
+
+def _over_ray(function: Callable, items: Iterable, workers: int) -> Iterator:
+    from restem.dataset.engine_ray import over_ray
+
+    return over_ray(function, items, workers)
 
 
 def _pair_work(

@@ -42,7 +42,9 @@ def _add_build(verbs: Any) -> None:
     add("--max-leak", type=float, help="keep out clips with a higher leak score")
     add("--max-separated", type=float, help="largest share of clips from a separator, below 1")
     add("--seed", type=int, default=0, help="of the action words and templates")
-    add("--workers", type=int, default=1, help="processes")
+    add("--workers", type=int, default=1, help="processes, or actors")
+    add("--engine", choices=("processes", "ray"), default="processes",
+        help="ray: on a cluster (RAY_ADDRESS) or a local Ray")  # fmt: skip
     add("--concurrency", type=int, default=8, help="requests to the endpoint at a time")
     add("--price", type=float, nargs=2, metavar=("IN", "OUT"), default=(0.0, 0.0),
         help="of a million tokens at the endpoint, for the estimate")  # fmt: skip
@@ -115,7 +117,16 @@ def _builder(args: argparse.Namespace, progress: Progress) -> Any:
             file=sys.stderr,
         )
 
-    return Builder(sources, settings, args.output, args.workers, args.concurrency, notify, announce)
+    return Builder(
+        sources,
+        settings,
+        args.output,
+        args.workers,
+        args.concurrency,
+        args.engine,
+        notify,
+        announce,
+    )
 
 
 def _complain(what: str, lines: tuple[str, ...]) -> None:
