@@ -80,7 +80,7 @@ class Builder:
         self.announce = announce
         self.sources, self.settings, self.out = sources, settings, out
         self.workers, self.concurrency, self.notify = workers, concurrency, notify
-        self.over = _over_ray if engine == "ray" else over_processes
+        self.engine = engine
         self.songs = [song for source in sources for song in source.songs()]
         keys = Counter(song.key for song in self.songs)
         twice = next((s for s in self.songs if keys[s.key] > 1), None)
@@ -109,14 +109,16 @@ class Builder:
             if not self._there("pair", song, made):
                 todo.append((song, made))
         work = partial(_pair_work, settings=settings, folder=self._folder("pair"))
-        self._collect("pair", self.over(work, todo, self.workers), len(todo))
+        self._collect(
+            "pair", self._over(work, todo, settings.separator.startswith("demucs")), len(todo)
+        )
 
     def _caption(self) -> None:
         name = self.settings.captioner
         full = caption.caption_name(name)
 
         def work(todo: list) -> Iterator[tuple[Song, Parcel]]:
-            return self.over(partial(_caption_work, name=name), todo, self.workers)
+            return self._over(partial(_caption_work, name=name), todo, name.startswith("audio-llm"))
 
         self._each("caption", "leak", lambda parcel: caption.made_of(parcel, full), work)
 
@@ -135,9 +137,17 @@ class Builder:
 
         self._each("instruct", "caption", lambda p: instruct.made_of(p, settings, name), ask)
 
+    def _over(self, function: Callable, items: list, on_gpu: bool = False) -> Iterator:
+        """By the engine that was chosen; `on_gpu` is for networks that use one."""
+        if self.engine != "ray":
+            return over_processes(function, items, self.workers)
+        from restem.dataset.engine_ray import over_ray
+
+        return over_ray(function, items, self.workers, on_gpu)
+
     def _leak_work(self, todo: list) -> Iterator[tuple[Song, Parcel]]:
         work = partial(_leak_work, folder=self._folder("pair"))
-        return self.over(work, todo, self.workers)
+        return self._over(work, todo)
 
     def _each(
         self, stage: str, before: str, made_of: Callable[[Parcel], str],
@@ -243,12 +253,6 @@ class Builder:
             record["kept"], record["dropped"], tuple(record["failed"]), tuple(record["missing"]),
             record["shards"], record["writers"], worked=False,
         )  # fmt: skip
-
-
-def _over_ray(function: Callable, items: Iterable, workers: int) -> Iterator:
-    from restem.dataset.engine_ray import over_ray
-
-    return over_ray(function, items, workers)
 
 
 def _pair_work(

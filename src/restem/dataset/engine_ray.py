@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import pickle
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
@@ -26,9 +27,9 @@ class _Worker:
 
 
 def over_ray(
-    function: Callable[[Item], Result], items: Iterable[Item], workers: int, gpus: float = 0.0
+    function: Callable[[Item], Result], items: Iterable[Item], workers: int, on_gpu: bool = False
 ) -> Iterator[Result]:
-    """Results in no fixed order, from `workers` actors with a share of a GPU each.
+    """Results in no fixed order, from `workers` actors; with `on_gpu` each takes a GPU, if any.
 
     Takes the cluster that RAY_ADDRESS names, or starts a local one. All machines must see the
     same folders. UserError without Ray; one that the function raises ends the work.
@@ -44,14 +45,15 @@ def over_ray(
     if not todo:
         return
     if not ray.is_initialized():
-        ray.init(include_dashboard=False, log_to_driver=False, logging_level="error")
+        ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     ray.data.DataContext.get_current().enable_progress_bars = False
     rows = ray.data.from_items(todo, override_num_blocks=min(len(todo), workers * 8))
+    worker: Any = _Worker  # Ray takes a class here, which its own types do not say
     done = rows.map(
-        _Worker,
+        worker,
         fn_constructor_args=(function,),
         compute=ray.data.ActorPoolStrategy(size=workers),
-        num_gpus=gpus or None,
+        num_gpus=1 if on_gpu and ray.cluster_resources().get("GPU") else None,
     )
     for row in done.iter_rows():
         result = pickle.loads(row["result"])

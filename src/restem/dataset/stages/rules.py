@@ -28,7 +28,7 @@ NEUTRAL = frozenset([
     "that", "it", "its", "song", "track", "mix", "music", "piece", "tune", "part", "line",
     "pattern", "patterns", "section", "rhythm", "rhythms", "style", "feel", "sound", "sounds",
     "loop", "layer", "set", "kit", "fitting", "matching", "suitable", "more", "new", "full",
-    "please",
+    "please", "here",
 ])  # fmt: skip
 ENDINGS = ("ing", "ish", "ly", "ed", "es", "y", "s", "e")
 
