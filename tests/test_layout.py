@@ -19,7 +19,7 @@ MAY_IMPORT = {
     "mixing": {"audio"},
     "picture": {"audio"},
     "networks": {"audio", "dataset", "diffusion", "progress", "text", "tokens"},
-    "dataset": {"audio", "progress", "text", "tokens"},
+    "dataset": {"audio", "diffusion", "evaluation", "progress", "text", "tokens"},
     "evaluation": {"audio", "progress"},
     "benchmark": {
         "audio",

@@ -1,4 +1,4 @@
-"""The verbs `restem dataset render` and `restem dataset features`: words in, folders out."""
+"""The verbs `restem dataset ...`: words in, folders out; rendering and features are here."""
 
 from __future__ import annotations
 
@@ -9,17 +9,20 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from restem.dataset import build_commands, leak_commands
 from restem.errors import UserError
 from restem.progress import Progress
 
 
 def add_parser(verbs: Any) -> None:
     """Add `dataset` and its own verbs to the command line."""
-    line = "make training songs and their features"
+    line = "make training songs, their features, and datasets of triplets"
     parser = verbs.add_parser("dataset", help=line, description=line)
     own = parser.add_subparsers(dest="dataset_verb", metavar="VERB", required=True)
     _add_render(own)
     _add_features(own)
+    build_commands.add_parsers(own)
+    leak_commands.add_parsers(own)
 
 
 def _add_render(verbs: Any) -> None:

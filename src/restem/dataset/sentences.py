@@ -56,13 +56,14 @@ class Labels:
                 raise ValueError(f'{name} must be one of {", ".join(known)}, not "{value}"')
 
 
-def instruction(stem: str, labels: Labels, rng: np.random.Generator) -> str:
+def instruction(stem: str, labels: Labels, rng: np.random.Generator, typos: bool = True) -> str:
     """One English sentence that asks for `stem`, true to every label that it mentions.
 
     Most sentences follow the form "Add soft brushed jazz drums": one of ACTIONS first and at most
     seven words. Others are bare ("slow reggae drums") or longer. Most name the style and up to
     three further labels; a few name only other labels, or only the stem. About one in fifty has a
-    typing error. Tempo words are relative to the style: 130 is slow for thrash metal.
+    typing error, unless `typos` is false. Tempo words are relative to the
+    style: 130 is slow for thrash metal.
 
     `stem` is "drums", "bass", "guitar", "keys" or any other name; ValueError if it is blank.
     """
@@ -85,7 +86,7 @@ def instruction(stem: str, labels: Labels, rng: np.random.Generator) -> str:
         sentence = sentence[0].upper() + sentence[1:]
         if rng.random() < 0.15 and not sentence.endswith("?"):
             sentence += "."
-    return _misspelt(sentence, rng) if rng.random() < TYPO_SHARE else sentence
+    return _misspelt(sentence, rng) if rng.random() < TYPO_SHARE and typos else sentence
 
 
 def _fitting(

@@ -62,6 +62,26 @@ def read_tensors(path: Path) -> Tensors:
     A torch checkpoint may be a state dict or hold one under "model" or "state_dict". Only plain
     data is unpickled (`weights_only`). Raises UserError for a missing or unreadable file.
     """
+    stored = _stored(path)
+    for key in ("model", "state_dict"):
+        if isinstance(stored, dict) and isinstance(stored.get(key), dict):
+            stored = stored[key]
+    if not isinstance(stored, dict):
+        raise UserError(f"{path} holds no table of weights; give the published checkpoint.")
+    return {name: value for name, value in stored.items() if isinstance(value, torch.Tensor)}
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """Arrays by name from a torch checkpoint that holds plain NumPy arrays, read without its code.
+
+    Raises UserError for a missing or unreadable file.
+    """
+    stored = _stored(path)
+    found = stored.items() if isinstance(stored, dict) else ()
+    return {name: value for name, value in found if isinstance(value, np.ndarray)}
+
+
+def _stored(path: Path) -> Any:
     if not path.is_file():
         raise UserError(f"There are no weights at {path}; give the path of the downloaded file.")
     try:
@@ -70,17 +90,11 @@ def read_tensors(path: Path) -> Tensors:
 
             return load_file(path)
         with torch.serialization.safe_globals(_ARRAY_PARTS):
-            stored = torch.load(path, map_location="cpu", weights_only=True)
+            return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch and safetensors raise a dozen types for damaged files
         raise UserError(
             f"{path} cannot be read as weights ({_first_line(error)}); download it again."
         ) from error
-    for key in ("model", "state_dict"):
-        if isinstance(stored, dict) and isinstance(stored.get(key), dict):
-            stored = stored[key]
-    if not isinstance(stored, dict):
-        raise UserError(f"{path} holds no table of weights; give the published checkpoint.")
-    return {name: value for name, value in stored.items() if isinstance(value, torch.Tensor)}
 
 
 def fill(module: torch.nn.Module, tensors: Tensors, source: str) -> None:

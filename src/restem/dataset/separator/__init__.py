@@ -1,0 +1,1 @@
+"""Our own drums separator: mixes in, the drums of each out."""
