@@ -28,7 +28,7 @@ def main() -> int:
     parser.add_argument("--model", default="embedded")
     parser.add_argument("--stem", choices=STEMS, action="append")
     parser.add_argument("--songs", type=int, default=60)
-    parser.add_argument("--steps", type=int, default=32)
+    parser.add_argument("--steps", type=int, default=64)
     parser.add_argument("--temperature", type=float, default=1.0)
     parser.add_argument("--guidance", type=float, default=1.0)
     parser.add_argument("--paper-context", action="store_true", help="drums, bass and guitar only")

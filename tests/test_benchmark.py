@@ -8,7 +8,14 @@ import pytest
 import soundfile
 import torch
 
-from restem.benchmark.clips import CLIP_SAMPLES, RATE, WholeSong, clips_of, rendered_songs
+from restem.benchmark.clips import (
+    CLIP_SAMPLES,
+    RATE,
+    WholeSong,
+    clips_of,
+    rendered_songs,
+    stem_songs,
+)
 from restem.benchmark.commands import chosen
 from restem.benchmark.retrieval import Retrieval
 from restem.benchmark.rows import reference_rows, sdedit
@@ -186,6 +193,31 @@ def test_figures_are_written(tmp_path, song):
 def test_unknown_data_is_named(tmp_path, data, capsys):
     assert main(["table1", "--data", data, "-o", str(tmp_path / "o")]) == 2
     assert "restem: error:" in capsys.readouterr().err
+
+
+def test_clips_of_musdb18_are_all_full_stretches_of_the_sum(tmp_path):
+    """Two stems in the layout of MUSDB18-HQ; the mixture file, which differs, is not looked at."""
+    rng = np.random.default_rng(0)
+    for part, seconds in (("train", 6.0), ("test", 11.0)):
+        folder = tmp_path / part / "Someone - A Song"
+        folder.mkdir(parents=True)
+        for stem in ("drums", "bass", "other", "vocals"):
+            wave = 0.05 * rng.standard_normal((int(seconds * RATE), 2))
+            soundfile.write(folder / f"{stem}.wav", wave, RATE, subtype="FLOAT")
+        soundfile.write(folder / "mixture.wav", np.zeros((100, 2)), RATE)
+    song = next(stem_songs(f"musdb18={tmp_path}", "drums", "Add drums", "drums"))
+    found = clips_of(song)
+    assert len(found) == 2 and found[0].song == "test-Someone-A-Song"
+    parts = {
+        stem: soundfile.read(tmp_path / "test" / "Someone - A Song" / f"{stem}.wav")[0].mean(axis=1)
+        for stem in ("drums", "bass", "other", "vocals")
+    }
+    whole = sum(parts.values())[:CLIP_SAMPLES]
+    gain = found[0].mix @ whole / (whole @ whole)
+    np.testing.assert_allclose(found[0].mix, gain * whole, atol=1e-5)
+    np.testing.assert_allclose(found[0].stem, gain * parts["drums"][:CLIP_SAMPLES], atol=1e-5)
+    with pytest.raises(UserError, match="no test songs with guitar"):
+        list(stem_songs(f"musdb18={tmp_path}", "guitar", "Add guitar", "guitar"))
 
 
 def test_folders_without_test_songs_are_named(tmp_path):

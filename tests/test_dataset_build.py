@@ -19,10 +19,12 @@ import pytest
 import soundfile
 
 from restem.cli import main
+from restem.dataset.pairs import read_pairs
 from restem.dataset.record import Clip, Parcel
 from restem.dataset.stages.check import Checker, CheckSettings
 from restem.dataset.stages.pair import integers_that_sum
 from restem.dataset.stages.write import read_rows
+from restem.errors import UserError
 
 FAST = ("--captioner", "source", "--clip-samples", "44100")
 
@@ -65,6 +67,20 @@ def test_pairs_sum_and_match_the_source(dataset, songs):
         assert np.array_equal(decoded(row, "mix") - decoded(row, "context"), drums)
         assert len(row["instruction"].split()) <= 7 and row["action"] in row["instruction"]
         assert len(row["short_caption"].split()) <= 5
+
+
+def test_a_dataset_is_what_riffusion_trains_on(dataset):
+    """Pairs for training hold the sound, words and order of the rows."""
+    rows = [row for row in read_rows(dataset) if row["split"] == "train"]
+    pairs = read_pairs(dataset, "train", "drums")
+    assert [pair.name for pair in pairs] == [row["id"] for row in rows]
+    assert pairs[3].instruction == rows[3]["instruction"]
+    mix, context = pairs[3].load(44100)
+    np.testing.assert_array_equal(np.round(mix * 32768), decoded(rows[3], "mix"))
+    np.testing.assert_array_equal(np.round(context * 32768), decoded(rows[3], "context"))
+    assert len(pairs[0].load(22050)[0]) == len(mix) // 2
+    with pytest.raises(UserError, match="no pairs of the split train for the stem kazoo"):
+        read_pairs(dataset, "train", "kazoo")
 
 
 def test_splits_share_no_song(dataset):

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from restem.benchmark.clips import WholeSong
 
 
+WITH_STEMS = ("musdb18", "slakh2100", "moisesdb", "stems")
+
+
 def add_data(parser: argparse.ArgumentParser) -> None:
     """Add the options that name a model and songs."""
     add = parser.add_argument
@@ -22,15 +25,24 @@ def add_data(parser: argparse.ArgumentParser) -> None:
         action="append",
         required=True,
         metavar="KIND=PATH",
-        help="rendered=DIR (test songs of `restem dataset render`), or pair=CONTEXT,STEM",
+        help="rendered=DIR (test songs of `restem dataset render`), pair=CONTEXT,STEM, or test "
+        "songs with stems: musdb18=DIR, slakh2100=DIR, moisesdb=DIR, stems=DIR",
     )
-    add("--instruction", default="Add rock drums", help="for pairs: what asks for the stem")
-    add("--caption", default="rock drums", help="for pairs: the short caption of SDEdit")
+    add(
+        "--instruction",
+        default="Add rock drums",
+        help="for songs without words: what asks for the stem",
+    )
+    add(
+        "--caption",
+        default="rock drums",
+        help="for songs without words: the short caption of SDEdit",
+    )
 
 
 def songs_of(args: argparse.Namespace) -> Iterator[WholeSong]:
     """The songs that `--data` names; UserError for a kind that is not known."""
-    from restem.benchmark.clips import rendered_songs, song_from_files
+    from restem.benchmark.clips import rendered_songs, song_from_files, stem_songs
 
     for entry in args.data:
         kind, _, path = entry.partition("=")
@@ -39,5 +51,10 @@ def songs_of(args: argparse.Namespace) -> Iterator[WholeSong]:
         elif kind == "pair" and path.count(",") == 1:
             context, stem = map(Path, path.split(","))
             yield song_from_files(context, stem, args.instruction, args.caption)
+        elif kind in WITH_STEMS and path:
+            yield from stem_songs(entry, "drums", args.instruction, args.caption)
         else:
-            raise UserError(f"{entry!r} is no data; give rendered=DIR or pair=CONTEXT,STEM.")
+            raise UserError(
+                f"{entry!r} is no data; give KIND=PATH, the kind rendered, pair or one of "
+                f"{', '.join(WITH_STEMS)}."
+            )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,8 @@ from restem.audio.beats import BeatGrid
 from restem.audio.tracking import track_beats
 from restem.audio.waveform import mono_from_channels, resampled
 from restem.dataset.sentences import Labels, instruction
+from restem.dataset.sources import open_source
+from restem.dataset.sources.reading import read_stems
 from restem.errors import UserError
 
 RATE = 44100
@@ -89,6 +92,28 @@ def rendered_songs(folder: Path, split: str) -> Iterator[WholeSong]:
         yield WholeSong(path.stem, mixed, stem.astype(np.float32) / 32768, words, caption)
     if not found:
         raise UserError(f"{folder} holds no rendered songs of the split {split!r}.")
+
+
+def stem_songs(source: str, stem: str, instruction: str, caption: str) -> Iterator[WholeSong]:
+    """Test songs with this stem of a source KIND=PATH of `restem dataset build`, as MUSDB18.
+
+    The full mix is the sum of the stems, the context the sum of all others. Raises UserError for
+    an unknown source and one without such songs.
+    """
+    found = False
+    for song in open_source(source).songs():
+        if song.split != "test" or stem not in song.stems:
+            continue
+        found = True
+        waves = {
+            name: mono_from_channels(wave).astype(np.float32)
+            for name, wave in read_stems(song).items()
+        }
+        context = np.sum([wave for name, wave in waves.items() if name != stem], axis=0)
+        name = re.sub(r"[^A-Za-z0-9]+", "-", song.id).strip("-")
+        yield WholeSong(name, np.asarray(context), waves[stem], instruction, caption)
+    if not found:
+        raise UserError(f"{source} holds no test songs with {stem} apart.")
 
 
 def song_from_files(context: Path, stem: Path, instruction: str, caption: str) -> WholeSong:

@@ -5,8 +5,8 @@
     FOLDER/NAME.context.flac the same clip without it
 
 A line holds `name`, `mix`, `context` (file names in the folder), `instruction` and `split`, and may
-hold `caption` and `stem` (drums if it is left out). A dataset of another kind needs nothing but a
-function that gives a list of `Pair`.
+hold `caption` and `stem` (drums if it is left out). A folder of `restem dataset build` will do too.
+A dataset of another kind needs nothing but a function that gives a list of `Pair`.
 """
 
 from __future__ import annotations
@@ -49,6 +49,10 @@ def read_pairs(folder: Path, split: str, stem: str) -> list[Pair]:
     Raises UserError if the folder, a file or the stem is not there, or a line is not understood.
     """
     path = folder / INDEX
+    if not path.exists() and any((folder / "data").glob("*.parquet")):
+        from restem.dataset.shard_pairs import pairs_of_shards
+
+        return pairs_of_shards(folder, split, stem)
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:

@@ -36,7 +36,7 @@ class Wishes:
     density: str | float | None = None
     temperature: float = 1.0
     guidance: float = 1.0
-    steps: int = 32
+    steps: int = 64
     seed: int = 0
 
     def __post_init__(self) -> None:

@@ -64,7 +64,7 @@ def _add_insert(verbs: Any) -> None:
         default=1.0,
         help="above 1 follows the song and the style more strictly (default: 1)",
     )
-    add("--steps", metavar="N", type=int, default=32, help="denoising steps (default: 32)")
+    add("--steps", metavar="N", type=int, default=64, help="denoising steps (default: 64)")
     add("--seed", metavar="N", type=int, default=0, help="another seed plays another version")
     add("--on-grid", action="store_true", help="drums exactly on the grid, evenly played")
     add(
