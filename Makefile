@@ -24,12 +24,12 @@ lint: .venv/ready
 # docs/reproduce.md names; REAL="CONTEXT DRUMS" adds a real song with its true drums.
 FONTS = /usr/share/sounds/sf2
 bench: .venv/ready
-	.venv/bin/restem dataset render --split test --songs 48 --seconds 24 --seed 1000 \
+	.venv/bin/restem dataset render --split test --songs 116 --seconds 24 --seed 1000 \
 	    --soundfont $(FONTS)/FluidR3_GM.sf2 --soundfont $(FONTS)/MuseScore_General_Full.sf2 \
 	    --soundfont $(FONTS)/TimGM6mb.sf2 -o runs/test-songs
 	.venv/bin/python scripts/bench_insertion.py runs/test-songs -o runs/bench-insertion.json
 	$(if $(REAL),.venv/bin/python scripts/bench_insertion.py runs/test-songs --real $(REAL) \
-	    -o runs/bench-real.json)
+	    --draws 2 -o runs/bench-real.json)
 	.venv/bin/python scripts/bench_text.py runs/test-songs --picture runs/bench-text.png \
 	    -o runs/bench-text.json
 	.venv/bin/python scripts/bench_speed.py

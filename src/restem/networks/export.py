@@ -50,6 +50,8 @@ def export_model(checkpoint: Path, folder: Path, description: dict[str, Any]) ->
     The ONNX network holds exactly the fp16 weights that lie beside it, widened to fp32.
     """
     network, meta = network_from_checkpoint(checkpoint)
+    if meta.get("target") == "mix":
+        description = {**description, "stems": []}  # it makes whole mixes only
     halves = {k: v.half().contiguous() for k, v in network.state_dict().items()}
     network.load_state_dict({k: v.float() for k, v in halves.items()})
     folder.mkdir(parents=True, exist_ok=True)
