@@ -383,6 +383,7 @@ def test_the_packaged_models_make_all_three_parts(
     assert files[0] == files[1]
     made = mido.MidiFile(file=io.BytesIO(files[0]))
     assert [t.name for t in made.tracks[1:]] == ["restem drums", "restem bass", "restem guitar"]
-    for track in made.tracks[1:]:
+    # the guitar may rest where only a piano plays: see docs/midi.md
+    for track in made.tracks[1:3]:
         assert sum(m.type == "note_on" for m in track) > 8, track.name
     assert Image.open(tmp_path / "out0.png").size[0] > 600
