@@ -355,35 +355,41 @@ def packaged() -> None:
         pytest.skip(f"NOT CHECKED with trained models: {error}")
 
 
+def lone_piano(folder: Path) -> Path:
+    """Eight bars of a piano that holds triads."""
+    chords = [
+        event
+        for bar in range(8)
+        for pitch in (60, 64, 67)
+        for event in note(0, pitch, bar * 960, bar * 960 + 900)
+    ]
+    return save(folder, to_bytes([[name("Piano"), *chords]]))
+
+
+def notes_over_a_piano(out: Path) -> dict[str, int]:
+    made = mido.MidiFile(file=io.BytesIO(out.read_bytes()))
+    return {t.name: sum(m.type == "note_on" for m in t) for t in made.tracks[1:]}
+
+
 def test_the_packaged_models_make_all_three_parts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     packaged()
-    song = save(
-        tmp_path,
-        to_bytes(
-            [
-                [
-                    name("Piano"),
-                    *[
-                        e
-                        for b in range(8)
-                        for p in (60, 64, 67)
-                        for e in note(0, p, b * 960, b * 960 + 900)
-                    ],
-                ]
-            ]
-        ),
-    )
-    files = []
-    for run_number in range(2):
-        out = tmp_path / f"out{run_number}.mid"
+    song, outs = lone_piano(tmp_path), [tmp_path / f"out{number}.mid" for number in range(2)]
+    for out in outs:
         assert run(monkeypatch, song, "-o", out, "--picture", "--seed", 5, "--style", "rock") == 0
-        files.append(out.read_bytes())
-    assert files[0] == files[1]
-    made = mido.MidiFile(file=io.BytesIO(files[0]))
-    assert [t.name for t in made.tracks[1:]] == ["restem drums", "restem bass", "restem guitar"]
-    # the guitar may rest where only a piano plays: see docs/midi.md
-    for track in made.tracks[1:3]:
-        assert sum(m.type == "note_on" for m in track) > 8, track.name
+    assert outs[0].read_bytes() == outs[1].read_bytes()
+    made = notes_over_a_piano(outs[0])
+    assert list(made) == ["restem drums", "restem bass", "restem guitar"]
+    assert made["restem drums"] > 8 and made["restem bass"] > 8
     assert Image.open(tmp_path / "out0.png").size[0] > 600
+
+
+@pytest.mark.xfail(strict=True, reason="the guitar rests over a lone piano: see docs/log.md")
+def test_the_guitar_plays_over_a_lone_piano(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packaged()
+    out = tmp_path / "out.mid"
+    assert run(monkeypatch, lone_piano(tmp_path), "-o", out, "--seed", 5, "--style", "rock") == 0
+    assert notes_over_a_piano(out)["restem guitar"] > 8
