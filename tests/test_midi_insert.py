@@ -169,7 +169,7 @@ def test_style_density_temperature_and_guidance_reach_the_network() -> None:
         and styled[0, -2] > 0
         and not np.allclose(plain[0, :384], styled[0, :384])
     )
-    assert styled[0, -1] == pytest.approx(0.05 * 1.5 / 2)
+    assert styled[0, -1] == pytest.approx(0.25 * np.log2(1.5))
     fill(model, bass, FORTY[:2], Wishes(steps=2, guidance=2.0))
     x, context, place, _ = model.seen[-1]
     assert len(x) == 2 and context[0].any() and not context[1].any()
@@ -177,6 +177,20 @@ def test_style_density_temperature_and_guidance_reach_the_network() -> None:
     for wrong in ({"density": "dense"}, {"temperature": 0.0}, {"guidance": -1.0}):
         with pytest.raises(UserError):
             Wishes(**wrong)
+
+
+def test_a_network_that_loses_notes_on_its_way_makes_as_many_as_it_first_expected() -> None:
+    class Fading(Known):
+        """Expects a twentieth of the cells; asked again, finds every one unlikely, some less so."""
+
+        def log_odds(self, x: np.ndarray, *_: object) -> np.ndarray:
+            first = not self.__dict__["seen"]
+            self.__dict__["seen"].append(x)
+            ranks = np.random.default_rng(0).permutation(x.size).reshape(x.shape) / x.size
+            return np.full(x.shape, np.log(1 / 19)) if first else 40 * ranks - 40
+
+    made = fill(Fading("drums"), {}, FORTY[:8], Wishes(steps=16))
+    assert made[ONSET].sum() == pytest.approx(8 * 48 * 47 / 20, rel=0.1)
 
 
 def inserter() -> MidiInserter:
@@ -385,7 +399,6 @@ def test_the_packaged_models_make_all_three_parts(
     assert Image.open(tmp_path / "out0.png").size[0] > 600
 
 
-@pytest.mark.xfail(strict=True, reason="the guitar rests over a lone piano: see docs/log.md")
 def test_the_guitar_plays_over_a_lone_piano(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

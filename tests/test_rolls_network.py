@@ -20,7 +20,8 @@ from restem.symbolic.corpora import Piece
 from restem.symbolic.corpus_file import save_corpus
 from restem.symbolic.model import CELL_SCALE, TEXT_VALUES, RollModel
 from restem.symbolic.rolls import flat, roll_from_notes
-from restem.symbolic.train_rolls import RollTraining, batch_loss, export_model, train
+from restem.symbolic.export_rolls import export_model, network_of
+from restem.symbolic.train_rolls import RollTraining, batch_loss, train
 
 BARS = np.array([(i * 48, 48, 4, 4) for i in range(16)])
 
@@ -86,6 +87,8 @@ def test_onnx_says_what_torch_says(corpus: Path, tmp_path: Path) -> None:
             torch.full((3,), 0.6),
         ).numpy()
     assert np.abs(ours - theirs).max() < 1e-3 * np.abs(theirs).max()
+    again = network_of(model).state_dict()
+    assert all(torch.equal(again[name], value) for name, value in network.state_dict().items())
 
 
 def test_bernoulli_arithmetic_is_the_same_for_tensors() -> None:

@@ -19,6 +19,7 @@ from restem.symbolic.parts import KINDS, STEMS
 from restem.text import EMBEDDING_SIZE, TextEncoder
 
 OVERLAP = 32  # tokens of the last window that the next one sees: four bars of 4/4
+NEWTON_STEPS, FARTHEST = 5, 3.0  # of the offset that holds the number of notes, in log-odds
 DENSITIES = {"sparse": 0, "medium": 1, "busy": 2}
 Follow = Callable[[float], None]
 
@@ -144,6 +145,8 @@ class _Painter:
         self.model, self.wishes, self.context, self.place = model, wishes, context, place
         self.place[:, cells.PLACE_KNOWN + 1 :] = given
         self.void = ~cells.spread(grid >= 0, model.stem)
+        # Of the cells, those of onsets: all of the drums', the first half of the others'.
+        self.strikes = np.arange(cells.values_of(model.stem)) < cells.onsets_of(model.stem)
         self.survival = model.noise.survival()
         encoder = TextEncoder.load()
         self.text = np.zeros((1, TEXT_VALUES), dtype=np.float32)
@@ -165,10 +168,14 @@ class _Painter:
         short = cells.WINDOW - tokens
         context, place = (np.pad(x, ((0, short), (0, 0)))[None] for x in (context, place))
 
+        free = ~held & self.strikes
+        hold = _Hold()
+
         def predict(x: np.ndarray, t: int) -> np.ndarray:
             padded = np.pad(x, ((0, short), (0, 0)))[None]
-            odds = self._odds(padded, context, place, t)[0, :tokens]
-            return np.asarray(1 / (1 + np.exp(-np.clip(odds / self.wishes.temperature, -40, 40))))
+            plain, odds = (o[:tokens] for o in self._odds(padded, context, place, t))
+            odds = odds / self.wishes.temperature
+            return _sigmoid(odds + hold.offset(plain[free], odds[free]))
 
         noise = self.model.noise
         steps = min(self.wishes.steps, noise.steps)
@@ -177,20 +184,53 @@ class _Painter:
             result = x
         values[window] = result
 
-    def _odds(self, x: np.ndarray, context: np.ndarray, place: np.ndarray, t: int) -> np.ndarray:
+    def _odds(
+        self, x: np.ndarray, context: np.ndarray, place: np.ndarray, t: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Log-odds (token, value) as the network says them, and with the guidance asked for."""
         survival = float(self.survival[t])
         if self.wishes.guidance == 1:
-            return self.model.log_odds(x, context, place, self.text, survival)
+            plain = self.model.log_odds(x, context, place, self.text, survival)[0]
+            return plain, plain
         deaf = place.copy()
         deaf[..., cells.PLACE_KNOWN + 1 :] = 0
-        both = self.model.log_odds(
+        plain, without = self.model.log_odds(
             np.concatenate([x, x]),
             np.concatenate([context, np.zeros_like(context)]),
             np.concatenate([place, deaf]),
             np.concatenate([self.text, self.no_text]),
             survival,
         )
-        return np.asarray(both[1:] + self.wishes.guidance * (both[:1] - both[1:]))
+        return plain, without + self.wishes.guidance * (plain - without)
+
+
+class _Hold:
+    """Keeps the number of notes that the network expected before it saw any.
+
+    Its first answer, to noise alone, is how often each cell is set in music like this, which
+    training makes right on average. Walking on, a network that is not perfect loses notes: what it
+    sees is more muddled than any music, and what is muddled it takes for noise. So one offset to
+    all log-odds, found anew in each step, keeps the expected number as it was.
+    """
+
+    def __init__(self) -> None:
+        self._expected: float | None = None
+        self._offset = 0.0
+
+    def offset(self, plain: np.ndarray, odds: np.ndarray) -> float:
+        """What to add to the log-odds of onsets `odds`; the first call's `plain` set the number."""
+        if self._expected is None:
+            self._expected = float(_sigmoid(plain).sum())
+        for _ in range(NEWTON_STEPS):
+            p = _sigmoid(odds + self._offset)
+            step = (self._expected - p.sum()) / max(float((p * (1 - p)).sum()), 1e-3)
+            self._offset += float(np.clip(step, -1, 1))
+            self._offset = float(np.clip(self._offset, -FARTHEST, FARTHEST))
+        return self._offset
+
+
+def _sigmoid(odds: np.ndarray) -> np.ndarray:
+    return np.asarray(1 / (1 + np.exp(-np.clip(odds, -40, 40))))
 
 
 def _density(model: RollModel, asked: str | float | None) -> float | None:

@@ -27,10 +27,15 @@ RANGES = {"drums": (35, 82), "bass": (23, 68), "guitar": (35, 89)}
 CHROMA = 12
 
 
+def onsets_of(stem: str) -> int:
+    """How many cells of onsets one token of a part has; they come first."""
+    low, high = RANGES[stem]
+    return TOKEN_STEPS * (high - low)
+
+
 def values_of(stem: str) -> int:
     """How many cells one token of a part has."""
-    low, high = RANGES[stem]
-    return TOKEN_STEPS * (high - low) * (1 if stem == "drums" else 2)
+    return onsets_of(stem) * (1 if stem == "drums" else 2)
 
 
 def context_values(stem: str) -> int:

@@ -192,14 +192,15 @@ class RollBatches:
         self, parts: dict[str, np.ndarray], rng: np.random.Generator
     ) -> dict[str, np.ndarray]:
         """The parts around the stem, each hidden at times, so that any subset will do."""
-        if rng.random() < 0.05:
+        around = [kind for kind in parts if kind != self.stem]
+        draw = rng.random()
+        if draw < 0.05 or not around:
             return {}
+        if draw < 0.2:  # a song may begin with one instrument
+            around = [around[int(rng.integers(len(around)))]]
+            return {kind: parts[kind] for kind in around}
         chance = {"other": 0.3}
-        return {
-            kind: planes
-            for kind, planes in parts.items()
-            if kind != self.stem and rng.random() >= chance.get(kind, 0.15)
-        }
+        return {kind: parts[kind] for kind in around if rng.random() >= chance.get(kind, 0.15)}
 
 
 def _known_tokens(bar: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -13,17 +13,18 @@ from restem.symbolic import measures
 from restem.symbolic.corpora import Piece, chunks
 from restem.symbolic.rolls import ONSET
 
+SWAPPED = 8  # unrelated contexts that a part is compared with; one alone makes a noisy table
 Maker = Callable[[Piece, int], np.ndarray]  # a piece without the stem, and its index -> planes
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One held-out stretch: its piece and true part, and an unrelated context of the same metre."""
+    """One held-out stretch: its piece and true part, and unrelated contexts of the same metre."""
 
     piece: Piece
     truth: np.ndarray
     context: dict[str, np.ndarray]
-    other: dict[str, np.ndarray]
+    others: list[dict[str, np.ndarray]]
 
 
 def trials(pieces: Sequence[Piece], stem: str, most: int, seed: int = 0) -> list[Trial]:
@@ -41,10 +42,10 @@ def trials(pieces: Sequence[Piece], stem: str, most: int, seed: int = 0) -> list
         others = [
             p
             for p in found[index + 1 :] + found[:index]
-            if (p.steps == piece.steps and p.style != piece.style) or p.corpus != piece.corpus
+            if p.bars[0, 1] == piece.bars[0, 1] and p.style != piece.style
         ]
-        swapped = others[0] if others else found[index - 1]
-        out.append(Trial(piece, piece.parts[stem], _context(piece, stem), _context(swapped, stem)))
+        swapped = [_context(p, stem) for p in (others or [found[index - 1]])[:SWAPPED]]
+        out.append(Trial(piece, piece.parts[stem], _context(piece, stem), swapped))
     return out
 
 
@@ -131,14 +132,18 @@ def _scores(planes: np.ndarray, trial: Trial, stem: str, known: set[bytes]) -> d
     scores = {
         "grid": measures.grid_agreement(planes, bars),
         "accents": measures.accent_agreement(planes, trial.context),
-        "swapped": measures.accent_agreement(planes, trial.other),
+        "swapped": _nan_mean([measures.accent_agreement(planes, other) for other in trial.others]),
         "density": measures.density(planes, bars),
         "distinct bars": measures.distinct_bars(marks),
         "copied bars": measures.copied_share(marks, known),
     }
     if stem != "drums":
         scores["pitch"] = measures.pitch_agreement(planes, trial.context)
-        scores["pitch swapped"] = measures.pitch_agreement(planes, trial.other)
+        scores["pitch swapped"] = _nan_mean(
+            [measures.pitch_agreement(planes, other) for other in trial.others]
+        )
+        scores["own chords"] = scores["pitch"] - scores["pitch swapped"]
+    scores["own accents"] = scores["accents"] - scores["swapped"]
     return scores
 
 

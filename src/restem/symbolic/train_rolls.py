@@ -1,4 +1,4 @@
-"""A corpus of rolls in, a network that predicts one part's binary cells out; then as ONNX.
+"""A corpus of rolls in, a network that predicts one part's binary cells out.
 
 The network is that of the audio side (networks.embedded), fed with binary cells instead of mel
 frames and read as log-odds; so are the training loop, its averaged weights and its resuming.
@@ -6,28 +6,22 @@ frames and read as log-odds; so are the training loop, its averaged weights and 
 
 from __future__ import annotations
 
-import json
-import math
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from restem.diffusion.training import Trainer, TrainingConfig, ema_weights
-from restem.errors import UserError
+from restem.diffusion.training import Trainer, TrainingConfig
 from restem.networks.embedded import EmbeddedNetwork, NetworkConfig
 from restem.symbolic import cells
 from restem.symbolic.bernoulli import BinaryNoise, noised
 from restem.symbolic.corpus_file import RollBatch, RollBatches, load_corpus
-from restem.symbolic.model import CELL_SCALE, TEXT_VALUES
-
-INPUTS = ["cells", "context", "place", "text", "t"]
+from restem.symbolic.export_rolls import network_of
+from restem.symbolic.model import CELL_SCALE, TEXT_VALUES, RollModel
 
 
 @dataclass(frozen=True)
@@ -50,6 +44,8 @@ class RollTraining:
     learning_rate: float = 1e-3
     noise: BinaryNoise | None = None
     resume: bool = False
+    start: RollModel | None = None  # an exported model whose sizes, noise and weights to begin from
+    compile: bool = False  # faster from the second minute on; needs a C++ compiler
 
 
 def train(settings: RollTraining) -> Iterator[tuple[int, float]]:
@@ -58,20 +54,12 @@ def train(settings: RollTraining) -> Iterator[tuple[int, float]]:
     batches = RollBatches(load_corpus(settings.corpus, "train"), settings.stem, settings.seed)
     rates, densities = _statistics(batches)
     noise = settings.noise or replace(BinaryNoise(), density=round(float(rates.mean()), 5))
-    network = EmbeddedNetwork(
-        NetworkConfig(
-            cells.values_of(settings.stem),
-            cells.context_values(settings.stem),
-            cells.PLACES,
-            TEXT_VALUES,
-            settings.width,
-            settings.blocks,
-            settings.heads,
-        )
-    )
-    # Begin at the frequency of each cell: sparse cells are otherwise most of the early loss.
-    clipped = np.clip(rates, 1e-5, 0.5)
-    network.stem_out.bias.data = torch.from_numpy(np.log(clipped / (1 - clipped))).float()
+    if settings.start is not None:
+        noise, network = settings.noise or settings.start.noise, network_of(settings.start)
+    else:
+        network = _new_network(settings, rates)
+    if settings.compile:
+        network.compile()  # in place: the parameters keep their names
     meta = {
         "network": network.config.to_dict(),
         "noise": noise.to_dict(),
@@ -95,6 +83,24 @@ def train(settings: RollTraining) -> Iterator[tuple[int, float]]:
     if settings.resume:
         trainer.resume()
     yield from trainer.run()
+
+
+def _new_network(settings: RollTraining, rates: np.ndarray) -> EmbeddedNetwork:
+    network = EmbeddedNetwork(
+        NetworkConfig(
+            cells.values_of(settings.stem),
+            cells.context_values(settings.stem),
+            cells.PLACES,
+            TEXT_VALUES,
+            settings.width,
+            settings.blocks,
+            settings.heads,
+        )
+    )
+    # Begin at the frequency of each cell: sparse cells are otherwise most of the early loss.
+    clipped = np.clip(rates, 1e-5, 0.5)
+    network.stem_out.bias.data = torch.from_numpy(np.log(clipped / (1 - clipped))).float()
+    return network
 
 
 def batch_loss(
@@ -136,64 +142,3 @@ def _statistics(batches: RollBatches, windows: int = 400) -> tuple[np.ndarray, l
             count += inside.sum()
             densities.append(cells.density(clean[inside], batches.stem))
     return total / count, [round(float(x), 4) for x in np.percentile(densities, [20, 50, 80])]
-
-
-def export_model(checkpoint: Path, folder: Path, description: dict[str, Any]) -> None:
-    """Write `STEM.onnx` (weights in half precision, computed in single) and `STEM.json`."""
-    weights, meta = ema_weights(checkpoint)
-    config = NetworkConfig(**meta["network"])
-    network = EmbeddedNetwork(config)
-    network.load_state_dict({k: v.half().float() for k, v in weights.items()})
-    folder.mkdir(parents=True, exist_ok=True)
-    partial = folder / f"{meta['stem']}.part"
-    shapes = [
-        (2, cells.WINDOW, config.stem_values),
-        (2, cells.WINDOW, config.context_values),
-        (2, cells.WINDOW, config.phases),
-        (2, config.text),
-        (2,),
-    ]
-    free = {name: {0: "window", 1: "token"} for name in [*INPUTS[:3], "log_odds"]}
-    torch.onnx.export(
-        network.eval(),
-        tuple(torch.zeros(shape) for shape in shapes),
-        str(partial),
-        input_names=INPUTS,
-        output_names=["log_odds"],
-        opset_version=20,
-        dynamo=False,
-        dynamic_axes={**free, "text": {0: "window"}, "t": {0: "window"}},
-    )
-    halve(partial)
-    os.replace(partial, folder / f"{meta['stem']}.onnx")
-    (folder / f"{meta['stem']}.json").write_text(
-        json.dumps({**description, **meta}, indent=2) + "\n"
-    )
-
-
-def halve(path: Path) -> None:
-    """Store the large weights of an ONNX file in half precision, widened again as it is loaded."""
-    import onnx
-    from onnx import helper, numpy_helper
-
-    model = onnx.load(str(path))
-    kept, casts = [], []
-    for weight in model.graph.initializer:
-        array = numpy_helper.to_array(weight)
-        if array.dtype != np.float32 or array.size < 256:
-            kept.append(weight)
-            continue
-        kept.append(numpy_helper.from_array(array.astype(np.float16), weight.name + "_half"))
-        casts.append(
-            helper.make_node(
-                "Cast", [weight.name + "_half"], [weight.name], to=onnx.TensorProto.FLOAT
-            )
-        )
-    del model.graph.initializer[:]
-    model.graph.initializer.extend(kept)
-    nodes = [*casts, *model.graph.node]
-    del model.graph.node[:]
-    model.graph.node.extend(nodes)
-    if not math.isfinite(sum(float(np.abs(numpy_helper.to_array(w)).max(initial=0)) for w in kept)):
-        raise UserError("A weight is too large for half precision; train with a lower rate.")
-    onnx.save(model, str(path))

@@ -95,6 +95,10 @@ def _add_train(verbs: Any) -> None:
     add("--prior", type=float, metavar="RHO", help="density of the noise (default: the corpus's)")
     add("--posterior", choices=("mixed", "plug-in"), help="how x_0 is guessed in sampling")
     add("--resume", action="store_true", help="go on from the checkpoint in the output folder")
+    add(
+        "--start-from", metavar="DIR", help='model folder to begin with; "embedded": the package\'s'
+    )
+    add("--compile", action="store_true", help="a third faster after a minute; needs g++")
     add("-o", "--output", type=Path, required=True)
     parser.set_defaults(run=_train)
 
@@ -106,6 +110,7 @@ def _train(args: argparse.Namespace) -> int:
         raise UserError("Name the folder of the Groove MIDI Dataset with --groove-midi.")
     if not touch and args.corpus is None:
         raise UserError("Name the file of restem midi corpus with --corpus.")
+    from restem.symbolic.model import RollModel
     from restem.symbolic.train_rolls import RollTraining, train
     from restem.symbolic.train_touch import train_touch
 
@@ -125,6 +130,8 @@ def _train(args: argparse.Namespace) -> int:
                 learning_rate=args.rate,
                 noise=_noise(args),
                 resume=args.resume,
+                start=RollModel.load(args.stem, args.start_from) if args.start_from else None,
+                compile=args.compile,
             )
         )
     progress, mean = Progress(sys.stderr), 0.0
@@ -166,7 +173,7 @@ def _add_export(verbs: Any) -> None:
 
 def _export(args: argparse.Namespace) -> int:
     _need_torch()
-    from restem.symbolic.train_rolls import export_model
+    from restem.symbolic.export_rolls import export_model
     from restem.symbolic.train_touch import export_touch
 
     args.output.mkdir(parents=True, exist_ok=True)
