@@ -18,9 +18,9 @@ from restem.symbolic import cells
 from restem.symbolic.bernoulli import BinaryNoise, noised
 from restem.symbolic.corpora import Piece
 from restem.symbolic.corpus_file import save_corpus
+from restem.symbolic.export_rolls import export_model, network_of
 from restem.symbolic.model import CELL_SCALE, TEXT_VALUES, RollModel
 from restem.symbolic.rolls import flat, roll_from_notes
-from restem.symbolic.export_rolls import export_model, network_of
 from restem.symbolic.train_rolls import RollTraining, batch_loss, train
 
 BARS = np.array([(i * 48, 48, 4, 4) for i in range(16)])
