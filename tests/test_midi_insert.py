@@ -159,17 +159,12 @@ def test_parts_are_made_one_after_the_other_each_hearing_the_last() -> None:
     assert heard["bass"].tolist() == [1, 0, 0] and heard["guitar"].tolist() == [1, 1, 0]
 
 
-def test_style_density_temperature_and_guidance_reach_the_network() -> None:
+def test_style_and_guidance_reach_the_network() -> None:
     model, bass = FollowsBass("drums"), {"bass": planes([[0, 1, 40]], 96)}
     fill(model, bass, FORTY[:2], Wishes(steps=2))
-    fill(model, bass, FORTY[:2], Wishes(steps=2, style="bossa nova", density="busy"))
+    fill(model, bass, FORTY[:2], Wishes(steps=2, style="bossa nova"))
     plain, styled = model.seen[0][3], model.seen[-1][3]
-    assert (
-        not plain[0, -2:].any()
-        and styled[0, -2] > 0
-        and not np.allclose(plain[0, :384], styled[0, :384])
-    )
-    assert styled[0, -1] == pytest.approx(0.25 * np.log2(1.5))
+    assert not np.allclose(plain[0, :384], styled[0, :384])
     fill(model, bass, FORTY[:2], Wishes(steps=2, guidance=2.0))
     x, context, place, _ = model.seen[-1]
     assert len(x) == 2 and context[0].any() and not context[1].any()
@@ -181,16 +176,17 @@ def test_style_density_temperature_and_guidance_reach_the_network() -> None:
 
 def test_a_network_that_loses_notes_on_its_way_makes_as_many_as_it_first_expected() -> None:
     class Fading(Known):
-        """Expects a twentieth of the cells; asked again, finds every one unlikely, some less so."""
+        """Expects a twentieth of the cells; asked again, finds a twenty-fifth likelier than not."""
 
         def log_odds(self, x: np.ndarray, *_: object) -> np.ndarray:
             first = not self.__dict__["seen"]
             self.__dict__["seen"].append(x)
             ranks = np.random.default_rng(0).permutation(x.size).reshape(x.shape) / x.size
-            return np.full(x.shape, np.log(1 / 19)) if first else 40 * ranks - 40
+            return np.full(x.shape, np.log(1 / 19)) if first else 80 * (0.04 - ranks)
 
-    made = fill(Fading("drums"), {}, FORTY[:8], Wishes(steps=16))
-    assert made[ONSET].sum() == pytest.approx(8 * 48 * 47 / 20, rel=0.1)
+    for density, times in ((None, 1), ("sparse", 0.5), ("busy", 1.5), (1.0, 0.5)):
+        made = fill(Fading("drums"), {}, FORTY[:8], Wishes(steps=16, density=density))
+        assert made[ONSET].sum() == pytest.approx(times * 8 * 48 * 47 / 20, rel=0.1)
 
 
 def inserter() -> MidiInserter:

@@ -14,7 +14,7 @@ import numpy as np
 from restem.errors import UserError
 from restem.symbolic import cells
 from restem.symbolic.bernoulli import sample
-from restem.symbolic.model import TEXT_VALUES, RollModel, density_values
+from restem.symbolic.model import TEXT_VALUES, RollModel
 from restem.symbolic.parts import KINDS, STEMS
 from restem.text import EMBEDDING_SIZE, TextEncoder
 
@@ -29,8 +29,10 @@ class Wishes:
     """What a user may ask of a part.
 
     `style`: words such as "bossa nova", or "" for none. `density`: "sparse", "medium" or "busy", as
-    of the songs the model was trained on, or onsets a quarter note. `temperature`: below 1 keeps
-    nearer to the likeliest cells. `guidance`: above 1 exaggerates what context and style suggest.
+    a fifth, the middle and four fifths of the songs trained on stand to one another; or onsets a
+    quarter note in a song like the middle one. None and "medium" leave it to the song.
+    `temperature`: below 1 keeps nearer to the likeliest cells. `guidance`: above 1 exaggerates what
+    context and style suggest.
     """
 
     style: str = ""
@@ -151,9 +153,7 @@ class _Painter:
         encoder = TextEncoder.load()
         self.text = np.zeros((1, TEXT_VALUES), dtype=np.float32)
         self.text[0, :EMBEDDING_SIZE] = encoder.encode([wishes.style.strip()])[0]
-        asked = _density(model, wishes.density)
-        if asked is not None:
-            self.text[0, EMBEDDING_SIZE:] = density_values(asked)
+        self.fullness = _fullness(model, wishes.density)
         self.no_text = np.zeros_like(self.text)
         self.no_text[0, :EMBEDDING_SIZE] = encoder.encode([""])[0]
 
@@ -169,7 +169,7 @@ class _Painter:
         context, place = (np.pad(x, ((0, short), (0, 0)))[None] for x in (context, place))
 
         free = ~held & self.strikes
-        hold = _Hold()
+        hold = _Hold(self.fullness)
 
         def predict(x: np.ndarray, t: int) -> np.ndarray:
             padded = np.pad(x, ((0, short), (0, 0)))[None]
@@ -210,17 +210,18 @@ class _Hold:
     Its first answer, to noise alone, is how often each cell is set in music like this, which
     training makes right on average. Walking on, a network that is not perfect loses notes: what it
     sees is more muddled than any music, and what is muddled it takes for noise. So one offset to
-    all log-odds, found anew in each step, keeps the expected number as it was.
+    all log-odds, found anew in each step, keeps the expected number as it was, or `fullness` times
+    that.
     """
 
-    def __init__(self) -> None:
-        self._expected: float | None = None
+    def __init__(self, fullness: float) -> None:
+        self._fullness, self._expected = fullness, -1.0
         self._offset = 0.0
 
     def offset(self, plain: np.ndarray, odds: np.ndarray) -> float:
         """What to add to the log-odds of onsets `odds`; the first call's `plain` set the number."""
-        if self._expected is None:
-            self._expected = float(_sigmoid(plain).sum())
+        if self._expected < 0:
+            self._expected = self._fullness * float(_sigmoid(plain).sum())
         for _ in range(NEWTON_STEPS):
             p = _sigmoid(odds + self._offset)
             step = (self._expected - p.sum()) / max(float((p * (1 - p)).sum()), 1e-3)
@@ -233,10 +234,14 @@ def _sigmoid(odds: np.ndarray) -> np.ndarray:
     return np.asarray(1 / (1 + np.exp(-np.clip(odds, -40, 40))))
 
 
-def _density(model: RollModel, asked: str | float | None) -> float | None:
-    """Onsets a token that a wish stands for."""
+def _fullness(model: RollModel, asked: str | float | None) -> float:
+    """How many times the notes that a song leads one to expect a wish stands for.
+
+    The network's two inputs for a density were too quiet beside the style to be heard.
+    """
     if asked is None:
-        return None
+        return 1.0
+    usual = model.description["densities"]
     if isinstance(asked, str):
-        return float(model.description["densities"][DENSITIES[asked]])
-    return float(asked) / 2  # a token is half a quarter note
+        return float(usual[DENSITIES[asked]] / usual[1])
+    return float(asked) / 2 / float(usual[1])  # a token is half a quarter note

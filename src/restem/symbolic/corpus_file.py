@@ -13,7 +13,7 @@ from restem.audio.files import atomic_path
 from restem.errors import UserError
 from restem.symbolic import cells
 from restem.symbolic.corpora import Piece
-from restem.symbolic.model import TEXT_VALUES, density_values
+from restem.symbolic.model import TEXT_VALUES
 from restem.symbolic.parts import KINDS
 from restem.text import EMBEDDING_SIZE, TextEncoder
 
@@ -162,8 +162,6 @@ class RollBatches:
         context = cells.context_cells(parts, self.stem, grid)
         text = np.zeros(TEXT_VALUES, dtype=np.float32)
         text[:EMBEDDING_SIZE] = self.styles["" if rng.random() < 0.25 else piece.style]
-        if rng.random() < 0.5:
-            text[EMBEDDING_SIZE:] = density_values(cells.density(clean, self.stem))
         return tuple(_window(x) for x in (clean, real, context.astype(np.float32), place)) + (text,)
 
     def _stretch(
@@ -192,15 +190,14 @@ class RollBatches:
         self, parts: dict[str, np.ndarray], rng: np.random.Generator
     ) -> dict[str, np.ndarray]:
         """The parts around the stem, each hidden at times, so that any subset will do."""
-        around = [kind for kind in parts if kind != self.stem]
-        draw = rng.random()
-        if draw < 0.05 or not around:
+        if rng.random() < 0.05:
             return {}
-        if draw < 0.2:  # a song may begin with one instrument
-            around = [around[int(rng.integers(len(around)))]]
-            return {kind: parts[kind] for kind in around}
         chance = {"other": 0.3}
-        return {kind: parts[kind] for kind in around if rng.random() >= chance.get(kind, 0.15)}
+        return {
+            kind: planes
+            for kind, planes in parts.items()
+            if kind != self.stem and rng.random() >= chance.get(kind, 0.15)
+        }
 
 
 def _known_tokens(bar: np.ndarray, rng: np.random.Generator) -> np.ndarray:

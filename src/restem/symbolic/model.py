@@ -17,7 +17,7 @@ from restem.symbolic.bernoulli import BinaryNoise
 from restem.text import EMBEDDING_SIZE
 
 PACKAGED = "embedded"
-TEXT_VALUES = EMBEDDING_SIZE + 2  # a style's vector, then: is a density asked for, and which
+TEXT_VALUES = EMBEDDING_SIZE + 2  # a style's vector, then two zeros that once asked for a density
 CELL_SCALE = 4.0  # cells are rare: at 1 their sum would drown in the other inputs
 
 
@@ -96,13 +96,3 @@ class RollModel:
         }
         feed = {name: np.ascontiguousarray(array, dtype=np.float32) for name, array in feed.items()}
         return np.asarray(self._session.run(None, feed)[0])
-
-
-def density_values(onsets_per_token: float) -> np.ndarray:
-    """The two numbers that ask for a density: that one is asked for, and which, in octaves.
-
-    As loud as a quarter of a style's whole vector, each: at a fifth of that the networks did not
-    hear them.
-    """
-    octaves = np.clip(np.log2(max(onsets_per_token, 1e-6)), -4, 3)
-    return np.array([0.25, 0.25 * octaves], dtype=np.float32)

@@ -45,7 +45,6 @@ class RollTraining:
     noise: BinaryNoise | None = None
     resume: bool = False
     start: RollModel | None = None  # an exported model whose sizes, noise and weights to begin from
-    compile: bool = False  # faster from the second minute on; needs a C++ compiler
 
 
 def train(settings: RollTraining) -> Iterator[tuple[int, float]]:
@@ -58,8 +57,6 @@ def train(settings: RollTraining) -> Iterator[tuple[int, float]]:
         noise, network = settings.noise or settings.start.noise, network_of(settings.start)
     else:
         network = _new_network(settings, rates)
-    if settings.compile:
-        network.compile()  # in place: the parameters keep their names
     meta = {
         "network": network.config.to_dict(),
         "noise": noise.to_dict(),

@@ -98,7 +98,6 @@ def _add_train(verbs: Any) -> None:
     add(
         "--start-from", metavar="DIR", help='model folder to begin with; "embedded": the package\'s'
     )
-    add("--compile", action="store_true", help="a third faster after a minute; needs g++")
     add("-o", "--output", type=Path, required=True)
     parser.set_defaults(run=_train)
 
@@ -131,7 +130,6 @@ def _train(args: argparse.Namespace) -> int:
                 noise=_noise(args),
                 resume=args.resume,
                 start=RollModel.load(args.stem, args.start_from) if args.start_from else None,
-                compile=args.compile,
             )
         )
     progress, mean = Progress(sys.stderr), 0.0
