@@ -402,3 +402,16 @@ def test_the_guitar_plays_over_a_lone_piano(
     out = tmp_path / "out.mid"
     assert run(monkeypatch, lone_piano(tmp_path), "-o", out, "--seed", 5, "--style", "rock") == 0
     assert notes_over_a_piano(out)["restem guitar"] > 8
+
+
+def test_the_guitar_plays_as_much_as_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packaged()
+    song, counts = lone_piano(tmp_path), []
+    for density in ("sparse", "medium", "busy"):
+        out = tmp_path / f"{density}.mid"
+        words = ["--stem", "guitar", "--style", "rock", "--density", density]
+        assert run(monkeypatch, song, "-o", out, *words) == 0
+        counts.append(notes_over_a_piano(out)["restem guitar"])
+    assert 1.3 * counts[0] < counts[1] and 1.3 * counts[1] < counts[2], counts
