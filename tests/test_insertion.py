@@ -16,8 +16,8 @@ from restem.evaluation.onsets import (
     onset_times,
     onsets_per_beat,
 )
-from restem.insertion import at_tempo
-from restem.tokens import mel_from_tokens
+from restem.hearing import at_tempo
+from restem.tokens import mel_from_tokens, phase_features
 
 SONG = Path(__file__).parents[1] / "examples" / "evening-bus.ogg"
 BPM = 98.0
@@ -132,6 +132,10 @@ def test_a_song_with_drums_is_noticed(inserter, song, grid, result):
         ({"samples": np.zeros(100)}, "shorter than"),
         ({"samples": np.full(44100, np.nan)}, "not numbers"),
         ({"samples": np.zeros((44100, 2, 2))}, "shaped"),
+        ({"region": (1.0, 2.0)}, "ends at 1.00 s"),
+        ({"region": (0.5, 0.55)}, "too short"),
+        ({"region": (-1.0, 0.5)}, "0 or more"),
+        ({"region": (0.0, np.nan)}, "0 or more"),
     ],
 )
 def test_bad_input_is_one_sentence(inserter, change, words):
@@ -177,6 +181,36 @@ def test_silence_looks_as_it_did_in_training(inserter, song, monkeypatch):
     pause = mel_from_tokens(seen["context"], config)[220:380]
     silent = (config.quiet_db - config.centre_db) / config.scale_db
     np.testing.assert_allclose(pause, silent, atol=1e-6)
+
+
+@pytest.mark.parametrize("region", [(3.0, 5.5), (0.0, 0.7), (6.0, 99.0)])
+def test_a_region_is_played_and_all_else_is_exact_silence(inserter, song, grid, region):
+    made = inserter.insert(*song, "Add funk drums", beats=grid, region=region, steps=4)
+    first, end = (min(round(edge * song[1]), len(song[0])) for edge in region)
+    assert made.stem.shape == song[0].shape
+    assert not made.stem[:first].any() and not made.stem[end:].any()
+    level = np.sqrt(np.mean(made.stem[first:end] ** 2) / np.mean(song[0] ** 2))
+    assert level > 0.03
+    assert made.settings["region"] == [region[0], min(region[1], 8.0)]
+    jump = np.abs(np.diff(made.stem[:, 0]))[max(first - 1, 0) : first + 20]  # a fade, no click
+    assert jump.max() < 0.25 * np.abs(made.stem).max()
+
+
+def test_a_region_works_on_its_surroundings_only(inserter, grid, monkeypatch):
+    lengths = []
+
+    def catch(model, context, phase, *args, **kwargs):
+        lengths.append((len(context), phase[0]))
+        return np.zeros((len(context), model.tokens.stem_values), np.float32)
+
+    monkeypatch.setattr("restem.insertion.generate", catch)
+    samples = 0.1 * np.sin(np.arange(30 * 22050) / 20)
+    inserter.insert(samples, 22050, "Add drums", beats=grid)
+    inserter.insert(samples, 22050, "Add drums", beats=grid, region=(20.0, 22.0))
+    (whole, _), (part, first) = lengths
+    assert whole == 751 and 128 <= part < 200
+    at = inserter.model.tokens.token_times(1600, 1)  # four seconds before the region
+    np.testing.assert_allclose(first[:15], phase_features(grid, at)[0], atol=1e-6)
 
 
 def test_the_command_writes_four_files_that_null(tmp_path, song):

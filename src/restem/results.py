@@ -36,7 +36,7 @@ def write_results(
     request: Mapping[str, Any],
     notices: list[str],
 ) -> None:
-    """Write the files named by `restem.cli.result_names` into the folder `stage`.
+    """Write the files named by `restem.insert_command.result_names` into the folder `stage`.
 
     `request`: what the user asked for beyond `insertion.settings`, JSON-ready. Raises UserError if
     the folder cannot be written.
