@@ -48,6 +48,8 @@ MAY_IMPORT = {
     "riffusion": {"audio", "diffusion", "mixing", "networks", "progress", "results"},
     "hearing": {"audio"},
     "region": {"tokens"},
+    "ranking": {"evaluation"},
+    "takes": {"audio", "generation", "hearing", "insertion", "ranking"},
     "insertion": {
         "audio",
         "generation",

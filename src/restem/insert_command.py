@@ -7,7 +7,7 @@ import math
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # nothing heavy is imported before the arguments are known to
     from restem.insertion import Insertion
 
 STEMS = ("drums",)
+_ORDERED = ("stem", "steps", "guidance", "region")  # options that all takes share
 
 
 def add_parser(verbs: Any) -> None:
@@ -34,6 +35,8 @@ def add_parser(verbs: Any) -> None:
         help="folder for the results (default: restem-out)")  # fmt: skip
     add("--seed", metavar="N", type=_number(int, 0, 2**63 - 1), default=0,
         help="another seed plays another version (default: 0)")  # fmt: skip
+    add("--takes", metavar="N", type=_number(int, 1, 16), default=1,
+        help="make N takes, of this seed and the next ones, the best fitting first")  # fmt: skip
     add("--steps", metavar="N", type=_number(int, 1, 1000), help="denoising steps")
     add("--guidance", metavar="X", type=_number(float, 0, 100),
         help="how closely to follow the instruction")  # fmt: skip
@@ -62,7 +65,7 @@ def _insert(args: argparse.Namespace) -> int:
         raise UserError("--half and --double exclude each other; give one.")
     if args.bpm and (args.half or args.double or args.beats):
         raise UserError("--bpm sets the tempo by itself; leave out --half, --double and --beats.")
-    names = result_names(args.song, args.stem)
+    names = result_names(args.song, args.stem, args.takes)
     _check_outputs(args, names)
 
     from restem.audio.beats import read_beats
@@ -85,9 +88,11 @@ def _insert(args: argparse.Namespace) -> int:
     return 0
 
 
-def result_names(song: Path, stem: str) -> list[str]:
-    """The four files that `restem insert` makes: the stem, the mix, the record, the picture."""
-    return [f"{song.stem}{end}" for end in (f".{stem}.wav", ".mix.wav", f".{stem}.json", ".png")]
+def result_names(song: Path, stem: str, takes: int = 1) -> list[str]:
+    """The files that `restem insert` makes: the stem or its takes, the mix, record and picture."""
+    numbers = [""] if takes == 1 else [f".{number}" for number in range(1, takes + 1)]
+    stems = [f"{song.stem}.{stem}{number}.wav" for number in numbers]
+    return stems + [f"{song.stem}{end}" for end in (".mix.wav", f".{stem}.json", ".png")]
 
 
 def _check_outputs(args: argparse.Namespace, names: list[str]) -> None:
@@ -110,37 +115,65 @@ def _compute(
     stage: Path,
     progress: Callable[[float, str], None],
 ) -> tuple[list[str], Insertion]:
-    """Make the stem and write the four files into `stage`; the notices and the insertion."""
-    from restem.insertion import Inserter
+    """Make the takes and write all files into `stage`; the notices and the best take."""
+    from restem.audio.files import write_wav
     from restem.mixing import mix_down
     from restem.results import write_results
 
+    notices: list[str] = []
+    best: Insertion | None = None
+    for number, made in enumerate(_takes(args, audio, beats, progress), start=1):
+        stem = made.stem * 10 ** (args.gain / 20) if args.gain else made.stem
+        mixdown = mix_down(audio.samples, stem, args.subtype or audio.wav_subtype)
+        progress(min(0.9 + number / 100, 1.0), "writing")
+        if best:
+            notices += [f"Take {number}: {notice}" for notice in mixdown.notices]
+            name = f"{args.song.stem}.{args.stem}.{number}.wav"
+            write_wav(stage / name, mixdown.stem, audio.sample_rate, mixdown.subtype)
+            continue
+        best = replace(made, stem=stem)
+        notices = [*made.notices, *mixdown.notices]
+        if args.subtype and mixdown.song_rounded:
+            notices.append(f"{mixdown.subtype} is coarser than the song, which was rounded to it.")
+        take = None if args.takes == 1 else number
+        request = _request(args)
+        write_results(stage, args.song, audio, best, mixdown, request, list(notices), take)
+    assert best is not None  # there is at least one take
+    return notices, best
+
+
+def _takes(
+    args: argparse.Namespace,
+    audio: AudioFile,
+    beats: BeatGrid | None,
+    progress: Callable[[float, str], None],
+) -> Iterator[Insertion]:
+    """The takes asked for, the best first."""
+    from restem.insertion import Inserter, Order
+    from restem.takes import make_takes
+
     inserter = Inserter.load(args.model)
     beats = _corrected(args, audio, beats)
-    result = inserter.insert(
-        audio.samples,
-        audio.sample_rate,
-        args.instruction,
-        stem=args.stem,
-        seed=args.seed,
-        steps=args.steps,
-        guidance=args.guidance,
-        beats=beats,
-        bpm=args.bpm if beats is None else None,
-        region=args.region,
-        progress=progress,
-    )
-    result = replace(result, stem=result.stem * 10 ** (args.gain / 20))
-    mixdown = mix_down(audio.samples, result.stem, args.subtype or audio.wav_subtype)
-    notices = [*result.notices, *mixdown.notices]
-    if args.subtype and mixdown.song_rounded:
-        notices.append(f"{mixdown.subtype} is coarser than the song, which was rounded to it.")
-    progress(1.0, "writing")
+    how: dict[str, Any] = {name: getattr(args, name) for name in _ORDERED}
+    rest: dict[str, Any] = {
+        "seed": args.seed,
+        "beats": beats,
+        "bpm": args.bpm if beats is None else None,
+        "progress": progress,
+    }
+    samples, rate = audio.samples, audio.sample_rate
+    if args.takes == 1:
+        yield inserter.insert(samples, rate, args.instruction, **how, **rest)
+    else:
+        order = Order(args.instruction, **how)
+        yield from make_takes(inserter, samples, rate, order, args.takes, **rest)
+
+
+def _request(args: argparse.Namespace) -> dict[str, Any]:
+    """What was asked for, JSON-ready; the rest is in the insertion's settings."""
     asked = ("seed", "steps", "guidance", "bpm", "half", "double", "shift", "gain", "subtype")
-    request = {name: getattr(args, name) for name in asked}
-    request["beats"] = args.beats and args.beats.name
-    write_results(stage, args.song, audio, result, mixdown, request, notices)
-    return notices, result
+    request = {name: getattr(args, name) for name in (*asked, "takes")}
+    return request | {"beats": args.beats and args.beats.name}
 
 
 def _corrected(
@@ -177,6 +210,8 @@ def _report(
         print(f"restem: note: {notice}", file=sys.stderr)
     for name in names:
         print(args.output / name)
+    for take in result.settings.get("takes", []):
+        print(f"Take {take['take']}: seed {take['seed']}, fit {take['score']:.2f}")
     beats = result.beats
     first = f"{beats.downbeats[0]:.2f} s" if len(beats.downbeats) else "not found"
     sure = "as given" if args.bpm or args.beats else f"{beats.confidence:.0%} sure"

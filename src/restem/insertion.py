@@ -1,7 +1,8 @@
 """A song and a sentence in, the missing stem out.
 
 A ladder of three rungs: `generate` works on tokens, `Inserter.stem_mel` on a mel spectrogram,
-`Inserter.insert` on a song's samples. The command line adds files on top.
+`Inserter.insert` on a song's samples, in three steps: listen, play, finish. The command line adds
+files on top.
 """
 
 from __future__ import annotations
@@ -161,11 +162,11 @@ class Inserter:
         """
         order = Order(instruction, stem, steps, guidance, region)
         say: Progress = progress or (lambda fraction, words: None)
-        heard, order = self._listened(samples, sample_rate, order, beats, bpm, say)
-        wave = self._played(heard, order, seed, lambda f, words: say(0.1 + 0.8 * f, words), preview)
-        return self._insertion(heard, order, seed, wave)
+        heard, order = self.listen(samples, sample_rate, order, beats, bpm, say)
+        wave = self.play(heard, order, seed, lambda f, words: say(0.1 + 0.8 * f, words), preview)
+        return self.finish(heard, order, seed, wave)
 
-    def _listened(
+    def listen(
         self,
         samples: np.ndarray,
         sample_rate: int,
@@ -191,7 +192,7 @@ class Inserter:
         heard = hear(song, sample_rate, order.stem, config, beats, bpm)
         return replace(heard, shape=np.shape(samples)), order
 
-    def _played(
+    def play(
         self, heard: Heard, order: Order, seed: int, say: Progress, preview: Preview | None = None
     ) -> np.ndarray:
         """One take (sample,), as long as `heard.mono`; only what its region needs is worked on."""
@@ -219,7 +220,7 @@ class Inserter:
         wave[piece] = waveform_from_log_mel(rows, config.spectrogram, size, seed) / heard.gain
         return wave
 
-    def _insertion(self, heard: Heard, order: Order, seed: int, wave: np.ndarray) -> Insertion:
+    def finish(self, heard: Heard, order: Order, seed: int, wave: np.ndarray) -> Insertion:
         """A take in the song's shape and rate, with all that made it."""
         rate = self.model.tokens.spectrogram.sample_rate
         words = self.model.description
