@@ -181,6 +181,11 @@ def test_the_gain_is_that_of_the_stem_and_leaves_the_song(song, model):
     assert record["request"]["gain"] == -6
 
 
+def test_density_and_dynamics_reach_the_model(song, model):
+    assert run("insert", song, SAY, "--density", "-1.5", "--dynamics", "2") == 0
+    assert (model.received["density"], model.received["dynamics"]) == (-1.5, 2.0)
+
+
 # ---- corrections of the beats ----
 
 
@@ -255,6 +260,8 @@ def test_what_was_heard_is_corrected(song, model):
         (["insert", "song.flac", SAY, "--region", "1-2-3"], "no region such as"),
         (["insert", "song.flac", SAY, "--region", "2:00-1:00"], "ends before it begins"),
         (["insert", "song.flac", SAY, "--gain", "99"], "from -60 to 24"),
+        (["insert", "song.flac", SAY, "--density", "3"], "from -2 to 2"),
+        (["insert", "song.flac", SAY, "--dynamics", "nan"], "from -2 to 2"),
         (["insert", "song.flac", SAY, "--half", "--double"], "exclude each other"),
         (["insert", "song.flac", SAY, "--bpm", "90", "--half"], "by itself"),
         (["insert", "song.flac", SAY, "--bpm", "90", "--beats", "beats.txt"], "by itself"),

@@ -10,6 +10,7 @@ import pytest
 import soundfile
 
 from restem import BeatGrid, Inserter, UserError
+from restem.evaluation.loudness import loudness_relation
 from restem.evaluation.onsets import (
     kick_on_beat_share,
     onset_envelope,
@@ -17,6 +18,7 @@ from restem.evaluation.onsets import (
     onsets_per_beat,
 )
 from restem.hearing import at_tempo
+from restem.manner import wish
 from restem.tokens import mel_from_tokens, phase_features
 
 SONG = Path(__file__).parents[1] / "examples" / "evening-bus.ogg"
@@ -84,6 +86,36 @@ def test_the_sentence_decides(inserter, song, grid, result):
     )
 
 
+@pytest.mark.parametrize(
+    ("control", "meter"),
+    [
+        ("density", lambda stem, grid, rate, song: onsets_per_beat(
+            grid.times, onset_times(onset_envelope(stem, rate)))),
+        ("dynamics", lambda stem, grid, rate, song: loudness_relation(stem, song, rate)),
+    ],
+)  # fmt: skip
+def test_a_control_moves_its_meter(inserter, song, control, meter):
+    samples, rate = song[0][: 5 * song[1]], song[1]
+    grid = BeatGrid.from_bpm(BPM, 0.0, 5.0)
+    made = [
+        inserter.insert(samples, rate, "Add funk drums", beats=grid, steps=8, **{control: x}).stem
+        for x in (-2, 0, 2)
+    ]
+    low, middle, high = (meter(stem, grid, rate, samples) for stem in made)
+    step = 0.2 if control == "density" else 1.0
+    assert low + step < middle < high - step
+
+
+def test_no_control_leaves_the_sentence_alone(inserter):
+    plain = wish(inserter.text, "Add funk drums", 0, 0)
+    text, null = inserter.text.encode(["Add funk drums", ""])
+    assert plain.more_guidance == 0
+    np.testing.assert_array_equal(plain.text[0], text)
+    np.testing.assert_array_equal(plain.null[0], null)
+    both = wish(inserter.text, "busy night", -2, 1)
+    assert np.linalg.norm(both.text) == pytest.approx(1, abs=1e-5) and both.more_guidance == 2.5
+
+
 def test_same_seed_same_stem_other_seed_other_stem(inserter, song, grid, result):
     again = inserter.insert(*song, "Add funk drums", beats=grid)
     np.testing.assert_array_equal(again.stem, result.stem)
@@ -132,6 +164,8 @@ def test_a_song_with_drums_is_noticed(inserter, song, grid, result):
         ({"samples": np.zeros(100)}, "shorter than"),
         ({"samples": np.full(44100, np.nan)}, "not numbers"),
         ({"samples": np.zeros((44100, 2, 2))}, "shaped"),
+        ({"density": 2.1}, "between -2 and 2"),
+        ({"dynamics": np.nan}, "between -2 and 2"),
         ({"region": (1.0, 2.0)}, "ends at 1.00 s"),
         ({"region": (0.5, 0.55)}, "too short"),
         ({"region": (-1.0, 0.5)}, "0 or more"),

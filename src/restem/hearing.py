@@ -23,12 +23,12 @@ UNSURE = 0.6  # expected beat F below which the tracked beats may mislead more t
 class Heard:
     """A song as the model hears it; all takes for it share this.
 
-    `shape` and `sample_rate` are those of its samples, `mono` (sample,) is at the model's rate,
-    `level_db` its root mean square, `context_db` (frame, mel) its log-mel at WORKING_DB; a silent
+    `song` (sample, channel) is at `sample_rate`, `mono` (sample,) at the model's rate, `level_db`
+    its root mean square, `context_db` (frame, mel) its log-mel at WORKING_DB; a silent
     song has none. `notices` are sentences for the user.
     """
 
-    shape: tuple[int, ...]
+    song: np.ndarray
     sample_rate: int
     mono: np.ndarray
     level_db: float
@@ -61,11 +61,11 @@ def hear(
     if level < SILENCE_DB:
         grid = beats or BeatGrid.from_bpm(bpm or 120.0, 0.0, max(seconds, 1.0))
         notices = ["The song is silent, so the stem is silent too."]
-        return Heard(song.shape, sample_rate, mono, level, None, grid, notices)
+        return Heard(song, sample_rate, mono, level, None, grid, notices)
     grid = beats if beats is not None else track_beats(mono)
     if beats is None and bpm is not None:
         grid = at_tempo(grid, bpm, seconds)
-    heard = Heard(song.shape, sample_rate, mono, level, None, grid, [])
+    heard = Heard(song, sample_rate, mono, level, None, grid, [])
     context_db = log_mel(mono * heard.gain, config)
     return replace(heard, context_db=context_db, notices=_doubts(stem, grid, context_db))
 

@@ -20,13 +20,20 @@ if TYPE_CHECKING:  # nothing heavy is imported before the arguments are known to
     from restem.insertion import Insertion
 
 STEMS = ("drums",)
-_ORDERED = ("stem", "steps", "guidance", "region")  # options that all takes share
+# Those of its options that all takes share.
+_ORDERED = ("stem", "steps", "guidance", "region", "density", "dynamics")
 
 
 def add_parser(verbs: Any) -> None:
     """Add `insert` to the command line."""
     line = "put a stem into a song: restem insert song.wav 'Add jazzy drums'"
     parser = verbs.add_parser("insert", help=line, description=line, allow_abbrev=False)
+    add_song_options(parser)
+    parser.set_defaults(run=_insert)
+
+
+def add_song_options(parser: argparse.ArgumentParser) -> None:
+    """What every verb takes that plays a stem to a song."""
     add = parser.add_argument
     add("song", metavar="SONG", type=Path, help="WAV, FLAC, OGG, Opus, MP3, AIFF (m4a with ffmpeg)")
     add("instruction", metavar="INSTRUCTION", type=_sentence, help="what to play, in a sentence")
@@ -51,22 +58,21 @@ def add_parser(verbs: Any) -> None:
         help="move the downbeats later (negative: earlier); 0.5 moves all beats")  # fmt: skip
     add("--region", metavar="FROM-TO", type=_region,
         help="make the stem there alone, as in 0:30-1:00 or 30-60; silence elsewhere")  # fmt: skip
+    add("--density", metavar="X", type=_number(float, -2, 2), default=0.0,
+        help="from -2, few notes, to 2, many (default: 0, as the sentence says)")  # fmt: skip
+    add("--dynamics", metavar="X", type=_number(float, -2, 2), default=0.0,
+        help="from -2, played quietly, to 2, played hard (default: 0)")  # fmt: skip
     add("--gain", metavar="DB", type=_number(float, -60, 24), default=0.0,
         help="make the stem louder or softer, in its file and in the mix")  # fmt: skip
     add("--subtype", metavar="NAME",
         help="sample format, such as PCM_24 or FLOAT (default: the song's)")  # fmt: skip
     add("--force", action="store_true", help="replace earlier results")
-    parser.set_defaults(run=_insert)
 
 
 def _insert(args: argparse.Namespace) -> int:
     """Everything that can be wrong is looked at first; then the work; then all files, or none."""
-    if args.half and args.double:
-        raise UserError("--half and --double exclude each other; give one.")
-    if args.bpm and (args.half or args.double or args.beats):
-        raise UserError("--bpm sets the tempo by itself; leave out --half, --double and --beats.")
     names = result_names(args.song, args.stem, args.takes)
-    _check_outputs(args, names)
+    check_request(args, names)
 
     from restem.audio.beats import read_beats
     from restem.audio.files import check_wav_subtype, read_audio
@@ -81,10 +87,10 @@ def _insert(args: argparse.Namespace) -> int:
         progress = Progress(sys.stderr)
         progress(0.0, "loading the model")
         try:
-            notices, result = _compute(args, audio, beats, stage, progress)
+            notices, result = compute(args, audio, beats, stage, progress)
         finally:
             progress.close()
-    _report(args, names, notices, result)
+    report(args, names, notices, result)
     return 0
 
 
@@ -95,7 +101,12 @@ def result_names(song: Path, stem: str, takes: int = 1) -> list[str]:
     return stems + [f"{song.stem}{end}" for end in (".mix.wav", f".{stem}.json", ".png")]
 
 
-def _check_outputs(args: argparse.Namespace, names: list[str]) -> None:
+def check_request(args: argparse.Namespace, names: list[str]) -> None:
+    """UserError for options that contradict each other and results that would replace a file."""
+    if args.half and args.double:
+        raise UserError("--half and --double exclude each other; give one.")
+    if args.bpm and (args.half or args.double or args.beats):
+        raise UserError("--bpm sets the tempo by itself; leave out --half, --double and --beats.")
     for path in (args.output / name for name in names):
         for source in (args.song, args.beats):
             if source and path.exists() and source.exists() and path.samefile(source):
@@ -108,7 +119,7 @@ def _check_outputs(args: argparse.Namespace, names: list[str]) -> None:
             )
 
 
-def _compute(
+def compute(
     args: argparse.Namespace,
     audio: AudioFile,
     beats: BeatGrid | None,
@@ -153,7 +164,7 @@ def _takes(
     from restem.takes import make_takes
 
     inserter = Inserter.load(args.model)
-    beats = _corrected(args, audio, beats)
+    beats = corrected_beats(args, audio, beats)
     how: dict[str, Any] = {name: getattr(args, name) for name in _ORDERED}
     rest: dict[str, Any] = {
         "seed": args.seed,
@@ -176,14 +187,14 @@ def _request(args: argparse.Namespace) -> dict[str, Any]:
     return request | {"beats": args.beats and args.beats.name}
 
 
-def _corrected(
+def corrected_beats(
     args: argparse.Namespace, audio: AudioFile, beats: BeatGrid | None
 ) -> BeatGrid | None:
     """The beats that the user wants in place of those that the inserter would hear, if any."""
     if not (args.half or args.double or args.shift):
         return beats
     if beats is None:
-        beats = _heard(audio, args.bpm)
+        beats = heard_beats(audio, args.bpm)
     if args.half:
         beats = beats.halved()
     if args.double:
@@ -191,7 +202,7 @@ def _corrected(
     return beats.shifted(args.shift) if args.shift else beats
 
 
-def _heard(audio: AudioFile, bpm: float | None) -> BeatGrid:
+def heard_beats(audio: AudioFile, bpm: float | None) -> BeatGrid:
     """What the inserter would hear by itself."""
     from restem.audio.tracking import SAMPLE_RATE, track_beats
     from restem.audio.waveform import mono_from_channels, resampled
@@ -203,7 +214,7 @@ def _heard(audio: AudioFile, bpm: float | None) -> BeatGrid:
     return grid if bpm is None else at_tempo(grid, bpm, seconds)
 
 
-def _report(
+def report(
     args: argparse.Namespace, names: list[str], notices: list[str], result: Insertion
 ) -> None:
     for notice in notices:

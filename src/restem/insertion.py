@@ -21,6 +21,7 @@ from restem.audio.waveform import resampled, rms_db
 from restem.errors import UserError
 from restem.generation import Progress, generate
 from restem.hearing import Heard, checked, hear
+from restem.manner import MOST, wish
 from restem.networks.onnx_model import EMBEDDED, OnnxModel
 from restem.region import Region, checked_region, frames_around, only_inside
 from restem.text import TextEncoder
@@ -59,7 +60,8 @@ class Insertion:
 class Order:
     """What is asked for, apart from song and seed; None leaves a choice to the model.
 
-    `region` is start and end in seconds; elsewhere the stem is exactly silent.
+    `region` is start and end in seconds; elsewhere the stem is exactly silent. `density` (few or
+    many notes) and `dynamics` (quiet or loud playing) go from -2 to 2; 0 is what the sentence says.
     """
 
     instruction: str
@@ -67,6 +69,8 @@ class Order:
     steps: int | None = None
     guidance: float | None = None
     region: Region | None = None
+    density: float = 0.0
+    dynamics: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -90,13 +94,16 @@ class Inserter:
         seed: int = 0,
         steps: int | None = None,
         guidance: float | None = None,
+        density: float = 0.0,
+        dynamics: float = 0.0,
         part: slice | None = None,
         progress: Progress | None = None,
         preview: Preview | None = None,
     ) -> np.ndarray:
         """Stem rows (frame, column) in dB for a context's log-mel (frame, mel) in dB.
 
-        `grid` None leaves the beat to the model's ear. `part` makes those rows alone, at the
+        `grid` None leaves the beat to the model's ear. `density` and `dynamics` are those of
+        `Order`. `part` makes those rows alone, at the
         loudness of the whole; it begins with a whole token.
         """
         config = self.model.tokens
@@ -114,7 +121,8 @@ class Inserter:
             if grid is None
             else phase_features(grid, times)
         )
-        vectors = self.text.encode([instruction, ""])
+        asked = wish(self.text, instruction, density, dynamics)
+        usual = self.model.description["guidance"] if guidance is None else guidance
 
         def glimpse(first: int, made: np.ndarray) -> None:
             if preview:
@@ -126,11 +134,11 @@ class Inserter:
             self.model,
             tokens,
             phase,
-            vectors[:1],
-            vectors[1:],
+            asked.text,
+            asked.null,
             seed=seed,
             steps=steps or self.model.description["steps"],
-            guidance=self.model.description["guidance"] if guidance is None else guidance,
+            guidance=usual + asked.more_guidance,
             progress=progress,
             glimpse=glimpse,
         )
@@ -149,6 +157,8 @@ class Inserter:
         beats: BeatGrid | None = None,
         bpm: float | None = None,
         region: Region | None = None,
+        density: float = 0.0,
+        dynamics: float = 0.0,
         progress: Progress | None = None,
         preview: Preview | None = None,
     ) -> Insertion:
@@ -156,15 +166,17 @@ class Inserter:
 
         The samples are only read. Beats are tracked unless `beats` gives them; `bpm` alone fixes
         the tempo and leaves the downbeat to the tracker. `region` (start and end in seconds) makes
-        the stem there alone; elsewhere it is exactly silent. `progress` gets the share done and
+        the stem there alone; elsewhere it is exactly silent. `density` and `dynamics` are those of
+        `Order`. `progress` gets the share done and
         words for it; `preview`, after each step, the second at which a picture of what is being
         made begins, and its rows (frame, mel) in dB. Raises UserError for unusable input.
         """
-        order = Order(instruction, stem, steps, guidance, region)
+        order = Order(instruction, stem, steps, guidance, region, density, dynamics)
         say: Progress = progress or (lambda fraction, words: None)
         heard, order = self.listen(samples, sample_rate, order, beats, bpm, say)
         wave = self.play(heard, order, seed, lambda f, words: say(0.1 + 0.8 * f, words), preview)
-        return self.finish(heard, order, seed, wave)
+        made = self.finish(heard, order, seed, wave)
+        return made if np.ndim(samples) == 2 else replace(made, stem=made.stem[:, 0])
 
     def listen(
         self,
@@ -183,14 +195,15 @@ class Inserter:
         stems = self.model.description["stems"]
         if order.stem not in stems:
             raise UserError(f"This model makes {', '.join(stems)}, not {order.stem}.")
+        if not (abs(order.density) <= MOST and abs(order.dynamics) <= MOST):
+            raise UserError(f"Density and dynamics lie between -{MOST:g} and {MOST:g}.")
         song = checked(samples, sample_rate)
         if order.region:
             region = checked_region(order.region, len(song) / sample_rate)
             order = replace(order, region=region)
         say(0.02, "listening for the beat")
         config = self.model.tokens.context_spectrogram
-        heard = hear(song, sample_rate, order.stem, config, beats, bpm)
-        return replace(heard, shape=np.shape(samples)), order
+        return hear(song, sample_rate, order.stem, config, beats, bpm), order
 
     def play(
         self, heard: Heard, order: Order, seed: int, say: Progress, preview: Preview | None = None
@@ -209,6 +222,8 @@ class Inserter:
             seed=seed,
             steps=order.steps,
             guidance=order.guidance,
+            density=order.density,
+            dynamics=order.dynamics,
             part=part,
             progress=lambda f, words: say(0.88 * f, words),
             preview=preview,
@@ -221,7 +236,7 @@ class Inserter:
         return wave
 
     def finish(self, heard: Heard, order: Order, seed: int, wave: np.ndarray) -> Insertion:
-        """A take in the song's shape and rate, with all that made it."""
+        """A take with the song's channels and rate, and with all that made it."""
         rate = self.model.tokens.spectrogram.sample_rate
         words = self.model.description
         inside = slice(*(round(edge * rate) for edge in order.region or (0, len(wave))))
@@ -237,15 +252,16 @@ class Inserter:
         }
         if order.region:
             settings["region"] = list(order.region)
+        if order.density or order.dynamics:
+            settings |= {"density": order.density, "dynamics": order.dynamics}
         level = None
         if heard.context_db is not None:
             level = round(rms_db(wave[inside]) - heard.level_db, 2)
         settings |= _beat_settings(heard.beats) | {"stem_level_db": level}
-        samples = resampled(wave, rate, heard.sample_rate, heard.shape[0]).astype(np.float64)
+        samples = resampled(wave, rate, heard.sample_rate, len(heard.song)).astype(np.float64)
         if order.region:
             samples = only_inside(samples, order.region, heard.sample_rate)
-        if len(heard.shape) == 2:
-            samples = np.repeat(samples[:, None], heard.shape[1], axis=1)
+        samples = np.repeat(samples[:, None], heard.song.shape[1], axis=1)
         return Insertion(samples, heard.sample_rate, heard.beats, settings, list(heard.notices))
 
 
