@@ -67,8 +67,8 @@ def test_the_drums_are_on_the_given_beats(inserter, song, result, grid):
     """Attacks gather at the eighths of the beats that were given, also of late ones."""
     takes = [result.stem, *(inserter.insert(*song, "Add funk drums", beats=grid, seed=s).stem
                             for s in (1, 2))]  # fmt: skip
-    # funk has sixteenths too, in some takes many: the mean of three
-    assert np.mean([_gathered(take, song[1], 0.0) for take in takes]) > 1.8
+    # funk has sixteenths too, in some takes many: the middle one of three
+    assert np.median([_gathered(take, song[1], 0.0) for take in takes]) > 1.8
     assert onsets_per_beat(grid.times, onset_times(onset_envelope(result.stem, song[1]))) > 0.8
     late = 0.25 * 60 / BPM  # between the eighths of the first grid
     moved = BeatGrid.from_bpm(BPM, late, 8.0)
