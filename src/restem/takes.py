@@ -28,9 +28,10 @@ def make_takes(
 ) -> Iterator[Insertion]:
     """Yield `count` takes, of the seeds `seed`, `seed` + 1 and so on, the best first.
 
-    The song, (sample,) or (sample, channel), is listened to once. A take is what `Inserter.insert`
-    makes with its seed, as (sample, channel); its settings also say the fit of all takes. Until it is yielded a take is kept as mono at the
-    model's rate (10 MB a minute). Raises UserError for unusable input.
+    The song, (sample,) or (sample, channel), is listened to once. A take is what
+    `Inserter.insert` makes with its seed, as (sample, channel); its settings also say the fit of
+    all takes. Until it is yielded a take is kept as mono at the model's rate (10 MB a minute).
+    Raises UserError for unusable input.
     """
     say: Progress = progress or (lambda fraction, words: None)
     heard, order = inserter.listen(samples, sample_rate, order, beats, bpm, say)
