@@ -26,6 +26,7 @@ MAY_IMPORT = {
         "dataset",
         "diffusion",
         "evaluation",
+        "hearing",
         "insertion",
         "picture",
         "text",
@@ -35,6 +36,7 @@ MAY_IMPORT = {
     "studio": {
         "audio",
         "dataset",
+        "hearing",
         "insertion",
         "mixing",
         "networks",
@@ -44,7 +46,22 @@ MAY_IMPORT = {
         "__init__",
     },
     "riffusion": {"audio", "diffusion", "mixing", "networks", "progress", "results"},
-    "insertion": {"audio", "diffusion", "generation", "networks", "text", "tokens", "__init__"},
+    "hearing": {"audio"},
+    "region": {"tokens"},
+    "manner": {"dataset", "text"},
+    "ranking": {"evaluation"},
+    "takes": {"audio", "generation", "hearing", "insertion", "ranking"},
+    "insertion": {
+        "audio",
+        "generation",
+        "hearing",
+        "manner",
+        "networks",
+        "region",
+        "text",
+        "tokens",
+        "__init__",
+    },
 }
 
 
