@@ -81,6 +81,7 @@ def kit_of(samples: np.ndarray, sample_rate: int, config: TokenConfig) -> Kit:
     Its beats are not known to the model. Raises UserError if it is silent or shorter than 1.28 s.
     """
     spectrogram = config.spectrogram
+    samples = samples[:, None] if samples.ndim == 1 else samples
     mono = resampled(mono_from_channels(samples), sample_rate, spectrogram.sample_rate)
     level = rms_db(mono)
     frames = config.anchor * config.frames_per_token
