@@ -43,6 +43,7 @@ MAY_IMPORT = {
         "tokens",
         "__init__",
     },
+    "restyle": {"audio", "cli", "dataset", "insertion", "mixing", "progress", "results"},
     "riffusion": {"audio", "diffusion", "mixing", "networks", "progress", "results"},
     "insertion": {"audio", "diffusion", "generation", "networks", "text", "tokens", "__init__"},
 }

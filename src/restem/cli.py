@@ -35,6 +35,7 @@ OTHER_VERBS: dict[str, tuple[str, str]] = {
     "figures": ("restem.benchmark.figures_command", "draw the paper's figures from songs"),
     "studio": ("restem.studio.commands", "open a local web page to listen, look and choose"),
     "train": ("restem.networks.commands", "train a model on features"),
+    "restyle": ("restem.restyle.commands", "take a stem out of a full song and put a new one in"),
     "riffusion": ("restem.riffusion.commands", "put a stem into a clip with a Riffusion model"),
 }
 
@@ -95,6 +96,12 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
 def _add_insert(verbs: Any) -> None:
     line = "put a stem into a song: restem insert song.wav 'Add jazzy drums'"
     parser = verbs.add_parser("insert", help=line, description=line, allow_abbrev=False)
+    add_song_options(parser)
+    parser.set_defaults(run=_insert)
+
+
+def add_song_options(parser: argparse.ArgumentParser) -> None:
+    """What every verb takes that plays a stem to a song: `insert` and `restyle`."""
     add = parser.add_argument
     add("song", metavar="SONG", type=Path, help="WAV, FLAC, OGG, Opus, MP3, AIFF (m4a with ffmpeg)")
     add("instruction", metavar="INSTRUCTION", type=_sentence, help="what to play, in a sentence")
@@ -118,17 +125,12 @@ def _add_insert(verbs: Any) -> None:
     add("--subtype", metavar="NAME",
         help="sample format, such as PCM_24 or FLOAT (default: the song's)")  # fmt: skip
     add("--force", action="store_true", help="replace earlier results")
-    parser.set_defaults(run=_insert)
 
 
 def _insert(args: argparse.Namespace) -> int:
     """Everything that can be wrong is looked at first; then the work; then all files, or none."""
-    if args.half and args.double:
-        raise UserError("--half and --double exclude each other; give one.")
-    if args.bpm and (args.half or args.double or args.beats):
-        raise UserError("--bpm sets the tempo by itself; leave out --half, --double and --beats.")
     names = result_names(args.song, args.stem)
-    _check_outputs(args, names)
+    check_request(args, names)
 
     from restem.audio.beats import read_beats
     from restem.audio.files import check_wav_subtype, read_audio
@@ -143,10 +145,11 @@ def _insert(args: argparse.Namespace) -> int:
         progress = Progress(sys.stderr)
         progress(0.0, "loading the model")
         try:
-            notices, result = _compute(args, audio, beats, stage, progress)
+            beats = corrected_beats(args, audio, beats)
+            notices, result = compute(args, audio, beats, stage, progress)
         finally:
             progress.close()
-    _report(args, names, notices, result)
+    report(args, names, notices, result)
     return 0
 
 
@@ -155,9 +158,17 @@ def result_names(song: Path, stem: str) -> list[str]:
     return [f"{song.stem}{end}" for end in (f".{stem}.wav", ".mix.wav", f".{stem}.json", ".png")]
 
 
-def _check_outputs(args: argparse.Namespace, names: list[str]) -> None:
+def check_request(args: argparse.Namespace, names: list[str], *inputs: Path | None) -> None:
+    """UserError for options that contradict each other and for results that would replace a file.
+
+    `inputs`: files that the verb reads beside the song and its beats.
+    """
+    if args.half and args.double:
+        raise UserError("--half and --double exclude each other; give one.")
+    if args.bpm and (args.half or args.double or args.beats):
+        raise UserError("--bpm sets the tempo by itself; leave out --half, --double and --beats.")
     for path in (args.output / name for name in names):
-        for source in (args.song, args.beats):
+        for source in (args.song, args.beats, *inputs):
             if source and path.exists() and source.exists() and path.samefile(source):
                 raise UserError(f"{path} is itself an input; choose another folder with -o.")
         if path.is_dir():
@@ -168,20 +179,23 @@ def _check_outputs(args: argparse.Namespace, names: list[str]) -> None:
             )
 
 
-def _compute(
+def compute(
     args: argparse.Namespace,
     audio: AudioFile,
     beats: BeatGrid | None,
     stage: Path,
     progress: Callable[[float, str], None],
+    amended: Callable[[Insertion], Insertion] = lambda result: result,
 ) -> tuple[list[str], Insertion]:
-    """Make the stem and write the four files into `stage`; the notices and the insertion."""
+    """Make the stem and write the four files into `stage`; the notices and the insertion.
+
+    `amended` may add to the settings and the notices.
+    """
     from restem.insertion import Inserter
     from restem.mixing import mix_down
     from restem.results import write_results
 
     inserter = Inserter.load(args.model)
-    beats = _corrected(args, audio, beats)
     result = inserter.insert(
         audio.samples,
         audio.sample_rate,
@@ -194,6 +208,7 @@ def _compute(
         bpm=args.bpm if beats is None else None,
         progress=progress,
     )
+    result = amended(result)
     mixdown = mix_down(audio.samples, result.stem, args.subtype or audio.wav_subtype)
     notices = [*result.notices, *mixdown.notices]
     if args.subtype and mixdown.song_rounded:
@@ -206,14 +221,14 @@ def _compute(
     return notices, result
 
 
-def _corrected(
+def corrected_beats(
     args: argparse.Namespace, audio: AudioFile, beats: BeatGrid | None
 ) -> BeatGrid | None:
     """The beats that the user wants in place of those that the inserter would hear, if any."""
     if not (args.half or args.double or args.shift):
         return beats
     if beats is None:
-        beats = _heard(audio, args.bpm)
+        beats = heard_beats(audio, args.bpm)
     if args.half:
         beats = beats.halved()
     if args.double:
@@ -221,7 +236,7 @@ def _corrected(
     return beats.shifted(args.shift) if args.shift else beats
 
 
-def _heard(audio: AudioFile, bpm: float | None) -> BeatGrid:
+def heard_beats(audio: AudioFile, bpm: float | None) -> BeatGrid:
     """What the inserter would hear by itself."""
     from restem.audio.tracking import SAMPLE_RATE, track_beats
     from restem.audio.waveform import mono_from_channels, resampled
@@ -233,7 +248,7 @@ def _heard(audio: AudioFile, bpm: float | None) -> BeatGrid:
     return grid if bpm is None else at_tempo(grid, bpm, seconds)
 
 
-def _report(
+def report(
     args: argparse.Namespace, names: list[str], notices: list[str], result: Insertion
 ) -> None:
     for notice in notices:
