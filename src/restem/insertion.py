@@ -18,6 +18,7 @@ from restem.audio.beats import BeatGrid
 from restem.audio.inversion import waveform_from_log_mel
 from restem.audio.presence import drums_present
 from restem.audio.spectrogram import log_mel
+from restem.audio.stereo import like_channels
 from restem.audio.tracking import track_beats
 from restem.audio.waveform import mono_from_channels, resampled, rms_db
 from restem.errors import UserError
@@ -189,7 +190,7 @@ class Inserter:
         settings |= _beat_settings(grid) | {"stem_level_db": round(rms_db(made) - level, 2)}
         wave = resampled(made, rate, sample_rate, len(song)).astype(np.float64)
         if np.ndim(samples) == 2:
-            wave = np.repeat(wave[:, None], song.shape[1], axis=1)
+            wave = like_channels(wave, song, sample_rate)
         return Insertion(wave, sample_rate, grid, settings, notices)
 
 
