@@ -124,12 +124,14 @@ def add_song_options(parser: argparse.ArgumentParser) -> None:
         help="move the downbeats later (negative: earlier); 0.5 moves all beats")  # fmt: skip
     add("--subtype", metavar="NAME",
         help="sample format, such as PCM_24 or FLOAT (default: the song's)")  # fmt: skip
+    add("--pack", action="store_true",
+        help="also make a folder for a sequencer: WAV with a time stamp, MIDI, tempo map")  # fmt: skip
     add("--force", action="store_true", help="replace earlier results")
 
 
 def _insert(args: argparse.Namespace) -> int:
     """Everything that can be wrong is looked at first; then the work; then all files, or none."""
-    names = result_names(args.song, args.stem)
+    names = asked_names(args)
     check_request(args, names)
 
     from restem.audio.beats import read_beats
@@ -156,6 +158,16 @@ def _insert(args: argparse.Namespace) -> int:
 def result_names(song: Path, stem: str) -> list[str]:
     """The four files that `restem insert` makes: the stem, the mix, the record, the picture."""
     return [f"{song.stem}{end}" for end in (f".{stem}.wav", ".mix.wav", f".{stem}.json", ".png")]
+
+
+def asked_names(args: argparse.Namespace) -> list[str]:
+    """All files that the options ask for."""
+    names = result_names(args.song, args.stem)
+    if args.pack:
+        from restem.pack import pack_names
+
+        names += pack_names(args.song, args.stem)
+    return names
 
 
 def check_request(args: argparse.Namespace, names: list[str], *inputs: Path | None) -> None:
@@ -218,6 +230,10 @@ def compute(
     request = {name: getattr(args, name) for name in asked}
     request["beats"] = args.beats and args.beats.name
     write_results(stage, args.song, audio, result, mixdown, request, notices)
+    if args.pack:
+        from restem.pack import write_pack
+
+        write_pack(stage, args.song, audio, mixdown, result)
     return notices, result
 
 

@@ -15,11 +15,11 @@ import numpy as np
 
 from restem.cli import (
     add_song_options,
+    asked_names,
     check_request,
     compute,
     corrected_beats,
     report,
-    result_names,
 )
 from restem.errors import UserError
 
@@ -53,7 +53,7 @@ def _restyle(args: argparse.Namespace) -> int:
     if args.without and args.separator:
         raise UserError("--without gives the song without the stem; leave out --separator.")
     kept = f"{args.song.stem}.background.wav"
-    names = [kept, *result_names(args.song, args.stem)]
+    names = [kept, *asked_names(args)]
     check_request(args, names, args.without)
 
     from restem.audio.beats import read_beats
