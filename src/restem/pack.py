@@ -82,7 +82,7 @@ def _sha256(path: Path) -> str:
 
 
 def bext_chunk(description: str, time_reference: int) -> bytes:
-    """The broadcast extension of EBU Tech 3285, version 1, without a date: equal input, equal bytes.
+    """The broadcast extension of EBU Tech 3285, version 1; no date, so equal input, equal bytes.
 
     `time_reference`: samples since midnight at which the sound begins.
     """

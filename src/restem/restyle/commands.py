@@ -13,15 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from restem.cli import (
-    add_song_options,
-    asked_names,
-    check_request,
-    compute,
-    corrected_beats,
-    report,
-)
+from restem.beat_options import corrected_beats
 from restem.errors import UserError
+from restem.insert_command import add_song_options, asked_names, check_request, compute, report
 
 if TYPE_CHECKING:  # nothing heavy is imported before the arguments are known to be good
     from restem.audio.files import AudioFile
@@ -156,7 +150,7 @@ def _write(path: Path, background: AudioFile) -> None:
 
 def _amended(result: Insertion, args: argparse.Namespace, separator: Separator | None) -> Insertion:
     """The insertion with the background's origin in its settings and notices."""
-    from restem.insertion import DRUMS_ALREADY
+    from restem.hearing import DRUMS_ALREADY
 
     if separator is None:
         with open(args.without, "rb") as file:

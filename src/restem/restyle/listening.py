@@ -14,7 +14,7 @@ from restem.audio.tracking import (
     tracker_features,
 )
 from restem.audio.waveform import mono_from_channels, resampled
-from restem.insertion import at_tempo
+from restem.hearing import at_tempo
 
 
 def beat_odds(audio: AudioFile) -> np.ndarray:
