@@ -40,13 +40,17 @@ def hear_drums(wave: np.ndarray) -> DrumNotes:
         return DrumNotes(np.zeros(0), np.zeros(0, np.int64), np.zeros(0, np.int64))
     levels = log_mel(wave * (PEAK / peak), CONFIG)
     weights = _weights()
-    logits, velocities = network(note_features(levels), weights)
+    logits, velocities = network(note_features(levels, loudest(levels)), weights)
     return pick_notes(logits, velocities, weights["thresholds"])
 
 
-def note_features(levels: np.ndarray) -> np.ndarray:
-    """(frame, column) in dB -> what the network reads: levels below the loud frames, -1 to 1.4."""
-    loud = np.percentile(levels.max(axis=1), 99.5)
+def loudest(levels: np.ndarray) -> float:
+    """The level in dB to which all others of a stem (frame, column) are compared."""
+    return float(np.percentile(levels.max(axis=1), 99.5))
+
+
+def note_features(levels: np.ndarray, loud: float) -> np.ndarray:
+    """(frame, column) in dB -> what the network reads: levels below `loud`, from -1 to 1.4."""
     return (np.clip((levels - loud) / RANGE_DB, -1, 0.2) * 2 + 1).astype(np.float32)
 
 
