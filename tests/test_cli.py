@@ -182,8 +182,9 @@ def test_the_gain_is_that_of_the_stem_and_leaves_the_song(song, model):
 
 
 def test_density_and_dynamics_reach_the_model(song, model):
-    assert run("insert", song, SAY, "--density", "-1.5", "--dynamics", "2") == 0
-    assert (model.received["density"], model.received["dynamics"]) == (-1.5, 2.0)
+    assert run("insert", song, SAY, "--density", "-1.5", "--dynamics", "2", "--tight", 1) == 0
+    given = [model.received[name] for name in ("density", "dynamics", "tight")]
+    assert given == [-1.5, 2.0, 1.0]
 
 
 # ---- corrections of the beats ----
@@ -262,6 +263,7 @@ def test_what_was_heard_is_corrected(song, model):
         (["insert", "song.flac", SAY, "--gain", "99"], "from -60 to 24"),
         (["insert", "song.flac", SAY, "--density", "3"], "from -2 to 2"),
         (["insert", "song.flac", SAY, "--dynamics", "nan"], "from -2 to 2"),
+        (["insert", "song.flac", SAY, "--tight", "1.1"], "from 0 to 1"),
         (["insert", "song.flac", SAY, "--half", "--double"], "exclude each other"),
         (["insert", "song.flac", SAY, "--bpm", "90", "--half"], "by itself"),
         (["insert", "song.flac", SAY, "--bpm", "90", "--beats", "beats.txt"], "by itself"),

@@ -166,6 +166,7 @@ def test_a_song_with_drums_is_noticed(inserter, song, grid, result):
         ({"samples": np.zeros((44100, 2, 2))}, "shaped"),
         ({"density": 2.1}, "between -2 and 2"),
         ({"dynamics": np.nan}, "between -2 and 2"),
+        ({"tight": 1.5}, "between 0 and 1"),
         ({"region": (1.0, 2.0)}, "ends at 1.00 s"),
         ({"region": (0.5, 0.55)}, "too short"),
         ({"region": (-1.0, 0.5)}, "0 or more"),

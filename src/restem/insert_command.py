@@ -22,7 +22,7 @@ if TYPE_CHECKING:  # nothing heavy is imported before the arguments are known to
 
 STEMS = ("drums",)
 # Those of its options that all takes share.
-_ORDERED = ("stem", "steps", "guidance", "region", "density", "dynamics")
+_ORDERED = ("stem", "steps", "guidance", "region", "density", "dynamics", "tight")
 
 
 def add_parser(verbs: Any) -> None:
@@ -63,6 +63,8 @@ def add_song_options(parser: argparse.ArgumentParser) -> None:
         help="from -2, few notes, to 2, many (default: 0, as the sentence says)")  # fmt: skip
     add("--dynamics", metavar="X", type=_number(float, -2, 2), default=0.0,
         help="from -2, played quietly, to 2, played hard (default: 0)")  # fmt: skip
+    add("--tight", metavar="X", type=_number(float, 0, 1), default=0.0,
+        help="how far hits are pulled to the beat, 0 to 1 (default: 0)")  # fmt: skip
     add("--gain", metavar="DB", type=_number(float, -60, 24), default=0.0,
         help="make the stem louder or softer, in its file and in the mix")  # fmt: skip
     add("--subtype", metavar="NAME",

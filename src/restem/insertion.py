@@ -18,6 +18,7 @@ from restem import __version__
 from restem.audio.beats import BeatGrid
 from restem.audio.inversion import waveform_from_log_mel
 from restem.audio.stereo import like_channels
+from restem.audio.tightening import tightened
 from restem.audio.waveform import resampled, rms_db
 from restem.errors import UserError
 from restem.generation import Progress, generate
@@ -63,6 +64,7 @@ class Order:
 
     `region` is start and end in seconds; elsewhere the stem is exactly silent. `density` (few or
     many notes) and `dynamics` (quiet or loud playing) go from -2 to 2; 0 is what the sentence says.
+    `tight`, 0 to 1, is how far attacks are pulled to the beats' sixteenths or triplets.
     """
 
     instruction: str
@@ -72,6 +74,7 @@ class Order:
     region: Region | None = None
     density: float = 0.0
     dynamics: float = 0.0
+    tight: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -160,6 +163,7 @@ class Inserter:
         region: Region | None = None,
         density: float = 0.0,
         dynamics: float = 0.0,
+        tight: float = 0.0,
         progress: Progress | None = None,
         preview: Preview | None = None,
     ) -> Insertion:
@@ -167,12 +171,12 @@ class Inserter:
 
         The samples are only read. Beats are tracked unless `beats` gives them; `bpm` alone fixes
         the tempo and leaves the downbeat to the tracker. `region` (start and end in seconds) makes
-        the stem there alone; elsewhere it is exactly silent. `density` and `dynamics` are those of
-        `Order`. `progress` gets the share done and
+        the stem there alone; elsewhere it is exactly silent. `density`, `dynamics` and `tight`
+        are those of `Order`. `progress` gets the share done and
         words for it; `preview`, after each step, the second at which a picture of what is being
         made begins, and its rows (frame, mel) in dB. Raises UserError for unusable input.
         """
-        order = Order(instruction, stem, steps, guidance, region, density, dynamics)
+        order = Order(instruction, stem, steps, guidance, region, density, dynamics, tight)
         say: Progress = progress or (lambda fraction, words: None)
         heard, order = self.listen(samples, sample_rate, order, beats, bpm, say)
         wave = self.play(heard, order, seed, lambda f, words: say(0.1 + 0.8 * f, words), preview)
@@ -198,6 +202,8 @@ class Inserter:
             raise UserError(f"This model makes {', '.join(stems)}, not {order.stem}.")
         if not (abs(order.density) <= MOST and abs(order.dynamics) <= MOST):
             raise UserError(f"Density and dynamics lie between -{MOST:g} and {MOST:g}.")
+        if not 0 <= order.tight <= 1:
+            raise UserError("Tight lies between 0 and 1.")
         song = checked(samples, sample_rate)
         if order.region:
             region = checked_region(order.region, len(song) / sample_rate)
@@ -229,6 +235,9 @@ class Inserter:
             progress=lambda f, words: say(0.88 * f, words),
             preview=preview,
         )
+        if order.tight:
+            start = part.start / config.spectrogram.frame_rate
+            rows = tightened(rows, config.spectrogram, heard.beats, order.tight, start)
         say(0.9, "turning the picture into sound")
         hop = config.spectrogram.hop
         piece = slice(part.start * hop, min(part.stop * hop, len(wave)))
@@ -255,6 +264,8 @@ class Inserter:
             settings["region"] = list(order.region)
         if order.density or order.dynamics:
             settings |= {"density": order.density, "dynamics": order.dynamics}
+        if order.tight:
+            settings["tight"] = order.tight
         level = None
         if heard.context_db is not None:
             level = round(rms_db(wave[inside]) - heard.level_db, 2)
