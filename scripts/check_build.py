@@ -15,6 +15,7 @@ from itertools import islice
 from pathlib import Path
 
 KILLS = 10
+STAGES = ("work/pair", "work/leak", "work/caption", "work/instruct", "data")
 
 
 def command(songs: Path, out: Path, *words: str) -> list[str]:
@@ -49,10 +50,10 @@ def kill_at(songs: Path, out: Path, moment: int, delay: float) -> str:
     process.kill()
     if process.wait() != -signal.SIGKILL:
         sys.exit(f"The build was finished before it could be killed at {moment} files.")
-    stages = sorted(p.name for p in (out / "work").glob("*")) if (out / "work").exists() else []
-    latest = "write" if (out / "data").exists() else ", ".join(stages) or "nothing yet"
+    stages = [name for name in STAGES if (out / name).exists()] or ["nothing yet"]
+    latest = stages[-1].removeprefix("work/")
     unfinished = sum(path.suffix == ".part" for path in files(out).values())
-    return f"{len(files(out))} files ({latest}), {unfinished} of them unfinished"
+    return f"{len(files(out))} files (at {latest}), {unfinished} of them unfinished"
 
 
 def main() -> None:
@@ -71,8 +72,9 @@ def main() -> None:
                 (songs / f"{path.stem}{end}").symlink_to(path.with_suffix(end).resolve())
         print(built(songs, folder / "whole").strip())
         whole = content(folder / "whole")
-        for moment in sorted(rng.sample(range(len(whole) - 1), KILLS)):
-            what = kill_at(songs, folder / "killed", moment, rng.uniform(0, 0.05))
+        for turn in range(KILLS):  # one in each tenth of the work
+            moment = int(len(whole) * (turn + rng.random()) / KILLS)
+            what = kill_at(songs, folder / "killed", moment, rng.uniform(0, 0.02))
             print(f"killed at {what}", flush=True)
         built(songs, folder / "killed")
         results = {f"killed {KILLS} times": content(folder / "killed") == whole}

@@ -127,7 +127,7 @@ def test_other_settings_do_only_what_they_change(songs, tmp_path):
 
 
 def test_killed_builds_end_as_uninterrupted_ones(dataset, songs, tmp_path):
-    """At three moments, one of them while the shards are written; scripts/check_build.py has ten."""
+    """At three moments, one while the shards are written; scripts/check_build.py takes ten."""
     words = [sys.executable, "-m", "restem", "dataset", "build", "--source", f"rendered={songs}"]
     words += ["-o", str(tmp_path), *FAST]
     there = sum(1 for path in (dataset / "work").rglob("*") if path.is_file())
