@@ -84,7 +84,7 @@ def separators(real: Path, names: list[str], clock: Clock) -> None:
 
 
 def peaks(songs: Path, counts: list[int]) -> dict[str, int]:
-    """Peak resident megabytes of a whole build by number of songs."""
+    """Peak resident megabytes of a whole build by number of songs, without the captioner."""
     found = {}
     for count in counts:
         with tempfile.TemporaryDirectory() as folder:
@@ -106,7 +106,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("songs", type=Path)
     parser.add_argument("--real", type=Path, help="a song for the separators")
-    parser.add_argument("--count", type=int, default=20)
+    parser.add_argument("--count", type=int, default=20, help="songs to time the stages on")
     parser.add_argument("--memory", type=int, nargs="*", default=[], help="numbers of songs")
     parser.add_argument("--separators", nargs="*", default=["drums", "spleeter"])
     parser.add_argument("-o", "--output", type=Path)
@@ -114,7 +114,8 @@ def main() -> None:
     clock = Clock()
     with tempfile.TemporaryDirectory() as folder:
         songs = list(islice(open_source(f"rendered={args.songs}").songs(), args.count))
-        stages(songs, Path(folder), clock)
+        if songs:
+            stages(songs, Path(folder), clock)
     if args.real:
         separators(args.real, args.separators, clock)
     for name, row in clock.rows.items():
