@@ -77,20 +77,23 @@ def main() -> None:
             what = kill_at(songs, folder / "killed", moment, rng.uniform(0, 0.02))
             print(f"killed at {what}", flush=True)
         built(songs, folder / "killed")
-        results = {f"killed {KILLS} times": content(folder / "killed") == whole}
+        print(f"comparing {len(whole)} files byte by byte, those of every stage included")
+        same = [told(f"killed {KILLS} times", content(folder / "killed") == whole)]
         before = {n: p.stat().st_mtime_ns for n, p in files(folder / "killed").items()}
         said = built(songs, folder / "killed")
         after = {n: p.stat().st_mtime_ns for n, p in files(folder / "killed").items()}
-        results["a second run does nothing"] = before == after and "nothing was to be" in said
+        same += [told("a second run does no work", before == after and "nothing was to be" in said)]
         built(songs, folder / "two", "--workers", "2")
-        results["two processes"] = content(folder / "two") == whole
+        same += [told("two processes", content(folder / "two") == whole)]
         if find_spec("ray"):
             built(songs, folder / "ray", "--workers", "2", "--engine", "ray")
-            results["two workers of a local Ray"] = content(folder / "ray") == whole
-    print(f"{len(whole)} files compared, byte by byte, those of every stage included:")
-    for name, same in results.items():
-        print(f"  {name}: {'the same' if same else 'NOT THE SAME'}")
-    sys.exit(0 if all(results.values()) else 1)
+            same += [told("two workers of a local Ray", content(folder / "ray") == whole)]
+    sys.exit(0 if all(same) else 1)
+
+
+def told(what: str, same: bool) -> bool:
+    print(f"  {what}: {'the same' if same else 'NOT THE SAME'}", flush=True)
+    return same
 
 
 if __name__ == "__main__":
