@@ -1,5 +1,6 @@
 """MIDI and Guitar Pro songs become rendered songs whose stems and beats are those of the notes."""
 
+import json
 from importlib.util import find_spec
 from pathlib import Path
 
