@@ -14,7 +14,7 @@ def corrected(heard: Grid, correction: Correction, seconds: float) -> Grid:
     """
     import numpy as np
 
-    from restem.insertion import at_tempo
+    from restem.hearing import at_tempo
 
     grid = BeatGrid(
         np.array(heard.times), np.array(heard.positions), heard.beats_per_bar, heard.confidence

@@ -24,7 +24,8 @@ from restem.audio.files import AudioFile, atomic_path, read_audio, write_wav
 from restem.audio.tracking import SAMPLE_RATE, track_beats
 from restem.audio.waveform import mono_from_channels, resampled, rms_db
 from restem.errors import UserError
-from restem.insertion import SILENCE_DB, Inserter
+from restem.hearing import SILENCE_DB
+from restem.insertion import Inserter
 from restem.mixing import Mixdown, mix_down
 from restem.results import write_results
 from restem.studio.records import Grid, Region
