@@ -107,7 +107,8 @@ def _record(song: Song, path: Path, start: float, end: float) -> dict:
             beats.append(float(song.seconds(tick + place * step)))
             positions.append(place + 1)
     inside = [place for place, beat in enumerate(beats) if start <= beat < end]
-    middle = np.searchsorted(song.seconds(song.tempos[:, 0]), (start + end) / 2, side="right") - 1
+    changes = song.seconds(song.tempos[:, 0])
+    middle = int(np.searchsorted(changes, (start + end) / 2, side="right")) - 1
     bar = next(bar for bar in song.bars()[::-1] if bar[0] == 0 or song.seconds(bar[0]) <= start)
     return {
         "split": split_of(path.name),
