@@ -26,6 +26,7 @@ OTHER_VERBS: dict[str, tuple[str, str]] = {
     "figures": ("restem.benchmark.figures_command", "draw the paper's figures from songs"),
     "studio": ("restem.studio.commands", "open a local web page to listen, look and choose"),
     "train": ("restem.networks.commands", "train a model on features"),
+    "restyle": ("restem.restyle.commands", "take a stem out of a full song and put a new one in"),
     "riffusion": ("restem.riffusion.commands", "put a stem into a clip with a Riffusion model"),
 }
 

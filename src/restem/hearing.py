@@ -16,6 +16,7 @@ from restem.errors import UserError
 WORKING_DB = -20.0  # the song is brought to this level before its mel, so that the floor is far
 SILENCE_DB = -75.0
 DRUMS_HEARD = 0.9  # probability from which a song counts as having drums
+DRUMS_ALREADY = "This song seems to have drums already; the new ones are added to them."
 UNSURE = 0.6  # expected beat F below which the tracked beats may mislead more than they help
 
 
@@ -108,5 +109,5 @@ def _doubts(stem: str, grid: BeatGrid, context_db: np.ndarray) -> list[str]:
             "it with --bpm or --beats if it is wrong."
         )
     if stem == "drums" and drums_present(context_db) > DRUMS_HEARD:
-        notices.append("This song seems to have drums already; the new ones are added to them.")
+        notices.append(DRUMS_ALREADY)
     return notices

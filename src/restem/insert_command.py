@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from restem.beat_options import corrected_beats
 from restem.errors import UserError
 
 if TYPE_CHECKING:  # nothing heavy is imported before the arguments are known to be good
@@ -70,12 +71,14 @@ def add_song_options(parser: argparse.ArgumentParser) -> None:
         help="make the stem louder or softer, in its file and in the mix")  # fmt: skip
     add("--subtype", metavar="NAME",
         help="sample format, such as PCM_24 or FLOAT (default: the song's)")  # fmt: skip
+    add("--pack", action="store_true",
+        help="also a folder for a sequencer: WAV, MIDI and tempo map of the best take")  # fmt: skip
     add("--force", action="store_true", help="replace earlier results")
 
 
 def _insert(args: argparse.Namespace) -> int:
     """Everything that can be wrong is looked at first; then the work; then all files, or none."""
-    names = result_names(args.song, args.stem, args.takes)
+    names = asked_names(args)
     check_request(args, names)
 
     from restem.audio.beats import read_beats
@@ -91,6 +94,7 @@ def _insert(args: argparse.Namespace) -> int:
         progress = Progress(sys.stderr)
         progress(0.0, "loading the model")
         try:
+            beats = corrected_beats(args, audio, beats)
             notices, result = compute(args, audio, beats, stage, progress)
         finally:
             progress.close()
@@ -105,14 +109,27 @@ def result_names(song: Path, stem: str, takes: int = 1) -> list[str]:
     return stems + [f"{song.stem}{end}" for end in (".mix.wav", f".{stem}.json", ".png")]
 
 
-def check_request(args: argparse.Namespace, names: list[str]) -> None:
-    """UserError for options that contradict each other and results that would replace a file."""
+def asked_names(args: argparse.Namespace) -> list[str]:
+    """All files that the options ask for."""
+    names = result_names(args.song, args.stem, args.takes)
+    if args.pack:
+        from restem.pack import pack_names
+
+        names += pack_names(args.song, args.stem)
+    return names
+
+
+def check_request(args: argparse.Namespace, names: list[str], *inputs: Path | None) -> None:
+    """UserError for options that contradict each other and results that would replace a file.
+
+    `inputs`: files that the verb reads beside the song and its beats.
+    """
     if args.half and args.double:
         raise UserError("--half and --double exclude each other; give one.")
     if args.bpm and (args.half or args.double or args.beats):
         raise UserError("--bpm sets the tempo by itself; leave out --half, --double and --beats.")
     for path in (args.output / name for name in names):
-        for source in (args.song, args.beats, args.like):
+        for source in (args.song, args.beats, args.like, *inputs):
             if source and path.exists() and source.exists() and path.samefile(source):
                 raise UserError(f"{path} is itself an input; choose another folder with -o.")
         if path.is_dir():
@@ -129,8 +146,12 @@ def compute(
     beats: BeatGrid | None,
     stage: Path,
     progress: Callable[[float, str], None],
+    amended: Callable[[Insertion], Insertion] = lambda made: made,
 ) -> tuple[list[str], Insertion]:
-    """Make the takes and write all files into `stage`; the notices and the best take."""
+    """Make the takes and write all files into `stage`; the notices and the best take.
+
+    `amended` may add to the settings and the notices of the best.
+    """
     from restem.audio.files import write_wav
     from restem.mixing import mix_down
     from restem.results import write_results
@@ -146,13 +167,17 @@ def compute(
             name = f"{args.song.stem}.{args.stem}.{number}.wav"
             write_wav(stage / name, mixdown.stem, audio.sample_rate, mixdown.subtype)
             continue
-        best = replace(made, stem=stem)
-        notices = [*made.notices, *mixdown.notices]
+        best = amended(replace(made, stem=stem))
+        notices = [*best.notices, *mixdown.notices]
         if args.subtype and mixdown.song_rounded:
             notices.append(f"{mixdown.subtype} is coarser than the song, which was rounded to it.")
         take = None if args.takes == 1 else number
         request = _request(args)
         write_results(stage, args.song, audio, best, mixdown, request, list(notices), take)
+        if args.pack:
+            from restem.pack import write_pack
+
+            write_pack(stage, args.song, audio, mixdown, best)
     assert best is not None  # there is at least one take
     return notices, best
 
@@ -170,7 +195,6 @@ def _takes(
     from restem.takes import make_takes
 
     inserter = Inserter.load(args.model)
-    beats = corrected_beats(args, audio, beats)
     how: dict[str, Any] = {name: getattr(args, name) for name in _ORDERED}
     if args.like:
         like = read_audio(args.like)
@@ -194,33 +218,6 @@ def _request(args: argparse.Namespace) -> dict[str, Any]:
     asked = ("seed", "steps", "guidance", "bpm", "half", "double", "shift", "gain", "subtype")
     request = {name: getattr(args, name) for name in (*asked, "takes")}
     return request | {"beats": args.beats and args.beats.name, "like": args.like and args.like.name}
-
-
-def corrected_beats(
-    args: argparse.Namespace, audio: AudioFile, beats: BeatGrid | None
-) -> BeatGrid | None:
-    """The beats that the user wants in place of those that the inserter would hear, if any."""
-    if not (args.half or args.double or args.shift):
-        return beats
-    if beats is None:
-        beats = heard_beats(audio, args.bpm)
-    if args.half:
-        beats = beats.halved()
-    if args.double:
-        beats = beats.doubled()
-    return beats.shifted(args.shift) if args.shift else beats
-
-
-def heard_beats(audio: AudioFile, bpm: float | None) -> BeatGrid:
-    """What the inserter would hear by itself."""
-    from restem.audio.tracking import SAMPLE_RATE, track_beats
-    from restem.audio.waveform import mono_from_channels, resampled
-    from restem.hearing import at_tempo
-
-    mono = resampled(mono_from_channels(audio.samples), audio.sample_rate, SAMPLE_RATE)
-    grid = track_beats(mono)
-    seconds = len(audio.samples) / audio.sample_rate
-    return grid if bpm is None else at_tempo(grid, bpm, seconds)
 
 
 def report(

@@ -17,6 +17,7 @@ import numpy as np
 from restem import __version__
 from restem.audio.beats import BeatGrid
 from restem.audio.inversion import waveform_from_log_mel
+from restem.audio.stereo import like_channels
 from restem.audio.tightening import tightened
 from restem.audio.waveform import resampled, rms_db
 from restem.generation import Progress, generate
@@ -252,9 +253,10 @@ class Inserter:
             level = round(rms_db(wave[inside]) - heard.level_db, 2)
         settings |= _beat_settings(heard.beats) | {"stem_level_db": level}
         samples = resampled(wave, rate, heard.sample_rate, len(heard.song)).astype(np.float64)
-        if order.region:
-            samples = only_inside(samples, order.region, heard.sample_rate)
-        samples = np.repeat(samples[:, None], heard.song.shape[1], axis=1)
+        samples = like_channels(samples, heard.song, heard.sample_rate)
+        if order.region:  # last, since the sides ring on for some milliseconds
+            cut = [only_inside(wave, order.region, heard.sample_rate) for wave in samples.T]
+            samples = np.stack(cut, axis=1)
         return Insertion(samples, heard.sample_rate, heard.beats, settings, list(heard.notices))
 
 

@@ -113,6 +113,8 @@ def all_or_nothing(folder: Path, names: list[str]) -> Iterator[Path]:
             _make_folder(folder, made)
             stage = Path(tempfile.mkdtemp(prefix=".restem-", dir=folder))
             for name in names:
+                _make_folder((folder / name).parent, made)
+                (stage / name).parent.mkdir(exist_ok=True)
                 (stage / name).touch()  # a name may be too long or not allowed on this disk
         except OSError as error:
             raise cannot_write(folder, error) from error

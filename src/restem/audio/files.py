@@ -107,8 +107,12 @@ def check_wav_subtype(name: str) -> str:
     raise UserError(f"There is no WAV sample format {name!r}; choose from {exact}.")
 
 
-def write_wav(path: str | Path, samples: NDArray, sample_rate: int, subtype: str) -> None:
+def write_wav(
+    path: str | Path, samples: NDArray, sample_rate: int, subtype: str, first: bytes = b""
+) -> None:
     """Write (sample, channel) `samples` as WAV, or RF64 past 4 GiB; equal input gives equal bytes.
+
+    `first`: whole chunks to stand before the format, such as a broadcast extension.
 
     PCM takes integers as they stand in the file (8 bit: counted from its middle, 128), FLOAT and
     DOUBLE take floats. The file appears whole or not at all. Raises UserError if it cannot be
@@ -124,7 +128,7 @@ def write_wav(path: str | Path, samples: NDArray, sample_rate: int, subtype: str
     frames, channels = samples.shape
     data_bytes = frames * channels * bits // 8
     with atomic_path(path) as part, open(part, "wb") as file:
-        file.write(_wav_header(frames, channels, sample_rate, subtype))
+        file.write(_wav_header(frames, channels, sample_rate, subtype, first))
         step = max(1, _BLOCK_SAMPLES // channels)
         for start in range(0, frames, step):
             file.write(_wav_bytes(samples[start : start + step], subtype))
@@ -222,7 +226,9 @@ def _read_through_ffmpeg(path: Path) -> AudioFile:
     return AudioFile(audio.samples, audio.sample_rate, "MPEG4", "AAC")
 
 
-def _wav_header(frames: int, channels: int, sample_rate: int, subtype: str) -> bytes:
+def _wav_header(
+    frames: int, channels: int, sample_rate: int, subtype: str, first: bytes = b""
+) -> bytes:
     """Everything before the samples, as Microsoft's RIFF and EBU Tech 3306 (RF64) lay it out.
 
     Written here because libsndfile stamps the time of day into its float files (PEAK chunk), so
@@ -239,6 +245,7 @@ def _wav_header(frames: int, channels: int, sample_rate: int, subtype: str) -> b
         chunks = _chunk(b"fmt ", fmt + b"\0\0") + _chunk(
             b"fact", struct.pack("<I", min(frames, LARGEST_RIFF_BYTES))
         )
+    chunks = first + chunks
     riff_bytes = 4 + len(chunks) + 8 + data_bytes + data_bytes % 2
     if riff_bytes <= LARGEST_RIFF_BYTES:
         return (

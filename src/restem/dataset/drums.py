@@ -50,10 +50,11 @@ class DrumSource:
     notes: np.ndarray
 
 
-def read_groove_midi(folder: Path) -> list[DrumSource]:
+def read_groove_midi(folder: Path, split: str | None = None) -> list[DrumSource]:
     """The Groove MIDI Dataset's performances in 3/4 and 4/4, beats and fills (CC-BY 4.0).
 
     The dataset's own validation share is kept apart; its test share is never used for training.
+    `split` reads one share only, which saves most of the time.
     """
     table = folder / "info.csv"
     if not table.is_file():
@@ -65,6 +66,8 @@ def read_groove_midi(folder: Path) -> list[DrumSource]:
             name = row.get("midi") or row["midi_filename"]
             path = folder / name
             if row["time_signature"] not in ("4-4", "3-4") or style is None or not path.exists():
+                continue
+            if split not in (None, row["split"]):
                 continue
             midi = mido.MidiFile(path)
             notes = _track_notes(mido.merge_tracks(midi.tracks), midi.ticks_per_beat)[0]

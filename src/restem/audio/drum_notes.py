@@ -1,0 +1,105 @@
+"""The sound of drums in; which drum was struck when, and how hard, out.
+
+A small convolution network hears every frame of the log-mel; peaks of what it says are notes. It
+was trained by `scripts/train_drum_notes.py` on rendered drums whose notes are known.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+
+import numpy as np
+
+from restem.audio.spectrogram import SpectrogramConfig, log_mel
+
+CONFIG = SpectrogramConfig()  # the model's own, so that its stems are heard as they were drawn
+# What is told apart: General MIDI pitch, and the drum that it stands for.
+PITCHES = (36, 38, 42, 46, 48, 43, 49, 51)
+DRUMS = ("kick", "snare", "hats", "hats", "toms", "toms", "cymbals", "cymbals")
+RANGE_DB = 72.0  # below the loudest frames, all is silence
+PEAK = 0.7  # to which a stem is brought, so that the spectrogram's floor is far below
+NEAR = 3  # frames; one drum is not struck twice within this time
+DILATIONS = (1, 1, 3)
+
+
+@dataclass(frozen=True, eq=False)
+class DrumNotes:
+    """Strokes in order: `times` (note,) seconds, `pitches` of PITCHES, `velocities` 1-127."""
+
+    times: np.ndarray
+    pitches: np.ndarray
+    velocities: np.ndarray
+
+
+def hear_drums(wave: np.ndarray) -> DrumNotes:
+    """The notes of a drum stem, mono (sample,) at 44.1 kHz, of any level; none in silence."""
+    peak = float(np.abs(wave).max(initial=0.0))
+    if not peak:
+        return DrumNotes(np.zeros(0), np.zeros(0, np.int64), np.zeros(0, np.int64))
+    levels = log_mel(wave * (PEAK / peak), CONFIG)
+    weights = _weights()
+    logits, velocities = network(note_features(levels, loudest(levels)), weights)
+    return pick_notes(logits, velocities, weights["thresholds"])
+
+
+def loudest(levels: np.ndarray) -> float:
+    """The level in dB to which all others of a stem (frame, column) are compared."""
+    return float(np.percentile(levels.max(axis=1), 99.5))
+
+
+def note_features(levels: np.ndarray, loud: float) -> np.ndarray:
+    """(frame, column) in dB -> what the network reads: levels below `loud`, from -1 to 1.4."""
+    return (np.clip((levels - loud) / RANGE_DB, -1, 0.2) * 2 + 1).astype(np.float32)
+
+
+def network(features: np.ndarray, weights: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """(frame, column) features -> (frame, drum) log-odds of an onset, and its velocity 0..1."""
+    x = features
+    for layer, dilation in enumerate(DILATIONS):
+        x = np.maximum(_convolved(x, weights[f"w{layer}"], weights[f"b{layer}"], dilation), 0)
+    out = x @ weights["w_out"] + weights["b_out"]
+    return out[:, : len(PITCHES)], 1 / (1 + np.exp(-out[:, len(PITCHES) :]))
+
+
+def _convolved(x: np.ndarray, w: np.ndarray, b: np.ndarray, dilation: int) -> np.ndarray:
+    """(frame, in) by `w` (tap, in, out), zeros beyond the ends; tap by tap keeps memory flat."""
+    taps = len(w)
+    reach = taps // 2 * dilation
+    padded = np.pad(x, ((reach, reach), (0, 0)))
+    out = np.repeat(b[None], len(x), axis=0)
+    for tap in range(taps):
+        out += padded[tap * dilation : tap * dilation + len(x)] @ w[tap]
+    return out
+
+
+def pick_notes(logits: np.ndarray, velocities: np.ndarray, thresholds: np.ndarray) -> DrumNotes:
+    """Peaks of (frame, drum) log-odds above their drum's threshold, refined by a parabola.
+
+    One note of a drum is told by one pitch: of two that sound like one stroke the likelier stays.
+    """
+    notes = []
+    for drum in dict.fromkeys(DRUMS):
+        kinds = [k for k, name in enumerate(DRUMS) if name == drum]
+        over = (logits - thresholds)[:, kinds]
+        best = over.max(axis=1)
+        padded = np.pad(best, NEAR, constant_values=-np.inf)
+        around = np.lib.stride_tricks.sliding_window_view(padded, 2 * NEAR + 1)
+        for frame in np.flatnonzero((best > 0) & (around.argmax(axis=1) == NEAR)):
+            kind = kinds[int(over[frame].argmax())]
+            before, at, after = (best[np.clip(frame + k, 0, len(best) - 1)] for k in (-1, 0, 1))
+            bend = before - 2 * at + after
+            shift = 0.5 * (before - after) / bend if bend < 0 else 0.0
+            strength = velocities[frame, kind] * 127
+            notes.append((frame + np.clip(shift, -0.5, 0.5), PITCHES[kind], strength))
+    found = np.array(sorted(notes)).reshape(-1, 3)
+    hard = np.clip(np.rint(found[:, 2]), 1, 127).astype(np.int64)
+    times = np.maximum(found[:, 0], 0) / CONFIG.frame_rate
+    return DrumNotes(times, found[:, 1].astype(np.int64), hard)
+
+
+@cache
+def _weights() -> dict[str, np.ndarray]:
+    with resources.files("restem").joinpath("models/drum_notes.npz").open("rb") as file:
+        return {name: value.astype(np.float32) for name, value in np.load(file).items()}

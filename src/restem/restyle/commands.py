@@ -1,0 +1,172 @@
+"""The verb `restem restyle`: a full song and a sentence in, the song with a new stem out."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from restem.beat_options import corrected_beats
+from restem.errors import UserError
+from restem.insert_command import add_song_options, asked_names, check_request, compute, report
+
+if TYPE_CHECKING:  # nothing heavy is imported before the arguments are known to be good
+    from restem.audio.files import AudioFile
+    from restem.dataset.stages.separate import Separator
+    from restem.insertion import Insertion
+
+REMOVAL = 0.3  # share of the time that separation takes
+IN_STEP = 0.1  # correlation of a song and its own background, if drums are not 20 dB louder
+LENGTHS_DIFFER = 1.0  # seconds allowed between the two
+_BITS = {"PCM_U8": 8, "PCM_16": 16}  # more than 24 would not fit a 32-bit float
+
+
+def add_parser(verbs: Any) -> None:
+    """Add `restyle` to the command line: all options of `insert`, and where the background is."""
+    line = "take a stem out and put a new one in: restem restyle song.wav 'jazzy drums'"
+    parser = verbs.add_parser("restyle", help=line, description=line, allow_abbrev=False)
+    add_song_options(parser)
+    add = parser.add_argument
+    add("--without", metavar="FILE", type=Path,
+        help="your own recording of the song without the stem")  # fmt: skip
+    add("--separator", metavar="NAME",
+        help="what takes the stem out: drums (in the package; default), or demucs=CHECKPOINT "
+        "(needs restem[separation])")  # fmt: skip
+    parser.set_defaults(run=_restyle)
+
+
+def _restyle(args: argparse.Namespace) -> int:
+    """As `restem insert`, with the song's background in place of the song."""
+    if args.without and args.separator:
+        raise UserError("--without gives the song without the stem; leave out --separator.")
+    kept = f"{args.song.stem}.background.wav"
+    names = [kept, *asked_names(args)]
+    check_request(args, names, args.without)
+
+    from restem.audio.beats import read_beats
+    from restem.audio.files import check_wav_subtype, read_audio
+    from restem.dataset.stages.separate import open_separator
+    from restem.progress import Progress
+    from restem.restyle.listening import beat_odds, common_beats
+    from restem.restyle.removal import check_stem
+    from restem.results import all_or_nothing
+
+    if args.subtype:
+        args.subtype = check_wav_subtype(args.subtype)
+    beats = read_beats(args.beats) if args.beats else None
+    name = "none" if args.without else args.separator or "drums"
+    separator = None if args.without else check_stem(open_separator(name), args.stem)
+    song = read_audio(args.song)
+    own = _own_background(args, song) if args.without else None
+    with all_or_nothing(args.output, names) as stage:
+        progress = Progress(sys.stderr)
+        try:
+            progress(0.0, "listening for the beat")
+            heard = [] if beats else [beat_odds(song)]
+            background = own or _separated(song, args, separator, progress)
+            _write(stage / kept, background)
+            if beats is None:
+                beats = common_beats([*heard, beat_odds(background)], background, args.bpm)
+            notices, result = compute(
+                args,
+                background,
+                corrected_beats(args, background, beats),
+                stage,
+                lambda done, words: progress(REMOVAL + (1 - REMOVAL) * done, words),
+                partial(_amended, args=args, separator=separator),
+            )
+        finally:
+            progress.close()
+    report(args, names, notices, result)
+    return 0
+
+
+def _own_background(args: argparse.Namespace, song: AudioFile) -> AudioFile:
+    """What --without names; UserError if it cannot be the same song."""
+    from restem.audio.files import read_audio
+
+    own = read_audio(args.without)
+    shapes = [
+        f"{audio.samples.shape[1]} channels at {audio.sample_rate} Hz" for audio in (song, own)
+    ]
+    if shapes[0] != shapes[1]:
+        raise UserError(
+            f"{args.song.name} has {shapes[0]} and {args.without.name} {shapes[1]}; "
+            "export both alike."
+        )
+    seconds = [len(audio.samples) / audio.sample_rate for audio in (song, own)]
+    if abs(seconds[0] - seconds[1]) > LENGTHS_DIFFER:
+        raise UserError(
+            f"{args.song.name} lasts {seconds[0]:.1f} s and {args.without.name} "
+            f"{seconds[1]:.1f} s; give the same song with and without the stem."
+        )
+    length = min(len(song.samples), len(own.samples))
+    a, b = song.samples[:length].ravel(), own.samples[:length].ravel()
+    if a @ b < IN_STEP * np.sqrt((a @ a) * (b @ b)):
+        raise UserError(
+            f"{args.without.name} does not run in step with {args.song.name}; give the same "
+            "recording without the stem, beginning at the same moment."
+        )
+    return own
+
+
+def _separated(
+    song: AudioFile,
+    args: argparse.Namespace,
+    separator: Separator,
+    progress: Callable[[float, str], None],
+) -> AudioFile:
+    """The song without the stem; its samples are changed in place, which saves their memory."""
+    from restem.restyle.removal import remove_stem
+
+    bits = _BITS.get(song.wav_subtype, 24)
+    remove_stem(
+        song.samples,
+        song.sample_rate,
+        args.stem,
+        separator,
+        bits,
+        lambda done, words: progress(REMOVAL * done, words),
+    )
+    return song
+
+
+def _write(path: Path, background: AudioFile) -> None:
+    """What stands in the file is the mix minus the stem, to the last bit."""
+    from restem.audio.files import write_wav
+    from restem.mixing import mix_down
+
+    nothing = np.broadcast_to(0.0, background.samples.shape)
+    plain = mix_down(background.samples, nothing, background.wav_subtype)
+    write_wav(path, plain.mix, background.sample_rate, plain.subtype)
+
+
+def _amended(result: Insertion, args: argparse.Namespace, separator: Separator | None) -> Insertion:
+    """The insertion with the background's origin in its settings and notices."""
+    from restem.hearing import DRUMS_ALREADY
+
+    if separator is None:
+        with open(args.without, "rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        origin = {"file": args.without.name, "sha256": digest}
+        return replace(result, settings={**result.settings, "background": origin})
+    notices = [
+        f"The background is separated sound, not the original recording: {separator.name} took the "
+        f"{args.stem} out, and some of it may remain or be missing; with --without FILE your own "
+        "recording is used."
+    ]
+    notices += [
+        f"Much of the old {args.stem} can still be heard in the background."
+        if notice == DRUMS_ALREADY
+        else notice
+        for notice in result.notices
+    ]
+    origin = {"separator": separator.name}
+    return replace(result, settings={**result.settings, "background": origin}, notices=notices)
