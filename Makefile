@@ -33,6 +33,8 @@ bench: .venv/ready
 	.venv/bin/python scripts/bench_text.py runs/test-songs --picture runs/bench-text.png \
 	    -o runs/bench-text.json
 	.venv/bin/python scripts/bench_speed.py
+	.venv/bin/python scripts/check_build.py runs/test-songs --count 4
+	.venv/bin/python scripts/bench_leakage.py runs/test-songs
 
 check-all: lint test bench
 

@@ -11,7 +11,9 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from importlib.util import find_spec
+from pathlib import Path
 
 import dataset_folders as folders
 import numpy as np
@@ -19,9 +21,9 @@ import pytest
 import soundfile
 
 from restem.cli import main
-from restem.dataset.pairs import read_pairs
+from restem.dataset.pairs import leak_matched_pairs, read_pairs
 from restem.dataset.record import Clip, Parcel
-from restem.dataset.stages.check import Checker, CheckSettings
+from restem.dataset.stages.check import Checker, CheckSettings, Place
 from restem.dataset.stages.pair import integers_that_sum
 from restem.dataset.stages.write import read_rows
 from restem.errors import UserError
@@ -83,6 +85,20 @@ def test_a_dataset_is_what_riffusion_trains_on(dataset):
         read_pairs(dataset, "train", "kazoo")
 
 
+def test_clean_contexts_leak_as_separated_ones_do(dataset):
+    clean = read_pairs(dataset, "train", "drums")[:3]
+    assert [pair.leak for pair in clean] == [None] * 3
+    separated = replace(clean[2], leak=0.25)
+    pairs = leak_matched_pairs([*clean[:2], separated])
+    assert pairs[2] is separated and pairs[0].fingerprint != clean[0].fingerprint
+    for before, after in zip(clean[:2], pairs[:2], strict=True):
+        mix, context = before.load(44100)
+        same, leaky = after.load(44100)
+        assert np.array_equal(same, mix) and np.array_equal(after.load(44100)[1], leaky)
+        share = (leaky - context) @ (mix - context) / np.sum((mix - context) ** 2)
+        assert 0.12 < share < 0.5  # 0.25, tilted by up to 6 dB
+
+
 def test_splits_share_no_song(dataset):
     by_split = {}
     for row in read_rows(dataset, ["split", "song", "group"]):
@@ -126,19 +142,50 @@ def test_other_settings_do_only_what_they_change(songs, tmp_path):
 
 
 def test_killed_builds_end_as_uninterrupted_ones(dataset, songs, tmp_path):
+    """At three moments; scripts/check_build.py takes ten, and some while the shards are written."""
     words = [sys.executable, "-m", "restem", "dataset", "build", "--source", f"rendered={songs}"]
     words += ["-o", str(tmp_path), *FAST]
-    whole = sum(1 for p in (dataset / "work").rglob("*") if p.suffix in (".json", ".flac"))
-    for moment in sorted(random.Random(5).sample(range(1, whole), 3)):
+    there = sum(1 for path in (dataset / "work").rglob("*") if path.is_file())
+    for moment in sorted(random.Random(5).sample(range(1, int(0.8 * there)), 3)):
         process = subprocess.Popen(words, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
         while process.poll() is None:
-            if sum(1 for p in (tmp_path / "work").rglob("*.[jf]*")) >= moment:
+            if sum(1 for path in (tmp_path / "work").rglob("*.[jf]*")) >= moment:
                 process.kill()
             time.sleep(0.001)
         assert process.wait() == -signal.SIGKILL
         assert not (tmp_path / "build.json").exists()
+    (tmp_path / "data").mkdir(exist_ok=True)
+    for folder in (tmp_path, tmp_path / "data", tmp_path / "work" / "pair"):
+        (folder / ".0123456789ab.part").write_text("what a killed build was writing")
     assert build("--source", f"rendered={songs}", "-o", tmp_path) == 0
     assert everything(tmp_path) == everything(dataset)
+    assert not list(tmp_path.rglob("*.part"))
+
+
+def test_workers_end_with_a_build_that_is_killed(songs, tmp_path):
+    words = [sys.executable, "-m", "restem", "dataset", "build", "--source", f"rendered={songs}"]
+    words += ["-o", str(tmp_path), "--workers", "2", *FAST]
+    process = subprocess.Popen(words, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    listed = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    while len(listed.read_text().split()) < 3:  # two workers, and who looks after their memory
+        assert process.poll() is None
+        time.sleep(0.005)
+    children = [int(pid) for pid in listed.read_text().split()]
+    process.kill()
+    process.wait()
+    for _ in range(500):
+        left = [pid for pid in children if running(pid)]
+        if not left:
+            break
+        time.sleep(0.02)
+    assert not left
+
+
+def running(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"
+    except OSError:
+        return False
 
 
 def test_an_interrupt_is_clean_and_says_how_to_go_on(songs, tmp_path):
@@ -241,8 +288,10 @@ def test_the_second_of_two_equal_clips_is_kept_out():
 def test_the_share_of_separated_clips_is_kept():
     clips = [clip(n, made_by="stems" if n % 3 == 0 else "drums-1") for n in range(30)]
     checker = Checker(CheckSettings(max_separated=0.5))
-    left = checker.limited(list(checker.checked(clips)))
-    assert sum(c.made_by == "stems" for c in left) == 10 and len(left) == 20
+    places = [Place.of(0, n, c) for n, c in enumerate(checker.checked(clips))]
+    left = checker.limited(places)
+    assert sum(not place.separated for place in left) == 10 and len(left) == 20
+    assert left == sorted(left)
     assert checker.dropped["share of separated clips"] == 10 and checker.kept == 20
 
 

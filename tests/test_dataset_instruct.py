@@ -198,7 +198,7 @@ def test_settings_come_from_the_environment():
 
 
 def test_the_estimate():
-    found = estimated(1000, 1000 * 1200)
+    found = estimated("x" * 1200 for _ in range(1000))
     assert (found.requests, found.tokens_in, found.tokens_out) == (1000, 300_000, 24_000)
     assert found.cost(0.5, 1.5) == pytest.approx(0.15 + 0.036)
 

@@ -140,6 +140,29 @@ def test_a_table_without_its_columns_is_refused(tmp_path):
         list(open_source(f"musiccaps={tmp_path}").songs())
 
 
+def test_damaged_tables_are_user_errors_and_damaged_rows_are_left_out(tmp_path):
+    folders.musiccaps(tmp_path / "caps")
+    table = tmp_path / "caps" / "musiccaps-public.csv"
+    text = table.read_text()
+    table.write_text(text.replace(",30,40,", ",soon,40,") + "ddddddddddd\n")
+    source = open_source(f"musiccaps={tmp_path / 'caps'}")
+    assert [song.id for song in source.songs()] == ["bbbbbbbbbbb"]
+    assert (
+        source.missing[0] == "aaaaaaaaaaa: no start_s before an end_s" and len(source.missing) == 3
+    )
+    table.write_bytes(text.encode() + b"\xff")
+    with pytest.raises(UserError, match="cannot be read as a table"):
+        list(source.songs())
+    folders.magnatagatune(tmp_path / "tags")
+    table = tmp_path / "tags" / "annotations_final.csv"
+    table.write_text(table.read_text() + "7\n")
+    assert len(list(open_source(f"magnatagatune={tmp_path / 'tags'}").songs())) == 3
+    folders.slakh(tmp_path / "slakh")
+    (tmp_path / "slakh" / "test" / "Track00002" / "metadata.yaml").write_bytes(b"\xff")
+    source = open_source(f"slakh2100={tmp_path / 'slakh'}")
+    assert len(list(source.songs())) == 2 and "Track00002" in source.missing[0]
+
+
 def test_damaged_archives_and_rows_are_user_errors(tmp_path):
     folders.magnatagatune(tmp_path)
     song = next(open_source(f"magnatagatune={tmp_path}").songs())

@@ -8,25 +8,23 @@ shards and the card are written last, then `build.json`, which says that all is 
 from __future__ import annotations
 
 import fcntl
-import json
-import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from restem.audio.files import atomic_path, cannot_write
 from restem.dataset.engine import over_processes, over_threads
-from restem.dataset.record import Clip, Parcel, Song, fingerprint
+from restem.dataset.finish import Finish, Notify, Report
+from restem.dataset.record import Parcel, Song
 from restem.dataset.sources import Source
-from restem.dataset.stages import caption, check, instruct, leak, pair, write
+from restem.dataset.stages import caption, check, instruct, leak, pair
 from restem.dataset.stages.endpoint import Estimate, estimated
 from restem.dataset.stages.separate import open_separator
 from restem.errors import UserError
-
-Notify = Callable[[str, int, int], None]  # stage, songs done, of
 
 
 @dataclass(frozen=True)
@@ -39,17 +37,21 @@ class BuildSettings:
     check: check.CheckSettings = field(default_factory=check.CheckSettings)
 
 
-@dataclass(frozen=True)
-class Report:
-    """What a build came to: clips kept, dropped by reason, and what each song lacked."""
+class Waiting(Sequence):
+    """(song, record of the stage before, fingerprint) of the songs that a stage has to work on.
 
-    kept: dict[str, int]
-    dropped: dict[str, int]
-    failed: tuple[str, ...]
-    missing: tuple[str, ...]
-    shards: dict[str, str]
-    writers: dict[str, int]
-    worked: bool = True
+    Each record is read as it is asked for, so that memory does not grow with the songs.
+    """
+
+    def __init__(self, read: Callable[[Song], Parcel], todo: list[tuple[Song, str]]) -> None:
+        self._read, self._todo = read, todo
+
+    def __len__(self) -> int:
+        return len(self._todo)
+
+    def __getitem__(self, place: Any) -> Any:
+        song, made = self._todo[place]
+        return song, self._read(song), made
 
 
 @contextmanager
@@ -90,11 +92,20 @@ class Builder:
     def run(self) -> Report:
         """Build, or go on building; the report of the finished dataset."""
         with only_builder(self.out):
+            self._sweep()
             self._pair()
             self._each("leak", "pair", leak.made_of, self._leak_work)
             self._caption()
             self._instruct()
-            return self._finish()
+            read = partial(self._made, "instruct")
+            songs, settings = self.songs, self.settings
+            return Finish(self.out, self.sources, songs, settings, read, self.notify).run()
+
+    def _sweep(self) -> None:
+        """Remove what a killed build was writing; nobody else writes here now."""
+        for folder in (self.out, self.out / "data", *(self.out / "work").glob("**/")):
+            for part in folder.glob(".*.part"):
+                part.unlink(missing_ok=True)
 
     # ---- the stages song by song ----
 
@@ -117,7 +128,7 @@ class Builder:
         name = self.settings.captioner
         full = caption.caption_name(name)
 
-        def work(todo: list) -> Iterator[tuple[Song, Parcel]]:
+        def work(todo: Waiting) -> Iterator[tuple[Song, Parcel]]:
             return self._over(partial(_caption_work, name=name), todo, name.startswith("audio-llm"))
 
         self._each("caption", "leak", lambda parcel: caption.made_of(parcel, full), work)
@@ -129,15 +140,15 @@ class Builder:
         threads = self.concurrency if settings.writer == "endpoint" else 1
         work = partial(_instruct_work, settings=settings, writer=writer)
 
-        def ask(todo: list) -> Iterator[tuple[Song, Parcel]]:
+        def ask(todo: Waiting) -> Iterator[tuple[Song, Parcel]]:
             if settings.writer == "endpoint" and todo:
-                prompts = [instruct.filled(c, "Generate") for _, p, _ in todo for c in p.clips]
-                self.announce(estimated(len(prompts), sum(map(len, prompts))))
+                prompts = (instruct.filled(c, "Generate") for _, p, _ in todo for c in p.clips)
+                self.announce(estimated(prompts))
             return over_threads(work, todo, threads)
 
         self._each("instruct", "caption", lambda p: instruct.made_of(p, settings, name), ask)
 
-    def _over(self, function: Callable, items: list, on_gpu: bool = False) -> Iterator:
+    def _over(self, function: Callable, items: Sequence, on_gpu: bool = False) -> Iterator:
         """By the engine that was chosen; `on_gpu` is for networks that use one."""
         if self.engine != "ray":
             return over_processes(function, items, self.workers)
@@ -145,23 +156,22 @@ class Builder:
 
         return over_ray(function, items, self.workers, on_gpu)
 
-    def _leak_work(self, todo: list) -> Iterator[tuple[Song, Parcel]]:
+    def _leak_work(self, todo: Waiting) -> Iterator[tuple[Song, Parcel]]:
         work = partial(_leak_work, folder=self._folder("pair"))
         return self._over(work, todo)
 
     def _each(
         self, stage: str, before: str, made_of: Callable[[Parcel], str],
-        work: Callable[[list], Iterator[tuple[Song, Parcel]]],
+        work: Callable[[Waiting], Iterator[tuple[Song, Parcel]]],
     ) -> None:  # fmt: skip
         """Do a stage for the songs whose parcel is not there or is made of something else."""
+        read = partial(self._made, before)
         todo = []
         for song in self.songs:
-            parcel = self._read(before, song)
-            assert parcel is not None
-            made = made_of(parcel)
+            made = made_of(read(song))
             if not self._there(stage, song, made):
-                todo.append((song, parcel, made))
-        self._collect(stage, work(todo), len(todo))
+                todo.append((song, made))
+        self._collect(stage, work(Waiting(read, todo)), len(todo))
 
     def _collect(self, stage: str, results: Iterable[tuple[Song, Parcel]], of: int) -> None:
         folder = self._folder(stage)
@@ -184,75 +194,15 @@ class Builder:
         except (OSError, ValueError, TypeError, KeyError):
             return None
 
-    def _there(self, stage: str, song: Song, made: str) -> bool:
+    def _made(self, stage: str, song: Song) -> Parcel:
+        """The parcel of a stage that is done."""
         parcel = self._read(stage, song)
-        return parcel is not None and parcel.made_of == made
-
-    # ---- the whole dataset ----
-
-    def _finish(self) -> Report:
-        from restem.dataset.card import write_card
-
-        parcels = [self._parcel(song) for song in self.songs]
-        made = fingerprint(
-            write.VERSION, write.CLIPS_PER_SHARD, check.made_of(parcels, self.settings.check)
-        )
-        done = self._done(made)
-        if done is not None:
-            return done
-        (self.out / "build.json").unlink(missing_ok=True)
-        checker = check.Checker(self.settings.check)
-        good = [c for p in parcels for c in checker.checked(p.clips) if c.dropped is None]
-        kept = checker.limited(good)
-        data = self.out / "data"
-        data.mkdir(exist_ok=True)
-        plan = list(write.shards(kept))
-        for path in set(data.iterdir()) - {data / name for name, _ in plan}:
-            path.unlink()  # of an earlier build with other settings
-        keys = {(song.source, song.id): song.key for song in self.songs}
-        hashes = {}
-        for number, (name, clips) in enumerate(plan, start=1):
-            hashes[name] = write.write_shard(data / name, self._files(clips, keys), made)
-            self.notify("write", number, len(plan))
-        report = Report(
-            dict(sorted(Counter(clip.split for clip in kept).items())),
-            dict(sorted(checker.dropped.items())),
-            tuple(f"{p.source}: {p.song}: {p.failed}" for p in parcels if p.failed),
-            tuple(f"{s.kind}: {line}" for s in self.sources for line in s.missing),
-            hashes,
-            dict(sorted(Counter(clip.instruction_by for clip in kept).items())),
-        )
-        write_card(self.out, self.sources, self.settings, report, kept)
-        with atomic_path(self.out / "build.json") as part:
-            record = {"made_of": made, "settings": asdict(self.settings), **asdict(report)}
-            part.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-        return report
-
-    def _parcel(self, song: Song) -> Parcel:
-        parcel = self._read("instruct", song)
         assert parcel is not None
         return parcel
 
-    def _files(self, clips: list[Clip], keys: dict) -> Iterator[tuple[Clip, Path, Path]]:
-        for clip in clips:
-            stem = f"{clip.stem}-{clip.index:04d}"
-            folder = self._folder("pair") / keys[clip.source, clip.song]
-            yield clip, folder / f"{stem}.mix.flac", folder / f"{stem}.context.flac"
-
-    def _done(self, made: str) -> Report | None:
-        """The report of a finished build of just these clips, if its shards are all there."""
-        try:
-            record = json.loads((self.out / "build.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return None
-        if record.get("made_of") != made:
-            return None
-        if any(not os.path.exists(self.out / "data" / name) for name in record["shards"]):
-            return None
-        return Report(
-            record["kept"], record["dropped"], tuple(record["failed"]), tuple(record["missing"]),
-            record["shards"], record["writers"], worked=False,
-        )  # fmt: skip
+    def _there(self, stage: str, song: Song, made: str) -> bool:
+        parcel = self._read(stage, song)
+        return parcel is not None and parcel.made_of == made
 
 
 def _pair_work(

@@ -6,7 +6,9 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
+from multiprocessing.connection import wait as wait_for
+from threading import Thread
 from typing import TypeVar
 
 from restem.errors import UserError
@@ -26,7 +28,7 @@ def over_processes(
     if workers <= 1:
         yield from map(function, items)
         return
-    pool = ProcessPoolExecutor(workers, get_context("spawn"), _one_thread)
+    pool = ProcessPoolExecutor(workers, get_context("spawn"), _begin)
     try:
         yield from _as_they_come(pool, function, items, workers)
     except BrokenProcessPool:
@@ -68,5 +70,14 @@ def _as_they_come(
             yield future.result()
 
 
-def _one_thread() -> None:
+def _begin() -> None:
+    """One thread a worker, and no worker without the process that started it."""
     os.environ["OMP_NUM_THREADS"] = "1"
+    Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        wait_for([parent.sentinel])
+        os._exit(1)

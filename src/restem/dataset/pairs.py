@@ -11,9 +11,10 @@ A dataset of another kind needs nothing but a function that gives a list of `Pai
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ import numpy as np
 
 from restem.audio.files import read_audio
 from restem.audio.waveform import resampled
+from restem.dataset.leak_probe import RATE, leak_matched
 from restem.errors import UserError
 
 INDEX = "pairs.jsonl"
@@ -32,7 +34,8 @@ class Pair:
     """One triplet: a mix, its context (the mix without a stem) and an instruction.
 
     `load(sample_rate)` gives mix and context, mono (sample,) float32 of one length; the stem is
-    their difference. `fingerprint` changes when the sound does.
+    their difference. `fingerprint` changes when the sound does. `leak` is the score of a context
+    that a separator made, None for one of given stems.
     """
 
     name: str
@@ -41,6 +44,7 @@ class Pair:
     stem: str
     fingerprint: str
     load: Callable[[int], tuple[np.ndarray, np.ndarray]]
+    leak: float | None = None
 
 
 def read_pairs(folder: Path, split: str, stem: str) -> list[Pair]:
@@ -67,6 +71,32 @@ def read_pairs(folder: Path, split: str, stem: str) -> list[Pair]:
     if not chosen:
         raise UserError(f"{path} has no pairs of the split {split} for the stem {stem}.")
     return [_pair(folder, row) for row in chosen]
+
+
+def leak_matched_pairs(pairs: list[Pair]) -> list[Pair]:
+    """The same pairs, the contexts of given stems with some of their stem let in.
+
+    How much is drawn for each pair, always the same: from the scores of the separated ones among
+    them, or between -60 and -10 dB where there are none. So a trace of the stem in the context
+    tells a model nothing. The difference of such a pair is no longer the whole stem.
+    """
+    gains = np.array([pair.leak for pair in pairs if pair.leak is not None])
+    kind = hashlib.sha256(gains.tobytes()).hexdigest()[:12]
+
+    def leaky(pair: Pair) -> Pair:
+        if pair.leak is not None:
+            return pair
+        load = partial(_load_leaky, pair, gains if len(gains) else None)
+        return replace(pair, fingerprint=f"{pair.fingerprint} leaks {kind}", load=load)
+
+    return [leaky(pair) for pair in pairs]
+
+
+def _load_leaky(pair: Pair, gains: np.ndarray | None, rate: int) -> tuple[np.ndarray, np.ndarray]:
+    mix, context = pair.load(RATE)
+    rng = np.random.default_rng(int(hashlib.sha256(pair.name.encode()).hexdigest()[:16], 16))
+    context = leak_matched(mix, context, rng, gains).astype(np.float32)
+    return resampled(mix, RATE, rate), resampled(context, RATE, rate)
 
 
 def _row(line: str, number: int, path: Path) -> dict[str, Any]:

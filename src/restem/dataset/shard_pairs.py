@@ -14,7 +14,8 @@ from restem.audio.waveform import resampled
 from restem.dataset.pairs import Pair
 from restem.errors import UserError
 
-_COLUMNS = ["id", "instruction", "caption", "stem", "split", "mix_sha256", "context_sha256"]
+_COLUMNS = ["id", "instruction", "caption", "stem", "split", "mix_sha256", "context_sha256",
+            "made_by", "leak"]  # fmt: skip
 
 
 def pairs_of_shards(folder: Path, split: str, stem: str) -> list[Pair]:
@@ -29,6 +30,7 @@ def pairs_of_shards(folder: Path, split: str, stem: str) -> list[Pair]:
             for place, row in enumerate(rows):
                 if row["split"] == split and row["stem"] == stem:
                     load = partial(_load, path, group, place)
+                    leak = None if row["made_by"] == "stems" else float(row["leak"] or 0.0)
                     pairs.append(
                         Pair(
                             row["id"],
@@ -37,6 +39,7 @@ def pairs_of_shards(folder: Path, split: str, stem: str) -> list[Pair]:
                             stem,
                             f"{row['id']} {row['mix_sha256']} {row['context_sha256']}",
                             load,
+                            leak,
                         )
                     )
     if not pairs:

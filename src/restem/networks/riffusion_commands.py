@@ -25,6 +25,8 @@ def add_training(models: Any) -> None:
         help="what is drawn: the full mix, as in the paper, or the stem alone")  # fmt: skip
     add("--reading", choices=("R1", "R2", "R3", "R4"), default="R1",
         help="how the context enters (see docs/riffusion.md)")  # fmt: skip
+    add("--leak-matched", action="store_true",
+        help="let some of the stem into clean contexts, as separators leave it")  # fmt: skip
     add("--steps", type=int, default=300_000)
     add("--batch", type=int, default=4, help="pairs at once on each process")
     add("--accumulate", type=int, default=1, metavar="N", help="batches a step")
@@ -49,6 +51,10 @@ def _train(args: argparse.Namespace) -> int:
             raise UserError(f"--{name} must be at least {least}, not {getattr(args, name)}.")
     if not 0 < args.rate < 1:
         raise UserError(f"--rate must lie between 0 and 1, not {args.rate}.")
+    if args.leak_matched and args.target != "mix":
+        raise UserError(
+            "--leak-matched is for --target mix; the stem itself would be drawn too faint."
+        )
     need_torch()
     from restem.networks.train_riffusion import RiffusionTraining, train
 
@@ -72,6 +78,7 @@ def _train(args: argparse.Namespace) -> int:
         eight_bit=args.eight_bit,
         resume=args.resume,
         revision=args.revision,
+        leak_matched=args.leak_matched,
     )
     first = os.environ.get("RANK", "0") == "0"  # of several processes one speaks
     progress, now = Progress(sys.stderr), ""

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from restem.dataset.pairs import Pair, read_pairs
+from restem.dataset.pairs import Pair, leak_matched_pairs, read_pairs
 from restem.diffusion.schedule import NoiseSchedule
 from restem.diffusion.training import Trainer, TrainingConfig
 from restem.errors import UserError
@@ -52,6 +52,7 @@ class RiffusionTraining:
     eight_bit: bool = False
     resume: bool = False
     revision: str | None = None
+    leak_matched: bool = False
 
 
 def train(
@@ -65,6 +66,8 @@ def train(
     accelerator = _accelerator(settings.precision)
     if pairs is None:
         pairs = read_pairs(settings.data, "train", settings.stem)
+    if settings.leak_matched:
+        pairs = leak_matched_pairs(pairs)
     model = load_riffusion(settings.model, settings.revision).with_settings(
         target=settings.target, reading=settings.reading, stem=settings.stem
     )

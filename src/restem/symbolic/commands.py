@@ -23,6 +23,7 @@ def add_parser(verbs: Any) -> None:
     parser = verbs.add_parser("midi", help=line, description=line)
     own = parser.add_subparsers(dest="midi_verb", metavar="VERB", required=True)
     _add_insert(own)
+    _add_render(own)
     add_training_parsers(own)
 
 
@@ -132,6 +133,43 @@ def _insert(args: argparse.Namespace) -> int:
     tracks = int.from_bytes(result.data[10:12], "big")
     for number, (stem, notes) in enumerate(result.notes.items(), tracks + 1 - len(result.notes)):
         print(f"Added {stem}: {len(notes)} notes, as track {number}.")
+    return 0
+
+
+# ---- restem midi render ----
+
+
+def _add_render(verbs: Any) -> None:
+    line = "turn MIDI and Guitar Pro songs into sound with exact stems, for restem dataset build"
+    parser = verbs.add_parser("render", help=line, description=line)
+    add = parser.add_argument
+    add("songs", metavar="FOLDER", type=Path, help="folder of songs that have drums")
+    add("--soundfont", type=Path, action="append", required=True, help="an sf2 file; repeatable")
+    add("--seconds", type=float, default=60.0, help="at most, from the middle of a song")
+    add("-o", "--output", type=Path, required=True)
+    parser.set_defaults(run=_render)
+
+
+def _render(args: argparse.Namespace) -> int:
+    _need_mido()
+    from restem.symbolic.render_songs import ScorePlan, render_scores
+
+    if not args.seconds > 0:
+        raise UserError("--seconds must be above 0.")
+    plan = ScorePlan(args.songs, tuple(args.soundfont), args.output, args.seconds)
+    progress, left_out = Progress(sys.stderr), []
+    try:
+        for done, of, reason in render_scores(plan):
+            progress(done / of, f"rendering: {done} of {of}")
+            left_out += [reason] if reason else []
+    finally:
+        progress.close()
+    for reason in left_out:
+        print(f"restem: note: {reason}", file=sys.stderr)
+    there = len(list(args.output.glob("*.json")))
+    if not there:
+        raise UserError(f"No song of {args.songs} could be rendered; see the reasons above.")
+    print(f"{there} songs in {args.output}; build with --source rendered={args.output}")
     return 0
 
 

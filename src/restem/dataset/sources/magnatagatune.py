@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 from restem.dataset.record import AudioRef, Song
 from restem.dataset.sources.protocol import need_folder
 from restem.dataset.sources.reading import archive_names
+from restem.dataset.sources.tables import read_table
 from restem.errors import UserError
 
 PARTS = "mp3.zip.001"
@@ -63,12 +63,7 @@ class MagnaTagATune:
         table = self.path / "annotations_final.csv"
         if not table.is_file():
             raise UserError(f"{self.path} lacks annotations_final.csv; download it beside the mp3.")
-        rows = _table(table)
-        if not rows or not {"clip_id", "mp3_path"} <= set(rows[0]):
-            raise UserError(
-                f"{table.name} lacks the columns clip_id and mp3_path; give the published table."
-            )
-        return rows
+        return [row for row in read_table(table, ("clip_id", "mp3_path"), "\t") if row["mp3_path"]]
 
     def _tracks(self) -> dict[str, str]:
         """The track of each mp3 path after clip_info_final.csv, where that table is there."""
@@ -77,15 +72,10 @@ class MagnaTagATune:
             return {}
         names = ("artist", "album", "title")
         return {
-            row["mp3_path"]: " - ".join(row.get(name) or "" for name in names)
-            for row in _table(table)
-            if row.get("mp3_path") and row.get("title")
+            row["mp3_path"]: " - ".join(row[name] for name in names)
+            for row in read_table(table, ("mp3_path", *names), "\t")
+            if row["mp3_path"] and row["title"]
         }
-
-
-def _table(path: Path) -> list[dict[str, str]]:
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file, delimiter="\t"))
 
 
 def _track(path: str, info: dict[str, str]) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ast
-import csv
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
 from restem.dataset.record import AudioRef, Song
 from restem.dataset.sources.protocol import audio_files, need_folder
+from restem.dataset.sources.tables import read_table
 from restem.errors import UserError
 
 COLUMNS = ("ytid", "start_s", "end_s", "aspect_list", "caption", "is_audioset_eval")
@@ -48,9 +49,13 @@ class MusicCaps:
             if audio is None:
                 self.missing.append(f"{name}: no audio")
                 continue
+            times = _times(row)
+            if times is None:
+                self.missing.append(f"{name}: no start_s before an end_s")
+                continue
             split = "test" if row["is_audioset_eval"].strip().lower() == "true" else "train"
             yield Song(
-                self.kind, name, split, name, mix=self._cut(audio, row),
+                self.kind, name, split, name, mix=_cut(audio, *times),
                 facts={"caption": row["caption"].strip(), "tags": _aspects(row["aspect_list"])},
             )  # fmt: skip
 
@@ -58,26 +63,25 @@ class MusicCaps:
         tables = sorted(self.path.glob("*.csv"))
         if len(tables) != 1:
             raise UserError(f"{self.path} needs one csv of MusicCaps; it holds {len(tables)}.")
-        with tables[0].open(encoding="utf-8", newline="") as file:
-            reader = csv.DictReader(file)
-            absent = [c for c in COLUMNS if c not in (reader.fieldnames or [])]
-            if absent:
-                raise UserError(
-                    f"{tables[0].name} lacks the columns {', '.join(absent)}; "
-                    "give the published MusicCaps csv."
-                )
-            return [row for row in reader if row["ytid"]]
+        return [row for row in read_table(tables[0], COLUMNS) if row["ytid"]]
 
-    @staticmethod
-    def _cut(audio: Path, row: dict[str, str]) -> AudioRef:
-        import soundfile  # type: ignore[import-untyped]
 
+def _times(row: dict[str, str]) -> tuple[float, float] | None:
+    try:
         start, end = float(row["start_s"]), float(row["end_s"])
-        try:
-            whole = soundfile.info(str(audio)).duration >= end + 1
-        except soundfile.LibsndfileError:
-            whole = False  # reading will say what is wrong with it
-        return AudioRef(str(audio), start_s=start if whole else 0.0, seconds=end - start)
+    except ValueError:
+        return None
+    return (start, end) if 0 <= start < end < math.inf else None
+
+
+def _cut(audio: Path, start: float, end: float) -> AudioRef:
+    import soundfile  # type: ignore[import-untyped]
+
+    try:
+        whole = soundfile.info(str(audio)).duration >= end + 1
+    except soundfile.LibsndfileError:
+        whole = False  # reading will say what is wrong with it
+    return AudioRef(str(audio), start_s=start if whole else 0.0, seconds=end - start)
 
 
 def _aspects(text: str) -> list[str]:

@@ -49,11 +49,12 @@ class RenderedSongs:
         for row, part in enumerate(record["stems"]):
             name = NAMES.get(part["kind"], "other")
             stems.setdefault(name, []).append(AudioRef(context, row=row))
-        take = record["takes"][0]
+        labels = record["takes"][0].get("labels")  # songs from MIDI files have none
+        facts = {"genre": record["style"], "bpm": record["bpm"], "metre": record["metre"],
+                 "labels": {"drums": labels} if labels else None}  # fmt: skip
         stems["drums"] = [AudioRef(str(path.with_suffix(".drums.npy")), row=0)]
         return Song(
             self.kind, path.stem, record["split"], record["style_file"],
             stems={name: tuple(parts) for name, parts in sorted(stems.items())},
-            facts={"genre": record["style"], "bpm": record["bpm"], "metre": record["metre"],
-                   "labels": {"drums": take["labels"]}},
+            facts={name: fact for name, fact in facts.items() if fact},
         )  # fmt: skip

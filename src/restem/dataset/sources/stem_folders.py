@@ -110,7 +110,7 @@ class Slakh2100(StemFolders):
 
     def _stems(self, folder: Path) -> dict[str, tuple[AudioRef, ...]]:
         stems: dict[str, list[AudioRef]] = {}
-        kinds = _slakh_classes((folder / "metadata.yaml").read_text(encoding="utf-8"))
+        kinds = _slakh_classes((folder / "metadata.yaml").read_text("utf-8", "replace"))
         for path in audio_files(folder / "stems"):
             stem = SLAKH_CLASSES.get(kinds.get(path.stem, ""), "other")
             stems.setdefault(stem, []).append(AudioRef(str(path)))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
+from sys import intern
+from typing import NamedTuple
 
 from restem.dataset.record import Clip, Parcel, fingerprint
 from restem.dataset.stages.rules import broken_rule
@@ -28,6 +30,22 @@ def made_of(befores: Iterable[Parcel], settings: CheckSettings) -> str:
     return fingerprint(VERSION, asdict(settings), *[parcel.fingerprint for parcel in befores])
 
 
+class Place(NamedTuple):
+    """Where a clip that may stay stands, and what decides whether and where it is written."""
+
+    song: int  # of the build's songs
+    clip: int  # of the song's record
+    split: str
+    separated: bool
+    order: bytes
+
+    @classmethod
+    def of(cls, song: int, index: int, clip: Clip) -> Place:
+        """The place of clip number `index` of song number `song`."""
+        order = bytes.fromhex(clip.mix_sha256[:16])
+        return cls(song, index, intern(clip.split), clip.made_by != "stems", order)
+
+
 class Checker:
     """Sees every clip once, in a fixed order, so that of two equal clips the first one stays."""
 
@@ -37,18 +55,18 @@ class Checker:
         self.dropped: Counter[str] = Counter()
         self.kept = 0
 
-    def limited(self, clips: list[Clip]) -> list[Clip]:
+    def limited(self, places: list[Place]) -> list[Place]:
         """Fewer of the separated clips, drawn by their hash, so that they keep to their share."""
         share = self.settings.max_separated
-        separated = [clip for clip in clips if clip.made_by != "stems"]
+        separated = [place for place in places if place.separated]
         if share is None or not separated:
-            return clips
-        room = int((len(clips) - len(separated)) * share / (1 - share) + 1e-9)
-        stay = {c.id for c in sorted(separated, key=lambda clip: clip.mix_sha256)[:room]}
-        left = [clip for clip in clips if clip.made_by == "stems" or clip.id in stay]
-        if len(left) < len(clips):
-            self.dropped["share of separated clips"] += len(clips) - len(left)
-            self.kept -= len(clips) - len(left)
+            return places
+        room = int((len(places) - len(separated)) * share / (1 - share) + 1e-9)
+        stay = set(sorted(separated, key=lambda place: place.order)[:room])
+        left = [place for place in places if not place.separated or place in stay]
+        if len(left) < len(places):
+            self.dropped["share of separated clips"] += len(places) - len(left)
+            self.kept -= len(places) - len(left)
         return left
 
     def checked(self, clips: Iterable[Clip]) -> Iterator[Clip]:

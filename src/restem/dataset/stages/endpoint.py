@@ -10,7 +10,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlparse
 
@@ -126,9 +126,13 @@ class Estimate:
         return (self.tokens_in * per_million_in + self.tokens_out * per_million_out) / 1e6
 
 
-def estimated(prompts: int, characters: int) -> Estimate:
-    """For a number of prompts with so many characters in all."""
-    return Estimate(prompts, round(characters / CHARACTERS_PER_TOKEN), prompts * ANSWER_TOKENS)
+def estimated(prompts: Iterable[str]) -> Estimate:
+    """What asking with these prompts will come to."""
+    count = characters = 0
+    for prompt in prompts:
+        count += 1
+        characters += len(prompt)
+    return Estimate(count, round(characters / CHARACTERS_PER_TOKEN), count * ANSWER_TOKENS)
 
 
 def _content(data: bytes) -> str:

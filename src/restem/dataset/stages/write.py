@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from restem.audio.files import atomic_path
-from restem.dataset.record import Clip
+from restem.dataset.record import SPLITS, Clip
 from restem.dataset.sources.reading import SAMPLE_RATE
+from restem.dataset.stages.check import Place
 from restem.errors import UserError
 
 VERSION = "write 1"
@@ -54,10 +55,10 @@ def write_shard(path: Path, clips: Iterable[tuple[Clip, Path, Path]], build: str
             return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def shards(clips: list[Clip]) -> Iterator[tuple[str, list[Clip]]]:
-    """(file name, clips) of every shard, split by split, in the order of the clips."""
-    for split in ("train", "validation", "test"):
-        own = [clip for clip in clips if clip.split == split]
+def shards(places: list[Place]) -> Iterator[tuple[str, list[Place]]]:
+    """(file name, places) of every shard, split by split, in the order of the clips."""
+    for split in SPLITS:
+        own = [place for place in places if place.split == split]
         of = -(-len(own) // CLIPS_PER_SHARD)
         for number in range(of):
             start = number * CLIPS_PER_SHARD
