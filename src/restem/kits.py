@@ -51,7 +51,7 @@ class Kits:
             return None
         try:
             with np.load(path) as arrays:
-                return cls(*(arrays[name] for name in ("stem", "phase", "text")), silence)
+                return cls(arrays["stem"], arrays["phase"], arrays["text"], silence)
         except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
             raise UserError(f"{path} is damaged: {error}.") from None
 
