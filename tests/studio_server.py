@@ -1,7 +1,6 @@
 """A real studio on a free port, in a process of its own, for the tests of the studio."""
 
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -24,11 +23,6 @@ app = make_app(Path(sys.argv[1]), Limits(**json.loads(sys.argv[2])), host="127.0
 print(f"The studio is open at http://127.0.0.1:{bound.getsockname()[1]}/", flush=True)
 uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1)).run([bound])
 """
-
-
-def heed_interrupts():
-    """For a child: what a shell starts in the background ignores Ctrl-C, and so would the child."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 class Studio:
@@ -82,9 +76,8 @@ def studio(folder, *words, limits=None, kill=False, stderr=None):
         command = [sys.executable, "-c", LIMITED, str(folder), json.dumps(limits)]
     environment = os.environ | {"PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(
-        [*command, *words], stdout=subprocess.PIPE, stderr=stderr, text=True, env=environment,
-        preexec_fn=heed_interrupts,
-    )  # fmt: skip
+        [*command, *words], stdout=subprocess.PIPE, stderr=stderr, text=True, env=environment
+    )
     try:
         line = process.stdout.readline()
         assert "http://" in line, line

@@ -143,9 +143,8 @@ def test_killed_builds_end_as_uninterrupted_ones(dataset, songs, tmp_path):
 
 def test_an_interrupt_is_clean_and_says_how_to_go_on(songs, tmp_path):
     words = [sys.executable, "-m", "restem", "dataset", "build", "--source", f"rendered={songs}"]
-    heed = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # noqa: E731 - if pytest ignores it
     process = subprocess.Popen([*words, "-o", str(tmp_path), *FAST], stderr=subprocess.PIPE,
-                               text=True, preexec_fn=heed)  # fmt: skip
+                               text=True)  # fmt: skip
     while not (tmp_path / "work" / "pair").exists():
         assert process.poll() is None
         time.sleep(0.001)

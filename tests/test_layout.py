@@ -40,6 +40,7 @@ MAY_IMPORT = {
         "networks",
         "picture",
         "results",
+        "symbolic",
         "tokens",
         "__init__",
     },

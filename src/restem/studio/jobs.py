@@ -207,16 +207,17 @@ class Desk:
             stem = self.store.take_folder(request.base.job, request.base.take)
             base_stem = str(stem / f"song.{request.stem}.wav")
         assert job.grid
-        return {
+        task = {
             "task": "make",
             "upload": str(self.store.upload(song.id)),
             "name": song.name,
             "folder": str(self.store.take_folder(job.id, number)),
             "request": request.model_dump(),
             "seed": request.seed + number - 1,
-            "grid": job.grid.model_dump(),
-            "base_stem": base_stem,
         }
+        if song.kind == "notes":
+            return task | {"task": "compose"}
+        return task | {"grid": job.grid.model_dump(), "base_stem": base_stem}
 
     def _finish(self, job: Job, state: Any, error: str | None) -> None:
         job.state, job.error, job.finished, job.seconds_left = state, error, time.time(), None

@@ -60,14 +60,31 @@ class Correction(_Strict):
         return self
 
 
+class Part(BaseModel):
+    """A track of a MIDI song; `number` counts the file's tracks from 1, `channel` from 0."""
+
+    number: int
+    name: str
+    kind: Literal["drums", "bass", "guitar", "other"]
+    channel: int
+    program: int | None
+    notes: int
+
+
 class Song(BaseModel):
-    """An uploaded song. `tracked` is the grid that was heard, `grid` the one in use."""
+    """An uploaded song. `tracked` is the grid that was heard, `grid` the one in use.
+
+    A song of `kind` "notes" (MIDI, Guitar Pro) has `tracks` instead of samples; `missing` are the
+    stems that it lacks.
+    """
 
     id: Identifier
     name: str
     suffix: str = ""
+    kind: Literal["audio", "notes"] = "audio"
     state: Literal["preparing", "ready", "failed"] = "preparing"
     error: str | None = None
+    notices: list[str] = Field(default_factory=list)
     created: float
     bytes: int = 0
     sha256: str = ""
@@ -77,6 +94,8 @@ class Song(BaseModel):
     samples: int = 0
     container: str = ""
     subtype: str = ""
+    tracks: list[Part] = Field(default_factory=list)
+    missing: list[str] = Field(default_factory=list)
     tracked: Grid | None = None
     grid: Grid | None = None
     correction: Correction = Field(default_factory=Correction)
@@ -103,15 +122,20 @@ class Base(_Strict):
 
 
 class JobRequest(_Strict):
-    """What to make: `takes` versions, with the seeds `seed`, `seed` + 1, ..."""
+    """What to make: `takes` versions, with the seeds `seed`, `seed` + 1, ...
+
+    Audio gets drums; a MIDI song any of the stems, whose `instruction` is a style such as "bossa
+    nova", in the bars that the region covers.
+    """
 
     song: Identifier
     instruction: Annotated[str, Field(min_length=1, max_length=1000, pattern=r"\S")]
-    stem: Literal["drums"] = "drums"
+    stem: Literal["drums", "bass", "guitar"] = "drums"
     seed: Annotated[int, Field(ge=0, le=2**53 - 16)] = 0  # what JavaScript's numbers hold exactly
     takes: Annotated[int, Field(ge=1, le=MOST_TAKES)] = 1
     steps: Annotated[int, Field(ge=1, le=200)] | None = None
     guidance: Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)] | None = None
+    density: Literal["sparse", "medium", "busy"] | None = None
     region: Region | None = None
     base: Base | None = None
 
@@ -128,9 +152,10 @@ class Take(BaseModel):
     number: int
     seed: int
     notices: list[str]
-    stem_level_db: float | None
-    subtype: str
-    bpm: float
+    stem_level_db: float | None = None
+    subtype: str = ""
+    bpm: float | None = None
+    notes: int | None = None
 
 
 class Job(BaseModel):

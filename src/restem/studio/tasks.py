@@ -27,6 +27,8 @@ from restem.errors import UserError
 from restem.insertion import SILENCE_DB, Inserter
 from restem.mixing import Mixdown, mix_down
 from restem.results import write_results
+from restem.studio.notes import holds_notes
+from restem.studio.notes import prepare as prepare_notes
 from restem.studio.records import Grid, Region
 from restem.studio.views import write_views
 from restem.studio.watching import watchers
@@ -42,6 +44,10 @@ def prepare(*, send: Send, upload: str, name: str, longest_seconds: float) -> di
     Raises UserError, in which the file has the user's `name`, if it cannot be used.
     """
     path = Path(upload)
+    if holds_notes(path):
+        facts = prepare_notes(upload, name)
+        _check_seconds(facts["seconds"], longest_seconds)
+        return facts
     try:
         _check_length(path, longest_seconds)
         audio = read_audio(path)
