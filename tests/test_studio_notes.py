@@ -85,7 +85,7 @@ def test_a_region_fills_the_bars_it_touches(server, song):
     )
     assert made["state"] == "done", made["error"]
     notes = json.loads(take(server, made, "notes"))["notes"]
-    assert notes and 2.0 <= notes[0][0] and notes[-1][1] <= 6.0
+    assert notes and notes[0][0] >= 2.0 and notes[-1][1] <= 6.0
     assert json.loads(take(server, made, "record"))["bars"] == [2, 3]
 
 
@@ -117,12 +117,10 @@ def test_guitar_pro_songs_are_read(server, tmp_path):
     ("content", "file", "sentence"),
     [
         (b"this is no music" * 9, "no.mid", "no.mid is not a MIDI file"),
-        (band(2)[:200], "cut.mid", "cut.mid is cut short"),
-        (to_bytes([[name("nothing")]]), "empty.mid", "empty.mid holds no notes"),
         (b"BCFZ" + b"\0" * 60, "new.gpx", "Guitar Pro 6 or later"),
         (to_bytes([note(0, 60, 0, 480 * 4000)]), "long.mid", "33.3 minutes"),
     ],
-    ids=["no", "cut", "empty", "new", "long"],
+    ids=["no", "new", "long"],
 )
 def test_what_is_no_song_of_notes_is_refused_in_a_sentence(server, content, file, sentence):
     failed = server.ready(server.upload(content=content, name=file))
