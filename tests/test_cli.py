@@ -163,6 +163,30 @@ def test_names_keep_their_inner_dots(song, model):
     assert "a song.v2.drums.wav" in listing("deep/er")
 
 
+@pytest.mark.parametrize(
+    ("text", "region"),
+    [("0:30-1:00", (30, 60)), ("1-2.5", (1, 2.5)), ("1:00:01-1:00:02.25", (3601, 3602.25))],
+)
+def test_a_region_is_given_in_seconds_or_minutes(song, model, text, region):
+    assert run("insert", song, SAY, "--region", text) == 0
+    assert model.received["region"] == region
+
+
+def test_the_gain_is_that_of_the_stem_and_leaves_the_song(song, model):
+    assert run("insert", song, SAY, "--gain", "-6") == 0
+    assert read("song.drums.wav").max() == pytest.approx(0.3 * 10 ** (-6 / 20) * 32768, abs=1)
+    original = sf.read(song, dtype="int16")[0]
+    assert np.array_equal(read("song.mix.wav") - read("song.drums.wav"), original)
+    record = json.loads(Path("restem-out/song.drums.json").read_text())
+    assert record["request"]["gain"] == -6
+
+
+def test_density_and_dynamics_reach_the_model(song, model):
+    assert run("insert", song, SAY, "--density", "-1.5", "--dynamics", "2", "--tight", 1) == 0
+    given = [model.received[name] for name in ("density", "dynamics", "tight")]
+    assert given == [-1.5, 2.0, 1.0]
+
+
 # ---- corrections of the beats ----
 
 
@@ -233,6 +257,13 @@ def test_what_was_heard_is_corrected(song, model):
         (["insert", "song.flac", SAY, "--bpm", "inf"], "'inf' is not a number"),
         (["insert", "song.flac", SAY, "--bpm", "3"], "from 20 to 400"),
         (["insert", "song.flac", SAY, "--shift", "soon"], "'soon' is not a number"),
+        (["insert", "song.flac", SAY, "--region", "soon"], "no region such as"),
+        (["insert", "song.flac", SAY, "--region", "1-2-3"], "no region such as"),
+        (["insert", "song.flac", SAY, "--region", "2:00-1:00"], "ends before it begins"),
+        (["insert", "song.flac", SAY, "--gain", "99"], "from -60 to 24"),
+        (["insert", "song.flac", SAY, "--density", "3"], "from -2 to 2"),
+        (["insert", "song.flac", SAY, "--dynamics", "nan"], "from -2 to 2"),
+        (["insert", "song.flac", SAY, "--tight", "1.1"], "from 0 to 1"),
         (["insert", "song.flac", SAY, "--half", "--double"], "exclude each other"),
         (["insert", "song.flac", SAY, "--bpm", "90", "--half"], "by itself"),
         (["insert", "song.flac", SAY, "--bpm", "90", "--beats", "beats.txt"], "by itself"),

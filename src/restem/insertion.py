@@ -1,13 +1,14 @@
 """A song and a sentence in, the missing stem out.
 
 A ladder of three rungs: `generate` works on tokens, `Inserter.stem_mel` on a mel spectrogram,
-`Inserter.insert` on a song's samples. The command line adds files on top.
+`Inserter.insert` on a song's samples, in three steps: listen, play, finish. The command line adds
+files on top.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,14 @@ import numpy as np
 from restem import __version__
 from restem.audio.beats import BeatGrid
 from restem.audio.inversion import waveform_from_log_mel
-from restem.audio.presence import drums_present
-from restem.audio.spectrogram import log_mel
-from restem.audio.tracking import track_beats
-from restem.audio.waveform import mono_from_channels, resampled, rms_db
+from restem.audio.tightening import tightened
+from restem.audio.waveform import resampled, rms_db
 from restem.errors import UserError
 from restem.generation import Progress, generate
+from restem.hearing import Heard, checked, hear
+from restem.manner import MOST, wish
 from restem.networks.onnx_model import EMBEDDED, OnnxModel
+from restem.region import Region, checked_region, frames_around, only_inside
 from restem.text import TextEncoder
 from restem.tokens import (
     PHASES,
@@ -37,11 +39,7 @@ from restem.tokens import (
 
 Preview = Callable[[float, np.ndarray], None]
 
-WORKING_DB = -20.0  # the song is brought to this level before its mel, so that the floor is far
 FLOOR_STEP_DB = 0.25  # half a step of the training features
-SILENCE_DB = -75.0
-DRUMS_HEARD = 0.9  # probability from which a song counts as having drums
-UNSURE = 0.6  # expected beat F below which the tracked beats may mislead more than they help
 
 
 @dataclass(frozen=True)
@@ -57,6 +55,25 @@ class Insertion:
     beats: BeatGrid
     settings: dict[str, Any]
     notices: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is asked for, apart from song and seed; None leaves a choice to the model.
+
+    `region` is start and end in seconds; elsewhere the stem is exactly silent. `density` (few or
+    many notes) and `dynamics` (quiet or loud playing) go from -2 to 2; 0 is what the sentence says.
+    `tight`, 0 to 1, is how far attacks are pulled to the beats' sixteenths or triplets.
+    """
+
+    instruction: str
+    stem: str = "drums"
+    steps: int | None = None
+    guidance: float | None = None
+    region: Region | None = None
+    density: float = 0.0
+    dynamics: float = 0.0
+    tight: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -80,48 +97,55 @@ class Inserter:
         seed: int = 0,
         steps: int | None = None,
         guidance: float | None = None,
+        density: float = 0.0,
+        dynamics: float = 0.0,
+        part: slice | None = None,
         progress: Progress | None = None,
         preview: Preview | None = None,
     ) -> np.ndarray:
         """Stem rows (frame, column) in dB for a context's log-mel (frame, mel) in dB.
 
-        `grid` None leaves the beat to the model's ear.
+        `grid` None leaves the beat to the model's ear. `density` and `dynamics` are those of
+        `Order`. `part` makes those rows alone, at the
+        loudness of the whole; it begins with a whole token.
         """
         config = self.model.tokens
-        frames = len(context_db)
         level = context_level_db(context_db)
+        part = part or slice(0, len(context_db))
+        context_db = context_db[part]
         # What lies at the floor is silence, here as in training, however loud the song.
         floor = config.spectrogram.floor_db + FLOOR_STEP_DB
         context_db = np.where(context_db <= floor, -120.0, context_db).astype(np.float32)
         padded = _padded(context_db, config)
         tokens = tokens_from_mel(normalise(padded, level, config), config)
-        times = config.token_times(0, len(tokens))
+        times = config.token_times(part.start, len(tokens))
         phase = (
             np.zeros((len(tokens), PHASES), np.float32)
             if grid is None
             else phase_features(grid, times)
         )
-        vectors = self.text.encode([instruction, ""])
+        asked = wish(self.text, instruction, density, dynamics)
+        usual = self.model.description["guidance"] if guidance is None else guidance
 
         def glimpse(first: int, made: np.ndarray) -> None:
             if preview:
                 rows = denormalise(mel_from_tokens(made, config), level, config)
-                seconds = first * config.frames_per_token / config.spectrogram.frame_rate
-                preview(seconds, rows[:, : config.spectrogram.mels])
+                frame = part.start + first * config.frames_per_token
+                preview(frame / config.spectrogram.frame_rate, rows[:, : config.spectrogram.mels])
 
         stem = generate(
             self.model,
             tokens,
             phase,
-            vectors[:1],
-            vectors[1:],
+            asked.text,
+            asked.null,
             seed=seed,
             steps=steps or self.model.description["steps"],
-            guidance=self.model.description["guidance"] if guidance is None else guidance,
+            guidance=usual + asked.more_guidance,
             progress=progress,
             glimpse=glimpse,
         )
-        return denormalise(mel_from_tokens(stem, config), level, config)[:frames]
+        return denormalise(mel_from_tokens(stem, config), level, config)[: len(context_db)]
 
     def insert(
         self,
@@ -135,73 +159,121 @@ class Inserter:
         guidance: float | None = None,
         beats: BeatGrid | None = None,
         bpm: float | None = None,
+        region: Region | None = None,
+        density: float = 0.0,
+        dynamics: float = 0.0,
+        tight: float = 0.0,
         progress: Progress | None = None,
         preview: Preview | None = None,
     ) -> Insertion:
         """Make `stem` for a song given as (sample,) or (sample, channel) at any rate from 8 kHz.
 
         The samples are only read. Beats are tracked unless `beats` gives them; `bpm` alone fixes
-        the tempo and leaves the downbeat to the tracker. `progress` gets the share done and words
-        for it; `preview`, after each step, the second at which a picture of what is being made
-        begins, and its rows (frame, mel) in dB. Raises UserError for unusable input.
+        the tempo and leaves the downbeat to the tracker. `region` (start and end in seconds) makes
+        the stem there alone; elsewhere it is exactly silent. `density`, `dynamics` and `tight`
+        are those of `Order`. `progress` gets the share done and
+        words for it; `preview`, after each step, the second at which a picture of what is being
+        made begins, and its rows (frame, mel) in dB. Raises UserError for unusable input.
         """
-        song = _checked(samples, sample_rate, instruction, stem, self.model)
+        order = Order(instruction, stem, steps, guidance, region, density, dynamics, tight)
+        say: Progress = progress or (lambda fraction, words: None)
+        heard, order = self.listen(samples, sample_rate, order, beats, bpm, say)
+        wave = self.play(heard, order, seed, lambda f, words: say(0.1 + 0.8 * f, words), preview)
+        made = self.finish(heard, order, seed, wave)
+        return made if np.ndim(samples) == 2 else replace(made, stem=made.stem[:, 0])
+
+    def listen(
+        self,
+        samples: np.ndarray,
+        sample_rate: int,
+        order: Order,
+        beats: BeatGrid | None,
+        bpm: float | None,
+        say: Progress,
+    ) -> tuple[Heard, Order]:
+        """The song as heard, and the order as it can be met; UserError where it cannot."""
+        if not order.instruction.strip():
+            raise UserError(
+                "The instruction is empty; write what to play, such as 'Add jazzy drums'."
+            )
+        stems = self.model.description["stems"]
+        if order.stem not in stems:
+            raise UserError(f"This model makes {', '.join(stems)}, not {order.stem}.")
+        if not (abs(order.density) <= MOST and abs(order.dynamics) <= MOST):
+            raise UserError(f"Density and dynamics lie between -{MOST:g} and {MOST:g}.")
+        if not 0 <= order.tight <= 1:
+            raise UserError("Tight lies between 0 and 1.")
+        song = checked(samples, sample_rate)
+        if order.region:
+            region = checked_region(order.region, len(song) / sample_rate)
+            order = replace(order, region=region)
+        say(0.02, "listening for the beat")
+        config = self.model.tokens.context_spectrogram
+        return hear(song, sample_rate, order.stem, config, beats, bpm), order
+
+    def play(
+        self, heard: Heard, order: Order, seed: int, say: Progress, preview: Preview | None = None
+    ) -> np.ndarray:
+        """One take (sample,), as long as `heard.mono`; only what its region needs is worked on."""
+        wave = np.zeros(len(heard.mono), np.float32)
+        if heard.context_db is None:
+            return wave
+        config = self.model.tokens
+        frames = len(heard.context_db)
+        part = frames_around(order.region, frames, config) if order.region else slice(0, frames)
+        rows = self.stem_mel(
+            heard.context_db,
+            order.instruction,
+            heard.beats,
+            seed=seed,
+            steps=order.steps,
+            guidance=order.guidance,
+            density=order.density,
+            dynamics=order.dynamics,
+            part=part,
+            progress=lambda f, words: say(0.88 * f, words),
+            preview=preview,
+        )
+        if order.tight:
+            start = part.start / config.spectrogram.frame_rate
+            rows = tightened(rows, config.spectrogram, heard.beats, order.tight, start)
+        say(0.9, "turning the picture into sound")
+        hop = config.spectrogram.hop
+        piece = slice(part.start * hop, min(part.stop * hop, len(wave)))
+        size = piece.stop - piece.start
+        wave[piece] = waveform_from_log_mel(rows, config.spectrogram, size, seed) / heard.gain
+        return wave
+
+    def finish(self, heard: Heard, order: Order, seed: int, wave: np.ndarray) -> Insertion:
+        """A take with the song's channels and rate, and with all that made it."""
+        rate = self.model.tokens.spectrogram.sample_rate
         words = self.model.description
+        inside = slice(*(round(edge * rate) for edge in order.region or (0, len(wave))))
         settings: dict[str, Any] = {
-            "instruction": instruction,
-            "stem": stem,
+            "instruction": order.instruction,
+            "stem": order.stem,
             "seed": seed,
-            "steps": steps or words["steps"],
-            "guidance": words["guidance"] if guidance is None else guidance,
+            "steps": order.steps or words["steps"],
+            "guidance": words["guidance"] if order.guidance is None else order.guidance,
             "model": words["name"],
             "model_sha256": self.model.sha256,
             "version": __version__,
         }
-        say: Progress = progress or (lambda fraction, words: None)
-        rate = self.model.tokens.spectrogram.sample_rate
-        mono = resampled(mono_from_channels(song), sample_rate, rate)
-        level = rms_db(mono)
-        if level < SILENCE_DB:
-            grid = beats or BeatGrid.from_bpm(bpm or 120.0, 0.0, max(len(mono) / rate, 1.0))
-            notices = ["The song is silent, so the stem is silent too."]
-            settings |= _beat_settings(grid) | {"stem_level_db": None}
-            return Insertion(np.zeros(np.shape(samples)), sample_rate, grid, settings, notices)
-        say(0.02, "listening for the beat")
-        grid = beats if beats is not None else track_beats(mono)
-        if beats is None and bpm is not None:
-            grid = at_tempo(grid, bpm, len(mono) / rate)
-        gain = np.float32(10 ** ((WORKING_DB - level) / 20))
-        context_db = log_mel(mono * gain, self.model.tokens.context_spectrogram)
-        notices = _doubts(stem, grid, context_db)
-        rows = self.stem_mel(
-            context_db,
-            instruction,
-            grid,
-            seed=seed,
-            steps=steps,
-            guidance=guidance,
-            progress=lambda f, words: say(0.1 + 0.7 * f, words),
-            preview=preview,
-        )
-        say(0.82, "turning the picture into sound")
-        made = waveform_from_log_mel(rows, self.model.tokens.spectrogram, len(mono), seed) / gain
-        settings |= _beat_settings(grid) | {"stem_level_db": round(rms_db(made) - level, 2)}
-        wave = resampled(made, rate, sample_rate, len(song)).astype(np.float64)
-        if np.ndim(samples) == 2:
-            wave = np.repeat(wave[:, None], song.shape[1], axis=1)
-        return Insertion(wave, sample_rate, grid, settings, notices)
-
-
-def _doubts(stem: str, grid: BeatGrid, context_db: np.ndarray) -> list[str]:
-    notices = []
-    if grid.confidence < UNSURE:
-        notices.append(
-            "The beat is hard to hear in this song; check the tempo below, and give "
-            "it with --bpm or --beats if it is wrong."
-        )
-    if stem == "drums" and drums_present(context_db) > DRUMS_HEARD:
-        notices.append("This song seems to have drums already; the new ones are added to them.")
-    return notices
+        if order.region:
+            settings["region"] = list(order.region)
+        if order.density or order.dynamics:
+            settings |= {"density": order.density, "dynamics": order.dynamics}
+        if order.tight:
+            settings["tight"] = order.tight
+        level = None
+        if heard.context_db is not None:
+            level = round(rms_db(wave[inside]) - heard.level_db, 2)
+        settings |= _beat_settings(heard.beats) | {"stem_level_db": level}
+        samples = resampled(wave, rate, heard.sample_rate, len(heard.song)).astype(np.float64)
+        if order.region:
+            samples = only_inside(samples, order.region, heard.sample_rate)
+        samples = np.repeat(samples[:, None], heard.song.shape[1], axis=1)
+        return Insertion(samples, heard.sample_rate, heard.beats, settings, list(heard.notices))
 
 
 def _beat_settings(grid: BeatGrid) -> dict[str, Any]:
@@ -212,42 +284,6 @@ def _beat_settings(grid: BeatGrid) -> dict[str, Any]:
         "first_downbeat_s": round(float(downbeats[0]), 4) if len(downbeats) else None,
         "confidence": round(grid.confidence, 3),
     }
-
-
-def at_tempo(grid: BeatGrid, bpm: float, duration: float) -> BeatGrid:
-    """A steady grid of `bpm` whose downbeats lie as near as can be to those of `grid`.
-
-    Where the two tempi are too far apart for that, the first downbeat of `grid` counts. Raises
-    UserError for a tempo outside 20 to 400 BPM.
-    """
-    bars = grid.beats_per_bar
-    marks = grid.downbeats if len(grid.downbeats) else grid.times[:1]
-    bar = bars * 60 / max(bpm, 1e-3)  # BeatGrid names a tempo that is out of range
-    # The circular mean of the downbeats' places in a bar of the new length.
-    place = np.mean(np.exp(2j * np.pi * marks / bar))
-    first = float(np.angle(place) / (2 * np.pi) % 1.0 * bar) if abs(place) > 0.9 else marks[0] % bar
-    return BeatGrid.from_bpm(bpm, float(first), duration, bars)
-
-
-def _checked(
-    samples: np.ndarray, sample_rate: int, instruction: str, stem: str, model: OnnxModel
-) -> np.ndarray:
-    song = np.asarray(samples, dtype=np.float64)
-    song = song[:, None] if song.ndim == 1 else song
-    if song.ndim != 2 or song.shape[1] < 1:
-        raise UserError("Samples must be shaped (sample,) or (sample, channel).")
-    if not 8000 <= sample_rate <= 192000:
-        raise UserError(f"The sample rate must lie between 8 and 192 kHz, not {sample_rate} Hz.")
-    if len(song) < 0.1 * sample_rate:
-        raise UserError("The song is shorter than 0.1 s; give a longer one.")
-    if not np.isfinite(song).all():
-        raise UserError("The song holds samples that are not numbers (NaN or infinity); repair it.")
-    if not instruction.strip():
-        raise UserError("The instruction is empty; write what to play, such as 'Add jazzy drums'.")
-    stems = model.description["stems"]
-    if stem not in stems:
-        raise UserError(f"This model makes {', '.join(stems)}, not {stem}.")
-    return song
 
 
 def _padded(mel_db: np.ndarray, config: TokenConfig) -> np.ndarray:

@@ -35,15 +35,19 @@ def write_results(
     mixdown: Mixdown,
     request: Mapping[str, Any],
     notices: list[str],
+    take: int | None = None,
 ) -> None:
-    """Write the files named by `restem.cli.result_names` into the folder `stage`.
+    """Write the files named by `restem.insert_command.result_names` into the folder `stage`.
 
-    `request`: what the user asked for beyond `insertion.settings`, JSON-ready. Raises UserError if
-    the folder cannot be written.
+    `request`: what the user asked for beyond `insertion.settings`, JSON-ready; `take`: the stem's
+    number where there are several. Raises UserError if the folder cannot be written.
     """
     stem = str(insertion.settings["stem"])
     title = str(insertion.settings["instruction"])
-    write_wav(stage / f"{song.stem}.{stem}.wav", mixdown.stem, audio.sample_rate, mixdown.subtype)
+    number = "" if take is None else f".{take}"
+    write_wav(
+        stage / f"{song.stem}.{stem}{number}.wav", mixdown.stem, audio.sample_rate, mixdown.subtype
+    )
     write_wav(stage / f"{song.stem}.mix.wav", mixdown.mix, audio.sample_rate, mixdown.subtype)
     with atomic_path(stage / f"{song.stem}.{stem}.json") as part:
         record = make_record(song, audio, insertion, mixdown, request, notices)

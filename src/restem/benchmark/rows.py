@@ -15,7 +15,8 @@ from restem.benchmark.retrieval import Retrieval
 from restem.diffusion.path import guided
 from restem.diffusion.sdedit import StraightPath
 from restem.diffusion.sdedit import sdedit as edited
-from restem.insertion import WORKING_DB, Inserter
+from restem.hearing import WORKING_DB
+from restem.insertion import Inserter
 from restem.tokens import (
     PHASES,
     TokenConfig,

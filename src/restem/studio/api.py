@@ -270,10 +270,12 @@ def _check_kind(asked: JobRequest, song: Song) -> None:
     """Refuse what only the other kind of song can have."""
     if song.kind == "audio" and asked.stem != "drums":
         raise HTTPException(422, f"Audio gets drums; give a MIDI song for {asked.stem}.")
-    if song.kind == "audio" and asked.density:
-        raise HTTPException(422, "Say the density in the sentence, as in: Add sparse drums.")
-    if song.kind == "notes" and asked.base:
-        raise HTTPException(422, "The bars of a MIDI song are filled without a base take.")
+    if song.kind == "audio" and isinstance(asked.density, str):
+        raise HTTPException(422, "The density of audio is a number from -2 to 2.")
+    if song.kind == "notes" and isinstance(asked.density, float):
+        raise HTTPException(422, "The density of a MIDI song is sparse, medium or busy.")
+    if song.kind == "notes" and (asked.dynamics or asked.tight or asked.base):
+        raise HTTPException(422, "A MIDI song has no dynamics, no tightness and no base take.")
 
 
 def _forget(folder: Path) -> None:

@@ -19,7 +19,7 @@ def corrected(heard: Grid, correction: Correction, seconds: float) -> Grid:
     )
     if correction.bpm is not None:
         if correction.first_downbeat is None:
-            from restem.insertion import at_tempo  # with it come the networks
+            from restem.hearing import at_tempo  # and with it the trackers
 
             grid = at_tempo(grid, correction.bpm, seconds)
         else:

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Seconds = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
 Identifier = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{22}$")]
+Control = Annotated[float, Field(ge=-2, le=2, allow_inf_nan=False)]
 MOST_TAKES = 9
 
 
@@ -109,8 +110,8 @@ class Region(_Strict):
 
     @model_validator(mode="after")
     def _rises(self) -> Region:
-        if self.end - self.start < 0.05:
-            raise ValueError("a region lasts 0.05 s or more")
+        if self.end - self.start < 0.1:
+            raise ValueError("a region lasts 0.1 s or more")
         return self
 
 
@@ -124,8 +125,9 @@ class Base(_Strict):
 class JobRequest(_Strict):
     """What to make: `takes` versions, with the seeds `seed`, `seed` + 1, ...
 
-    Audio gets drums; a MIDI song any of the stems, whose `instruction` is a style such as "bossa
-    nova", in the bars that the region covers.
+    Audio gets drums, with `density`, `dynamics` (-2 to 2, 0 is what the sentence says) and `tight`
+    (0 to 1) as of `restem insert`. A MIDI song gets any of the stems, in the bars that the region
+    covers; its `instruction` is a style such as "bossa nova", its density a word.
     """
 
     song: Identifier
@@ -135,7 +137,9 @@ class JobRequest(_Strict):
     takes: Annotated[int, Field(ge=1, le=MOST_TAKES)] = 1
     steps: Annotated[int, Field(ge=1, le=200)] | None = None
     guidance: Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)] | None = None
-    density: Literal["sparse", "medium", "busy"] | None = None
+    density: Control | Literal["sparse", "medium", "busy"] | None = None
+    dynamics: Control | None = None
+    tight: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] | None = None
     region: Region | None = None
     base: Base | None = None
 

@@ -160,7 +160,8 @@ $("ask").onsubmit = async (event) => {
   const body = {
     song: song.id, instruction: $("sentence").value, stem: $("stem").value, seed: number("seed") ?? 0,
     takes: Number($("takes").value), steps: number("steps"), guidance: number("guidance"), region: fill,
-    density: notes ? $("density").value || null : null,
+    density: notes ? $("density").value || null : number("dense"),
+    dynamics: notes ? null : number("dynamics"), tight: notes ? null : number("tight"),
     base: fill && takes.chosen && !notes ? takes.chosen : null,
   };
   $("make").disabled = true;
@@ -222,7 +223,8 @@ takes.addEventListener("choose", async () => {
 
 takes.addEventListener("settings", ({ detail }) => {
   const values = { sentence: detail.instruction, seed: detail.seed, takes: detail.takes,
-    steps: detail.steps ?? "", guidance: detail.guidance ?? "", density: detail.density ?? "", stem: detail.stem };
+    steps: detail.steps ?? "", guidance: detail.guidance ?? "", stem: detail.stem, density: detail.density ?? "",
+    dense: detail.density ?? 0, dynamics: detail.dynamics ?? 0, tight: detail.tight ?? 0 };
   for (const [id, value] of Object.entries(values)) $(id).value = value;
   sentence.mark();
   $("stem").onchange();

@@ -3,7 +3,7 @@
 import { css, fitted } from "./lanes.js";
 
 const EDGE = 7; // pixels within which an edge is taken hold of
-const LEAST = 0.05; // seconds
+export const LEAST = 0.1; // seconds
 
 export class Overlay extends EventTarget {
   constructor(view, player) {

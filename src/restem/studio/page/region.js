@@ -1,7 +1,8 @@
 // The region panel: which part of the song is looped, or filled alone.
 
+import { LEAST } from "./overlay.js";
+
 const $ = (id) => document.getElementById(id);
-const LEAST = 0.05; // seconds
 
 export class RegionPanel {
   /** `songOf` gives the song, `takeOf` the number of the take that is heard, or nothing. */

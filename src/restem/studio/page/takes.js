@@ -127,7 +127,7 @@ export class Takes extends EventTarget {
     if (request.region) bits.push(`${request.region.start.toFixed(1)}–${request.region.end.toFixed(1)} s`);
     bits.push(new Date(job.created * 1000).toLocaleString([], { dateStyle: "short", timeStyle: "short" }));
     bits.unshift(request.stem);
-    if (request.density) bits.push(request.density);
+    for (const what of ["density", "dynamics", "tight"]) if (request[what]) bits.push(`${what} ${request[what]}`);
     entry.append(element("strong", request.instruction), element("span", bits.filter(Boolean).join(" · "), { class: "faint" }));
     if (job.error) entry.append(element("span", job.error, { class: "faint" }));
     const buttons = element("div", "", { class: "buttons" });

@@ -1,0 +1,112 @@
+"""A song's samples in; what must be known of it before a stem is played to it, out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from restem.audio.beats import BeatGrid
+from restem.audio.presence import drums_present
+from restem.audio.spectrogram import SpectrogramConfig, log_mel
+from restem.audio.tracking import track_beats
+from restem.audio.waveform import mono_from_channels, resampled, rms_db
+from restem.errors import UserError
+
+WORKING_DB = -20.0  # the song is brought to this level before its mel, so that the floor is far
+SILENCE_DB = -75.0
+DRUMS_HEARD = 0.9  # probability from which a song counts as having drums
+UNSURE = 0.6  # expected beat F below which the tracked beats may mislead more than they help
+
+
+@dataclass(frozen=True, eq=False)
+class Heard:
+    """A song as the model hears it; all takes for it share this.
+
+    `song` (sample, channel) is at `sample_rate`, `mono` (sample,) at the model's rate, `level_db`
+    its root mean square, `context_db` (frame, mel) its log-mel at WORKING_DB; a silent
+    song has none. `notices` are sentences for the user.
+    """
+
+    song: np.ndarray
+    sample_rate: int
+    mono: np.ndarray
+    level_db: float
+    context_db: np.ndarray | None
+    beats: BeatGrid
+    notices: list[str]
+
+    @property
+    def gain(self) -> np.float32:
+        """The factor that brings the song to WORKING_DB."""
+        return np.float32(10 ** ((WORKING_DB - self.level_db) / 20))
+
+
+def hear(
+    song: np.ndarray,
+    sample_rate: int,
+    stem: str,
+    config: SpectrogramConfig,
+    beats: BeatGrid | None = None,
+    bpm: float | None = None,
+) -> Heard:
+    """Listen to a `checked` song (sample, channel) that is to get a `stem`.
+
+    Beats are tracked unless `beats` gives them; `bpm` alone fixes the tempo and leaves the
+    downbeat to the tracker.
+    """
+    mono = resampled(mono_from_channels(song), sample_rate, config.sample_rate)
+    level = rms_db(mono)
+    seconds = len(mono) / config.sample_rate
+    if level < SILENCE_DB:
+        grid = beats or BeatGrid.from_bpm(bpm or 120.0, 0.0, max(seconds, 1.0))
+        notices = ["The song is silent, so the stem is silent too."]
+        return Heard(song, sample_rate, mono, level, None, grid, notices)
+    grid = beats if beats is not None else track_beats(mono)
+    if beats is None and bpm is not None:
+        grid = at_tempo(grid, bpm, seconds)
+    heard = Heard(song, sample_rate, mono, level, None, grid, [])
+    context_db = log_mel(mono * heard.gain, config)
+    return replace(heard, context_db=context_db, notices=_doubts(stem, grid, context_db))
+
+
+def at_tempo(grid: BeatGrid, bpm: float, duration: float) -> BeatGrid:
+    """A steady grid of `bpm` whose downbeats lie as near as can be to those of `grid`.
+
+    Where the two tempi are too far apart for that, the first downbeat of `grid` counts. Raises
+    UserError for a tempo outside 20 to 400 BPM.
+    """
+    bars = grid.beats_per_bar
+    marks = grid.downbeats if len(grid.downbeats) else grid.times[:1]
+    bar = bars * 60 / max(bpm, 1e-3)  # BeatGrid names a tempo that is out of range
+    # The circular mean of the downbeats' places in a bar of the new length.
+    place = np.mean(np.exp(2j * np.pi * marks / bar))
+    first = float(np.angle(place) / (2 * np.pi) % 1.0 * bar) if abs(place) > 0.9 else marks[0] % bar
+    return BeatGrid.from_bpm(bpm, float(first), duration, bars)
+
+
+def checked(samples: np.ndarray, sample_rate: int) -> np.ndarray:
+    """The samples as float64 (sample, channel); UserError if nothing can be played to them."""
+    song = np.asarray(samples, dtype=np.float64)
+    song = song[:, None] if song.ndim == 1 else song
+    if song.ndim != 2 or song.shape[1] < 1:
+        raise UserError("Samples must be shaped (sample,) or (sample, channel).")
+    if not 8000 <= sample_rate <= 192000:
+        raise UserError(f"The sample rate must lie between 8 and 192 kHz, not {sample_rate} Hz.")
+    if len(song) < 0.1 * sample_rate:
+        raise UserError("The song is shorter than 0.1 s; give a longer one.")
+    if not np.isfinite(song).all():
+        raise UserError("The song holds samples that are not numbers (NaN or infinity); repair it.")
+    return song
+
+
+def _doubts(stem: str, grid: BeatGrid, context_db: np.ndarray) -> list[str]:
+    notices = []
+    if grid.confidence < UNSURE:
+        notices.append(
+            "The beat is hard to hear in this song; check the tempo below, and give "
+            "it with --bpm or --beats if it is wrong."
+        )
+    if stem == "drums" and drums_present(context_db) > DRUMS_HEARD:
+        notices.append("This song seems to have drums already; the new ones are added to them.")
+    return notices

@@ -1,0 +1,289 @@
+"""The verb `restem insert`: a song file and a sentence in, the files of the stem out."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from restem.errors import UserError
+
+if TYPE_CHECKING:  # nothing heavy is imported before the arguments are known to be good
+    from restem.audio.beats import BeatGrid
+    from restem.audio.files import AudioFile
+    from restem.insertion import Insertion
+
+STEMS = ("drums",)
+# Those of its options that all takes share.
+_ORDERED = ("stem", "steps", "guidance", "region", "density", "dynamics", "tight")
+
+
+def add_parser(verbs: Any) -> None:
+    """Add `insert` to the command line."""
+    line = "put a stem into a song: restem insert song.wav 'Add jazzy drums'"
+    parser = verbs.add_parser("insert", help=line, description=line, allow_abbrev=False)
+    add_song_options(parser)
+    parser.set_defaults(run=_insert)
+
+
+def add_song_options(parser: argparse.ArgumentParser) -> None:
+    """What every verb takes that plays a stem to a song."""
+    add = parser.add_argument
+    add("song", metavar="SONG", type=Path, help="WAV, FLAC, OGG, Opus, MP3, AIFF (m4a with ffmpeg)")
+    add("instruction", metavar="INSTRUCTION", type=_sentence, help="what to play, in a sentence")
+    add("--stem", choices=STEMS, default="drums", help="which stem (default: drums)")
+    add("-o", "--output", metavar="DIR", type=Path, default=Path("restem-out"),
+        help="folder for the results (default: restem-out)")  # fmt: skip
+    add("--seed", metavar="N", type=_number(int, 0, 2**63 - 1), default=0,
+        help="another seed plays another version (default: 0)")  # fmt: skip
+    add("--takes", metavar="N", type=_number(int, 1, 16), default=1,
+        help="make N takes, of this seed and the next ones, the best fitting first")  # fmt: skip
+    add("--steps", metavar="N", type=_number(int, 1, 1000), help="denoising steps")
+    add("--guidance", metavar="X", type=_number(float, 0, 100),
+        help="how closely to follow the instruction")  # fmt: skip
+    add("--model", metavar="DIR", default="embedded",
+        help="a model of your own, from `restem train export`")  # fmt: skip
+    add("--bpm", metavar="X", type=_number(float, 20, 400), help="the song's tempo")
+    add("--beats", metavar="FILE", type=Path,
+        help="the song's beats: a time in seconds a line, then the number in the bar")  # fmt: skip
+    add("--half", action="store_true", help="half the tempo that was heard")
+    add("--double", action="store_true", help="twice the tempo that was heard")
+    add("--shift", metavar="BEATS", type=_number(float, -64, 64), default=0.0,
+        help="move the downbeats later (negative: earlier); 0.5 moves all beats")  # fmt: skip
+    add("--region", metavar="FROM-TO", type=_region,
+        help="make the stem there alone, as in 0:30-1:00 or 30-60; silence elsewhere")  # fmt: skip
+    add("--density", metavar="X", type=_number(float, -2, 2), default=0.0,
+        help="from -2, few notes, to 2, many (default: 0, as the sentence says)")  # fmt: skip
+    add("--dynamics", metavar="X", type=_number(float, -2, 2), default=0.0,
+        help="from -2, played quietly, to 2, played hard (default: 0)")  # fmt: skip
+    add("--tight", metavar="X", type=_number(float, 0, 1), default=0.0,
+        help="how far hits are pulled to the beat, 0 to 1 (default: 0)")  # fmt: skip
+    add("--gain", metavar="DB", type=_number(float, -60, 24), default=0.0,
+        help="make the stem louder or softer, in its file and in the mix")  # fmt: skip
+    add("--subtype", metavar="NAME",
+        help="sample format, such as PCM_24 or FLOAT (default: the song's)")  # fmt: skip
+    add("--force", action="store_true", help="replace earlier results")
+
+
+def _insert(args: argparse.Namespace) -> int:
+    """Everything that can be wrong is looked at first; then the work; then all files, or none."""
+    names = result_names(args.song, args.stem, args.takes)
+    check_request(args, names)
+
+    from restem.audio.beats import read_beats
+    from restem.audio.files import check_wav_subtype, read_audio
+    from restem.progress import Progress
+    from restem.results import all_or_nothing
+
+    if args.subtype:
+        args.subtype = check_wav_subtype(args.subtype)
+    beats = read_beats(args.beats) if args.beats else None
+    audio = read_audio(args.song)
+    with all_or_nothing(args.output, names) as stage:
+        progress = Progress(sys.stderr)
+        progress(0.0, "loading the model")
+        try:
+            notices, result = compute(args, audio, beats, stage, progress)
+        finally:
+            progress.close()
+    report(args, names, notices, result)
+    return 0
+
+
+def result_names(song: Path, stem: str, takes: int = 1) -> list[str]:
+    """The files that `restem insert` makes: the stem or its takes, the mix, record and picture."""
+    numbers = [""] if takes == 1 else [f".{number}" for number in range(1, takes + 1)]
+    stems = [f"{song.stem}.{stem}{number}.wav" for number in numbers]
+    return stems + [f"{song.stem}{end}" for end in (".mix.wav", f".{stem}.json", ".png")]
+
+
+def check_request(args: argparse.Namespace, names: list[str]) -> None:
+    """UserError for options that contradict each other and results that would replace a file."""
+    if args.half and args.double:
+        raise UserError("--half and --double exclude each other; give one.")
+    if args.bpm and (args.half or args.double or args.beats):
+        raise UserError("--bpm sets the tempo by itself; leave out --half, --double and --beats.")
+    for path in (args.output / name for name in names):
+        for source in (args.song, args.beats):
+            if source and path.exists() and source.exists() and path.samefile(source):
+                raise UserError(f"{path} is itself an input; choose another folder with -o.")
+        if path.is_dir():
+            raise UserError(f"{path} is a folder; choose another place with -o.")
+        if not args.force and os.path.lexists(path):
+            raise UserError(
+                f"{path} is there already; add --force to replace it, or choose -o DIR."
+            )
+
+
+def compute(
+    args: argparse.Namespace,
+    audio: AudioFile,
+    beats: BeatGrid | None,
+    stage: Path,
+    progress: Callable[[float, str], None],
+) -> tuple[list[str], Insertion]:
+    """Make the takes and write all files into `stage`; the notices and the best take."""
+    from restem.audio.files import write_wav
+    from restem.mixing import mix_down
+    from restem.results import write_results
+
+    notices: list[str] = []
+    best: Insertion | None = None
+    for number, made in enumerate(_takes(args, audio, beats, progress), start=1):
+        stem = made.stem * 10 ** (args.gain / 20) if args.gain else made.stem
+        mixdown = mix_down(audio.samples, stem, args.subtype or audio.wav_subtype)
+        progress(min(0.9 + number / 100, 1.0), "writing")
+        if best:
+            notices += [f"Take {number}: {notice}" for notice in mixdown.notices]
+            name = f"{args.song.stem}.{args.stem}.{number}.wav"
+            write_wav(stage / name, mixdown.stem, audio.sample_rate, mixdown.subtype)
+            continue
+        best = replace(made, stem=stem)
+        notices = [*made.notices, *mixdown.notices]
+        if args.subtype and mixdown.song_rounded:
+            notices.append(f"{mixdown.subtype} is coarser than the song, which was rounded to it.")
+        take = None if args.takes == 1 else number
+        request = _request(args)
+        write_results(stage, args.song, audio, best, mixdown, request, list(notices), take)
+    assert best is not None  # there is at least one take
+    return notices, best
+
+
+def _takes(
+    args: argparse.Namespace,
+    audio: AudioFile,
+    beats: BeatGrid | None,
+    progress: Callable[[float, str], None],
+) -> Iterator[Insertion]:
+    """The takes asked for, the best first."""
+    from restem.insertion import Inserter, Order
+    from restem.takes import make_takes
+
+    inserter = Inserter.load(args.model)
+    beats = corrected_beats(args, audio, beats)
+    how: dict[str, Any] = {name: getattr(args, name) for name in _ORDERED}
+    rest: dict[str, Any] = {
+        "seed": args.seed,
+        "beats": beats,
+        "bpm": args.bpm if beats is None else None,
+        "progress": progress,
+    }
+    samples, rate = audio.samples, audio.sample_rate
+    if args.takes == 1:
+        yield inserter.insert(samples, rate, args.instruction, **how, **rest)
+    else:
+        order = Order(args.instruction, **how)
+        yield from make_takes(inserter, samples, rate, order, args.takes, **rest)
+
+
+def _request(args: argparse.Namespace) -> dict[str, Any]:
+    """What was asked for, JSON-ready; the rest is in the insertion's settings."""
+    asked = ("seed", "steps", "guidance", "bpm", "half", "double", "shift", "gain", "subtype")
+    request = {name: getattr(args, name) for name in (*asked, "takes")}
+    return request | {"beats": args.beats and args.beats.name}
+
+
+def corrected_beats(
+    args: argparse.Namespace, audio: AudioFile, beats: BeatGrid | None
+) -> BeatGrid | None:
+    """The beats that the user wants in place of those that the inserter would hear, if any."""
+    if not (args.half or args.double or args.shift):
+        return beats
+    if beats is None:
+        beats = heard_beats(audio, args.bpm)
+    if args.half:
+        beats = beats.halved()
+    if args.double:
+        beats = beats.doubled()
+    return beats.shifted(args.shift) if args.shift else beats
+
+
+def heard_beats(audio: AudioFile, bpm: float | None) -> BeatGrid:
+    """What the inserter would hear by itself."""
+    from restem.audio.tracking import SAMPLE_RATE, track_beats
+    from restem.audio.waveform import mono_from_channels, resampled
+    from restem.hearing import at_tempo
+
+    mono = resampled(mono_from_channels(audio.samples), audio.sample_rate, SAMPLE_RATE)
+    grid = track_beats(mono)
+    seconds = len(audio.samples) / audio.sample_rate
+    return grid if bpm is None else at_tempo(grid, bpm, seconds)
+
+
+def report(
+    args: argparse.Namespace, names: list[str], notices: list[str], result: Insertion
+) -> None:
+    for notice in notices:
+        print(f"restem: note: {notice}", file=sys.stderr)
+    for name in names:
+        print(args.output / name)
+    for take in result.settings.get("takes", []):
+        print(f"Take {take['take']}: seed {take['seed']}, fit {take['score']:.2f}")
+    beats = result.beats
+    first = f"{beats.downbeats[0]:.2f} s" if len(beats.downbeats) else "not found"
+    sure = "as given" if args.bpm or args.beats else f"{beats.confidence:.0%} sure"
+    print(
+        f"Tempo {beats.bpm:.1f} BPM, {beats.beats_per_bar} beats in a bar, "
+        f"first downbeat at {first} ({sure})."
+    )
+    print(
+        "To correct it, run again with --force and --half or --double (tempo), --shift 1 "
+        "(downbeats a beat later; 0.5: half a beat), --bpm X or --beats FILE."
+    )
+
+
+# ---- kinds of arguments ----
+
+
+def _sentence(text: str) -> str:
+    sentence = text.strip()
+    try:
+        sentence.encode("utf-8")
+    except UnicodeEncodeError:
+        raise argparse.ArgumentTypeError("write the instruction in valid text (UTF-8)") from None
+    if not sentence:
+        raise argparse.ArgumentTypeError('say what to play, for example "Add jazzy drums"')
+    return sentence
+
+
+def _number(kind: Callable[[str], Any], low: float, high: float) -> Callable[[str], Any]:
+    """A parser of numbers from `low` to `high`."""
+
+    def parse(text: str) -> Any:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = math.nan
+        if not low <= value <= high:
+            whole = "a whole number" if kind is int else "a number"
+            raise argparse.ArgumentTypeError(f"{text!r} is not {whole} from {low:g} to {high:g}")
+        return value
+
+    return parse
+
+
+def _region(text: str) -> tuple[float, float]:
+    """Start and end in seconds of "0:30-1:00", "30-60" or "1:02:03.5-1:03:00"."""
+    ends = [_seconds(part) for part in text.split("-")]
+    if len(ends) != 2 or None in ends:
+        raise argparse.ArgumentTypeError(f"{text!r} is no region such as 0:30-1:00 or 30-60")
+    start, end = (float(edge or 0) for edge in ends)
+    if end <= start:
+        raise argparse.ArgumentTypeError(f"{text!r} ends before it begins")
+    return start, end
+
+
+def _seconds(text: str) -> float | None:
+    """Seconds of "90", "1:30" or "0:01:30"; None for anything else."""
+    if not re.fullmatch(r"\d{1,9}(:\d{1,2}){0,2}(\.\d{1,9})?", text.strip(), re.ASCII):
+        return None
+    seconds = 0.0
+    for part in text.split(":"):
+        seconds = 60 * seconds + float(part)
+    return seconds
