@@ -17,6 +17,7 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.stats import spearmanr
 
 from restem import BeatGrid, Inserter
@@ -72,6 +73,8 @@ def main() -> None:
             with args.output.open("a") as file:
                 file.write(json.dumps(found[key]) + "\n")
     names = [paths[i].stem for i in order]
+    print("| control: meter | -2 | -1 | 0 | 1 | 2 | each stem | song means | pooled |")
+    print("|---|---|---|---|---|---|---|---|---|")
     for control, meters in METERS.items():
         for meter in meters:
             values = np.array([
@@ -84,11 +87,16 @@ def main() -> None:
 def _report(control: str, meter: str, values: np.ndarray) -> None:
     """`values` is (song, seed, setting)."""
     means = " | ".join(f"{value:.2f}" for value in values.mean(axis=(0, 1)))
-    each = np.mean([spearmanr(SETTINGS, v).statistic for v in values.reshape(-1, len(SETTINGS))])
-    song = np.mean([spearmanr(SETTINGS, v).statistic for v in values.mean(axis=1)])
+    each = np.mean([_spearman(SETTINGS, v) for v in values.reshape(-1, len(SETTINGS))])
+    song = np.mean([_spearman(SETTINGS, v) for v in values.mean(axis=1)])
     free = (values - values.mean(axis=(1, 2), keepdims=True)).ravel()
-    pooled = spearmanr(np.tile(SETTINGS, values.size // len(SETTINGS)), free).statistic
+    pooled = _spearman(np.tile(SETTINGS, values.size // len(SETTINGS)), free)
     print(f"| {control}: {meter} | {means} | {each:.2f} | {song:.2f} | {pooled:.2f} |")
+
+
+def _spearman(settings: ArrayLike, values: np.ndarray) -> float:
+    """Spearman's correlation; 0 where nothing moves."""
+    return float(spearmanr(settings, values).statistic) if np.ptp(values) > 0 else 0.0
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from restem.errors import UserError
 from restem.networks.embedded import EmbeddedNetwork, NetworkConfig
 from restem.networks.export import (
     INPUTS,
@@ -113,3 +114,19 @@ def test_weights_of_a_narrower_input_can_be_begun_with(tmp_path):
     with torch.no_grad():
         expected = old.half().float()(stem, context, phase, text, t)
         np.testing.assert_allclose(new(stem, context, wider, text, t), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(("values", "width", "fits"), [(5, 32, True), (8, 48, False)])
+def test_a_base_model_begins_with_all_but_its_bands(tmp_path, values, width, fits):
+    old = EmbeddedNetwork(NetworkConfig(8, 6, 17, width=32, blocks=1, heads=2))
+    save_file({k: v.half() for k, v in old.state_dict().items()}, tmp_path / "weights.safetensors")
+    (tmp_path / "model.json").write_text(json.dumps({"network": old.config.to_dict()}))
+    new = EmbeddedNetwork(NetworkConfig(values, 6, 17, width=width, blocks=1, heads=2))
+    before = new.stem_in.weight.clone()
+    if not fits:
+        with pytest.raises(UserError, match="other sizes"):
+            start_from(new, tmp_path)
+        return
+    start_from(new, tmp_path)
+    torch.testing.assert_close(new.stem_in.weight, before)
+    torch.testing.assert_close(new.blocks[0].qkv.weight, old.blocks[0].qkv.weight.half().float())

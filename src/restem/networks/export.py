@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from restem.diffusion.training import ema_weights
+from restem.errors import UserError
 from restem.networks.embedded import EmbeddedNetwork, NetworkConfig
 from restem.tokens import TokenConfig
 
@@ -36,12 +37,23 @@ def network_from_model(folder: Path) -> EmbeddedNetwork:
 
 
 def start_from(network: EmbeddedNetwork, folder: Path) -> None:
-    """Begin with a model folder's weights, with nothing on inputs that it did not have."""
-    old = network_from_model(folder).state_dict()
+    """Begin with a model folder's weights, with nothing on inputs that it did not have.
+
+    Layers in and out of a stem with another number of bands, as a base model's, begin anew. Raises
+    UserError if the networks differ in more than that.
+    """
+    fresh, old = network.state_dict(), network_from_model(folder).state_dict()
     name = "phase_in.0.weight"
-    wider = torch.zeros_like(network.state_dict()[name])
-    wider[:, : old[name].shape[1]] = old[name]
-    network.load_state_dict({**old, name: wider})
+    wider = torch.zeros_like(fresh[name])
+    known = old[name][:, : wider.shape[1]]
+    if fresh.keys() != old.keys() or known.shape[0] != wider.shape[0]:
+        raise UserError(f"The model in {folder} has other sizes; train with its width and blocks.")
+    wider[:, : known.shape[1]] = known
+    old[name] = wider
+    for name in ("stem_in.weight", "stem_out.weight", "stem_out.bias"):
+        if old[name].shape != fresh[name].shape:
+            old[name] = fresh[name]
+    network.load_state_dict(old)
 
 
 def export_model(checkpoint: Path, folder: Path, description: dict[str, Any]) -> None:
