@@ -25,8 +25,10 @@ SONG = Path(__file__).parents[1] / "examples" / "evening-bus.ogg"
 NOTES = SONG.with_suffix(".mid")
 DESK, PHONE = {"width": 1280, "height": 1000}, {"width": 390, "height": 844}
 
+PATIENCE = 300_000  # milliseconds: the machine may be busy
 
-def until(page: Page, expression: str, seconds: float = 120) -> None:
+
+def until(page: Page, expression: str, seconds: float = 300) -> None:
     """Wait for an expression of the page's."""
     end = time.monotonic() + seconds
     while not page.evaluate(expression):
@@ -67,11 +69,12 @@ def main() -> int:
 def visit(browser: Browser, url: str, place: Callable[[str], Path]) -> None:  # noqa: PLR0915
     """Welcome, generating, playing, a region, the keys, phone; a song of notes; an error."""
     page = browser.new_page(viewport=DESK, color_scheme="light")
+    page.set_default_timeout(PATIENCE)
     page.goto(url)
     page.wait_for_selector("body[data-ready]")
     keep(page, place("welcome"))
     page.set_input_files("#file", SONG)
-    page.wait_for_selector("#workspace:not([hidden])", timeout=60_000)
+    page.wait_for_selector("#workspace:not([hidden])")
     page.select_option("#takes", "3")
     page.click("#make")
     page.wait_for_selector("#running:not([hidden])")
@@ -106,6 +109,7 @@ def visit(browser: Browser, url: str, place: Callable[[str], Path]) -> None:  # 
     keep(page, place("keys-dark"))
     for scheme in ("light", "dark"):
         phone = browser.new_page(viewport=PHONE, color_scheme=scheme, device_scale_factor=1.5)
+        phone.set_default_timeout(PATIENCE)
         phone.goto(page.url)
         phone.wait_for_selector("#take-list[data-loaded]")
         time.sleep(0.5)
@@ -124,6 +128,7 @@ def visit(browser: Browser, url: str, place: Callable[[str], Path]) -> None:  # 
 def visit_notes(browser: Browser, url: str, place: Callable[[str], Path]) -> None:
     """A MIDI song with a new drum part, playing; then bars to fill; then on a phone."""
     page = browser.new_page(viewport=DESK, color_scheme="light")
+    page.set_default_timeout(PATIENCE)
     page.goto(url)
     page.wait_for_selector("body[data-ready]")
     page.set_input_files("#file", NOTES)
@@ -147,6 +152,7 @@ def visit_notes(browser: Browser, url: str, place: Callable[[str], Path]) -> Non
     time.sleep(0.4)
     keep(page, place("notes-dark"), whole=True)
     phone = browser.new_page(viewport=PHONE, color_scheme="light", device_scale_factor=1.5)
+    phone.set_default_timeout(PATIENCE)
     phone.goto(page.url)
     phone.wait_for_selector("#take-list[data-loaded]")
     time.sleep(0.5)

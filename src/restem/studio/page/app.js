@@ -217,6 +217,7 @@ takes.addEventListener("choose", async () => {
   const wanted = () => takes.chosen === chosen && song === its;
   try {
     await deck.choose(base, wanted);
+    chooseLane(lane); // a lane may have come or gone
     if (chosen && wanted()) $("take-list").dataset.loaded = base;
   } catch (error) { report(error); }
 });

@@ -3,7 +3,7 @@
 import { Lane, css, fitted } from "./lanes.js";
 
 const MARGIN = 2, LEAST_SPAN = 14; // pitches
-const SHORTEST = 3; // pixels, so that a stroke can be seen
+const SHORTEST = [3, 0.13, 9]; // least pixels, seconds, most pixels, so that a stroke can be seen
 
 export class RollLane extends Lane {
   constructor(name, title, view, player) {
@@ -35,12 +35,14 @@ export class RollLane extends Lane {
     if (this.hidden || !this.notes) return;
     const { context, width, height } = fitted(this.canvas);
     const { view } = this, row = height / this.span;
+    const [least, seconds, most] = SHORTEST;
+    const shortest = Math.min(most, Math.max(least, seconds * view.pixelsPerSecond));
     context.fillStyle = this.colours.fill;
     context.strokeStyle = this.colours.edge;
     for (const [start, end, pitch, velocity] of this.notes) {
       const x = view.x(start);
       if (x > width) break;
-      const wide = Math.max(SHORTEST, view.x(end) - x - 0.5);
+      const wide = Math.max(shortest, view.x(end) - x - 0.5);
       if (x + wide < 0) continue;
       const y = height - (pitch - this.low + 1) * row, high = Math.max(2.5, row - 0.5);
       context.globalAlpha = 0.45 + 0.55 * (velocity / 127);
