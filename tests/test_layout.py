@@ -19,7 +19,7 @@ MAY_IMPORT = {
     "mixing": {"audio"},
     "picture": {"audio"},
     "networks": {"audio", "dataset", "diffusion", "progress", "text", "tokens"},
-    "dataset": {"audio", "diffusion", "evaluation", "progress", "text", "tokens"},
+    "dataset": {"audio", "diffusion", "evaluation", "kits", "progress", "text", "tokens"},
     "evaluation": {"audio", "progress"},
     "benchmark": {
         "audio",
@@ -32,7 +32,8 @@ MAY_IMPORT = {
         "text",
         "tokens",
     },
-    "generation": {"diffusion", "networks", "tokens"},
+    "kits": {"audio", "hearing", "tokens"},
+    "generation": {"diffusion", "kits", "networks", "tokens"},
     "studio": {
         "audio",
         "dataset",
@@ -57,13 +58,16 @@ MAY_IMPORT = {
         "audio",
         "generation",
         "hearing",
+        "kits",
         "manner",
         "networks",
+        "order",
         "region",
         "text",
         "tokens",
         "__init__",
     },
+    "order": {"kits", "manner", "region"},
 }
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from restem.diffusion.path import guided, sample
+from restem.kits import Kit
 from restem.networks.onnx_model import OnnxModel
 from restem.tokens import TokenConfig, mark_features
 
@@ -16,6 +17,9 @@ Glimpse = Callable[[int, np.ndarray], None]  # number of the first token, clean 
 # What the words decide is settled near the noise (Kynkäänniemi et al. 2024, arXiv 2404.07724).
 GUIDED_ABOVE = 0.8
 NEW = 64  # tokens (2.56 s) that each window after the first adds
+# A song begins after so many tokens of rest when it has a kit: in training hardly any window went
+# on straight from its anchor.
+REST = 16
 
 
 def generate(
@@ -28,6 +32,7 @@ def generate(
     seed: int,
     steps: int,
     guidance: float,
+    kit: Kit | None = None,
     progress: Progress | None = None,
     glimpse: Glimpse | None = None,
 ) -> np.ndarray:
@@ -35,15 +40,17 @@ def generate(
 
     `phase` is (token, feature); `text` and `null` are (1, 384), the null being the empty sentence.
     Windows follow one another. The network is given the clean end of what is made, so that the
-    pattern goes on, and an anchor: a loud place of the stem's beginning, so that the kit stays the
-    same to the end. The same seed gives the same stem. `glimpse` gets what is made.
+    pattern goes on, and an anchor, so that the kit stays the same to the end: the `kit`, or without
+    one a loud place of the stem's beginning. The same seed gives the same stem. `glimpse` gets what
+    is made.
     """
     config = model.tokens
     rng = np.random.default_rng(seed)
-    noise = rng.standard_normal((len(context), config.stem_values), dtype=np.float32)
     vectors = text if guidance == 1 else np.concatenate([text, null])
-    stem = np.empty_like(noise)
-    made, anchor = 0, np.zeros(0, dtype=np.int64)
+    start, context, phase = _begun(kit, context, phase, config)
+    noise = rng.standard_normal((len(context), config.stem_values), dtype=np.float32)
+    stem = np.concatenate([start, np.empty_like(noise[len(start) :])])
+    made, anchor = len(start), np.arange(config.anchor if kit else 0)
     while made < len(context):
         rows = _window_rows(made, len(context), anchor, config)
         known = stem[rows[rows < made]]  # these come first
@@ -68,20 +75,34 @@ def generate(
         for done, clean in sample(denoise, noise[rows], steps, model.description["logits"]):
             stem[made : made + new] = clean[len(known) :]
             if glimpse:
-                glimpse(made, stem[made : made + new])
+                glimpse(made - len(start), stem[made : made + new])
             if progress:
-                progress((made + new * done / steps) / len(context), "denoising")
+                share = made - len(start) + new * done / steps
+                progress(share / (len(context) - len(start)), "denoising")
         made += new
         if not len(anchor):
             anchor = _loudest(stem[:made], config)
-    return stem
+    return stem[len(start) :]
+
+
+def _begun(
+    kit: Kit | None, context: np.ndarray, phase: np.ndarray, config: TokenConfig
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What of the stem is known before it begins, and context and phase with the same before."""
+    if kit is None:
+        return np.zeros((0, config.stem_values), np.float32), context, phase
+    rest = np.full((REST, config.stem_values), config.silence, np.float32)
+    start = np.concatenate([kit.stem, rest])
+    silent = np.full((len(start), context.shape[1]), config.silence, np.float32)
+    before = np.concatenate([kit.phase, np.repeat(phase[:1], REST, axis=0)])
+    return start, np.concatenate([silent, context]), np.concatenate([before, phase])
 
 
 def _window_rows(made: int, length: int, anchor: np.ndarray, config: TokenConfig) -> np.ndarray:
     """Tokens of the next window: the anchor, the end of what is made, and what follows."""
     if made == 0:
         return np.arange(min(config.window, length))
-    end = min(made + NEW, length)
+    end = min(made + (config.window - made if made < config.window else NEW), length)
     return np.concatenate([anchor, np.arange(end - (config.window - len(anchor)), end)])
 
 

@@ -64,6 +64,8 @@ def add_song_options(parser: argparse.ArgumentParser) -> None:
         help="from -2, played quietly, to 2, played hard (default: 0)")  # fmt: skip
     add("--tight", metavar="X", type=_number(float, 0, 1), default=0.0,
         help="how far hits are pulled to the beat, 0 to 1 (default: 0)")  # fmt: skip
+    add("--like", metavar="FILE", type=Path,
+        help="a recording of drums alone whose kit the new ones shall have")  # fmt: skip
     add("--gain", metavar="DB", type=_number(float, -60, 24), default=0.0,
         help="make the stem louder or softer, in its file and in the mix")  # fmt: skip
     add("--subtype", metavar="NAME",
@@ -110,7 +112,7 @@ def check_request(args: argparse.Namespace, names: list[str]) -> None:
     if args.bpm and (args.half or args.double or args.beats):
         raise UserError("--bpm sets the tempo by itself; leave out --half, --double and --beats.")
     for path in (args.output / name for name in names):
-        for source in (args.song, args.beats):
+        for source in (args.song, args.beats, args.like):
             if source and path.exists() and source.exists() and path.samefile(source):
                 raise UserError(f"{path} is itself an input; choose another folder with -o.")
         if path.is_dir():
@@ -162,12 +164,17 @@ def _takes(
     progress: Callable[[float, str], None],
 ) -> Iterator[Insertion]:
     """The takes asked for, the best first."""
+    from restem.audio.files import read_audio
     from restem.insertion import Inserter, Order
+    from restem.kits import kit_of
     from restem.takes import make_takes
 
     inserter = Inserter.load(args.model)
     beats = corrected_beats(args, audio, beats)
     how: dict[str, Any] = {name: getattr(args, name) for name in _ORDERED}
+    if args.like:
+        like = read_audio(args.like)
+        how["like"] = kit_of(like.samples, like.sample_rate, inserter.model.tokens)
     rest: dict[str, Any] = {
         "seed": args.seed,
         "beats": beats,
@@ -186,7 +193,7 @@ def _request(args: argparse.Namespace) -> dict[str, Any]:
     """What was asked for, JSON-ready; the rest is in the insertion's settings."""
     asked = ("seed", "steps", "guidance", "bpm", "half", "double", "shift", "gain", "subtype")
     request = {name: getattr(args, name) for name in (*asked, "takes")}
-    return request | {"beats": args.beats and args.beats.name}
+    return request | {"beats": args.beats and args.beats.name, "like": args.like and args.like.name}
 
 
 def corrected_beats(

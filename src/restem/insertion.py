@@ -19,11 +19,12 @@ from restem.audio.beats import BeatGrid
 from restem.audio.inversion import waveform_from_log_mel
 from restem.audio.tightening import tightened
 from restem.audio.waveform import resampled, rms_db
-from restem.errors import UserError
 from restem.generation import Progress, generate
 from restem.hearing import Heard, checked, hear
-from restem.manner import MOST, wish
+from restem.kits import Kit, Kits
+from restem.manner import wish
 from restem.networks.onnx_model import EMBEDDED, OnnxModel
+from restem.order import Order
 from restem.region import Region, checked_region, frames_around, only_inside
 from restem.text import TextEncoder
 from restem.tokens import (
@@ -58,35 +59,19 @@ class Insertion:
 
 
 @dataclass(frozen=True)
-class Order:
-    """What is asked for, apart from song and seed; None leaves a choice to the model.
-
-    `region` is start and end in seconds; elsewhere the stem is exactly silent. `density` (few or
-    many notes) and `dynamics` (quiet or loud playing) go from -2 to 2; 0 is what the sentence says.
-    `tight`, 0 to 1, is how far attacks are pulled to the beats' sixteenths or triplets.
-    """
-
-    instruction: str
-    stem: str = "drums"
-    steps: int | None = None
-    guidance: float | None = None
-    region: Region | None = None
-    density: float = 0.0
-    dynamics: float = 0.0
-    tight: float = 0.0
-
-
-@dataclass(frozen=True)
 class Inserter:
     """Puts stems into songs with one loaded model."""
 
     model: OnnxModel
     text: TextEncoder
+    kits: Kits | None = None
 
     @classmethod
     def load(cls, model: str | Path = EMBEDDED) -> Inserter:
         """The embedded model, or a folder that `restem train export` wrote."""
-        return cls(OnnxModel.load(model), TextEncoder.load())
+        loaded = OnnxModel.load(model)
+        kits = Kits.load(loaded.folder, loaded.tokens.silence)
+        return cls(loaded, TextEncoder.load(), kits)
 
     def stem_mel(
         self,
@@ -100,6 +85,7 @@ class Inserter:
         density: float = 0.0,
         dynamics: float = 0.0,
         part: slice | None = None,
+        kit: Kit | None = None,
         progress: Progress | None = None,
         preview: Preview | None = None,
     ) -> np.ndarray:
@@ -107,7 +93,8 @@ class Inserter:
 
         `grid` None leaves the beat to the model's ear. `density` and `dynamics` are those of
         `Order`. `part` makes those rows alone, at the
-        loudness of the whole; it begins with a whole token.
+        loudness of the whole; it begins with a whole token. `kit` None lets sentence and seed
+        choose among the model's.
         """
         config = self.model.tokens
         level = context_level_db(context_db)
@@ -126,6 +113,8 @@ class Inserter:
         )
         asked = wish(self.text, instruction, density, dynamics)
         usual = self.model.description["guidance"] if guidance is None else guidance
+        if kit is None and self.kits:
+            kit = self.kits.choose(asked.text, seed)
 
         def glimpse(first: int, made: np.ndarray) -> None:
             if preview:
@@ -142,6 +131,7 @@ class Inserter:
             seed=seed,
             steps=steps or self.model.description["steps"],
             guidance=usual + asked.more_guidance,
+            kit=kit,
             progress=progress,
             glimpse=glimpse,
         )
@@ -163,6 +153,7 @@ class Inserter:
         density: float = 0.0,
         dynamics: float = 0.0,
         tight: float = 0.0,
+        like: Kit | None = None,
         progress: Progress | None = None,
         preview: Preview | None = None,
     ) -> Insertion:
@@ -170,12 +161,12 @@ class Inserter:
 
         The samples are only read. Beats are tracked unless `beats` gives them; `bpm` alone fixes
         the tempo and leaves the downbeat to the tracker. `region` (start and end in seconds) makes
-        the stem there alone; elsewhere it is exactly silent. `density`, `dynamics` and `tight`
-        are those of `Order`. `progress` gets the share done and
+        the stem there alone; elsewhere it is exactly silent. `density`, `dynamics`, `tight`
+        and `like` are those of `Order`. `progress` gets the share done and
         words for it; `preview`, after each step, the second at which a picture of what is being
         made begins, and its rows (frame, mel) in dB. Raises UserError for unusable input.
         """
-        order = Order(instruction, stem, steps, guidance, region, density, dynamics, tight)
+        order = Order(instruction, stem, steps, guidance, region, density, dynamics, tight, like)
         say: Progress = progress or (lambda fraction, words: None)
         heard, order = self.listen(samples, sample_rate, order, beats, bpm, say)
         wave = self.play(heard, order, seed, lambda f, words: say(0.1 + 0.8 * f, words), preview)
@@ -192,17 +183,7 @@ class Inserter:
         say: Progress,
     ) -> tuple[Heard, Order]:
         """The song as heard, and the order as it can be met; UserError where it cannot."""
-        if not order.instruction.strip():
-            raise UserError(
-                "The instruction is empty; write what to play, such as 'Add jazzy drums'."
-            )
-        stems = self.model.description["stems"]
-        if order.stem not in stems:
-            raise UserError(f"This model makes {', '.join(stems)}, not {order.stem}.")
-        if not (abs(order.density) <= MOST and abs(order.dynamics) <= MOST):
-            raise UserError(f"Density and dynamics lie between -{MOST:g} and {MOST:g}.")
-        if not 0 <= order.tight <= 1:
-            raise UserError("Tight lies between 0 and 1.")
+        order.check(self.model.description["stems"])
         song = checked(samples, sample_rate)
         if order.region:
             region = checked_region(order.region, len(song) / sample_rate)
@@ -231,6 +212,7 @@ class Inserter:
             density=order.density,
             dynamics=order.dynamics,
             part=part,
+            kit=order.like,
             progress=lambda f, words: say(0.88 * f, words),
             preview=preview,
         )

@@ -130,11 +130,7 @@ class BatchMaker:
         gains = rng.uniform(-6, 6, song.stems) if self.augment else np.zeros(song.stems)
         power = self._mix(song, kept, gains, rows) * self._colour(rng)
         whole = self._level(song, kept, gains)
-        stem = self._at(song.drums[take], rows)
-        jitter = rng.normal(0, 1) if self.augment else 0.0
-        level = np.clip(takes[take]["level_db"] + LIFT_DB + jitter, *config.stem_level_range)
-        stem_gain = level - takes[take]["level_db"] + whole - self._band(song)
-        stem_db = np.where(stem > 0, 10 * np.log10(stem + 1e-12) + stem_gain, -120.0)
+        stem_db = self._stem(song, take, rows, rng) + whole - self._band(song)
         context_db = 10 * np.log10(power + 1e-12)
         if self.augment and rng.random() < 0.3:  # a noise floor, as of tape or a room
             context_db = np.maximum(context_db, whole + rng.uniform(-75, -45))
@@ -142,7 +138,13 @@ class BatchMaker:
             mels = context_db.shape[1]
             stem_db = 10 * np.log10(10 ** (context_db / 10) + 10 ** (stem_db[:, :mels] / 10))
             context_db = np.full_like(context_db, -120.0)
-        place = [self._phase(song.record, rows, rng), mark_features(given, anchor)]
+        phase = self._phase(song.record, rows, rng)
+        if self.augment and anchor:
+            # A kit may come without its song, and without its beats.
+            until = anchor * config.frames_per_token
+            context_db[:until] = -120.0 if rng.random() < 0.6 else context_db[:until]
+            phase[:anchor] *= float(rng.random() >= 0.15)
+        place = [phase, mark_features(given, anchor)]
         sentence = song.text[take, int(rng.integers(song.text.shape[1]))].astype(np.float32)
         return (
             tokens_from_mel(normalise(stem_db, whole, config), config),
@@ -152,14 +154,35 @@ class BatchMaker:
             given,
         )
 
+    def anchor(
+        self, song: Song, take: int, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Stem tokens (token, value) of an anchor of this take beside the whole band, and the
+        phase of each."""
+        config = self.config
+        rows = self._rows(song, take, config.anchor, rng)[: config.anchor * config.frames_per_token]
+        stem = normalise(self._stem(song, take, rows, rng), self._band(song), config)
+        return tokens_from_mel(stem, config), self._phase(song.record, rows, rng)
+
+    def _stem(
+        self, song: Song, take: int, rows: np.ndarray, rng: np.random.Generator
+    ) -> np.ndarray:
+        """A take (frame, column) in dB, as loud as it is to stand beside the whole band."""
+        steps = self._at(song.drums[take], rows)
+        recorded = song.record["takes"][take]["level_db"]
+        jitter = rng.normal(0, 1) if self.augment else 0.0
+        level = np.clip(recorded + LIFT_DB + jitter, *self.config.stem_level_range)
+        return np.where(steps > 0, 10 * np.log10(steps + 1e-12) + level - recorded, -200.0)
+
     def _given(self, rng: np.random.Generator) -> tuple[np.ndarray, int]:
         """Which tokens (token,) are given, as in a song's first or later windows or in a repair,
         and how many of the first ones are an anchor."""
         given = np.zeros(self.config.window, dtype=bool)
-        if self.target == "mix" or not self.augment or rng.random() < 0.4:
+        if self.target == "mix" or not self.augment or rng.random() < 0.25:
             return given, 0
-        anchor = self.config.anchor if rng.random() < 0.8 else 0
-        given[: anchor + int(rng.integers(0, 65))] = True
+        anchor = self.config.anchor if rng.random() < 0.85 else 0
+        begins = anchor and rng.random() < 0.5  # a song with a kit, nothing of it made yet
+        given[: anchor + (0 if begins else int(rng.integers(0, 65)))] = True
         if rng.random() < 0.15:
             given[len(given) - int(rng.integers(1, 33)) :] = True
         return given, anchor
@@ -215,7 +238,7 @@ class BatchMaker:
     def _phase(self, record: dict, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         config = self.config
         if self.augment and rng.random() < config.phase_dropout:
-            return np.zeros((config.window, PHASES), np.float32)
+            return np.zeros((len(rows) // config.frames_per_token, PHASES), np.float32)
         grid = BeatGrid(
             np.array(record["beats"]), np.array(record["positions"]), record["beats_per_bar"], 1.0
         )

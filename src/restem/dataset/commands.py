@@ -21,6 +21,7 @@ def add_parser(verbs: Any) -> None:
     own = parser.add_subparsers(dest="dataset_verb", metavar="VERB", required=True)
     _add_render(own)
     _add_features(own)
+    _add_kits(own)
     build_commands.add_parsers(own)
     leak_commands.add_parsers(own)
 
@@ -81,6 +82,26 @@ def _features(args: argparse.Namespace) -> int:
     from restem.tokens import TokenConfig
 
     return _follow(make_features(args.songs, args.output, TokenConfig(), args.workers), "features")
+
+
+def _add_kits(verbs: Any) -> None:
+    line = "cut the kits that songs begin with out of training features, into a model folder"
+    parser = verbs.add_parser("kits", help=line, description=line)
+    parser.add_argument("features", type=Path)
+    parser.add_argument("-o", "--output", type=Path, required=True, help="the model's folder")
+    parser.set_defaults(run=_kits)
+
+
+def _kits(args: argparse.Namespace) -> int:
+    from restem.dataset.kit_bank import kits_of
+    from restem.tokens import TokenConfig
+
+    if not (args.output / "model.json").is_file():
+        raise UserError(f"{args.output} is no model folder; make one with `restem train export`.")
+    kits = kits_of(args.features, TokenConfig())
+    kits.save(args.output)
+    print(f"{len(kits.stem)} kits in {args.output}")
+    return 0
 
 
 def _follow(work: Iterator[tuple[int, int]], words: str) -> int:

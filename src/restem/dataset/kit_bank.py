@@ -1,0 +1,39 @@
+"""Training features in, the kits that a model folder carries out."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from math import ceil, sqrt
+from pathlib import Path
+
+import numpy as np
+
+from restem.dataset.batches import BatchMaker, Song, read_songs
+from restem.kits import Kits, stored
+from restem.tokens import TokenConfig
+
+
+def kits_of(features: Path, config: TokenConfig, seed: int = 0) -> Kits:
+    """Anchors of the training songs in a folder of `restem dataset features`.
+
+    Of each style as many as the square root of its performances, so that rare styles are there and
+    common ones vary. Raises UserError if the folder holds no training songs.
+    """
+    songs = read_songs(features, "train")
+    maker = BatchMaker(songs, config, seed, augment=False)
+    rng = np.random.default_rng(seed)
+    by_style: dict[str, list[tuple[Song, int]]] = defaultdict(list)
+    for song in songs:
+        for take, about in enumerate(song.record["takes"]):
+            by_style[about["labels"]["style"]].append((song, take))
+    stems, phases, texts = [], [], []
+    for style in sorted(by_style):
+        offered = by_style[style]
+        for i in rng.permutation(len(offered))[: ceil(sqrt(len(offered)))]:
+            song, take = offered[i]
+            stem, phase = maker.anchor(song, take, rng)
+            text = song.text[take].astype(np.float32).mean(axis=0)
+            stems.append(stored(stem, config.silence))
+            phases.append(phase.astype(np.float16))
+            texts.append((text / np.linalg.norm(text)).astype(np.float16))
+    return Kits(np.stack(stems), np.stack(phases), np.stack(texts), config.silence)

@@ -1,0 +1,96 @@
+"""A sentence in, a kit out: a second of drums, not to be heard, that tells a model how to sound.
+
+Left alone, a model decides on a kit from almost pure noise, and decides on a blend. It is trained
+to keep to the kit of an anchor, clean tokens from elsewhere in the song, so a song begins with an
+anchor out of the training music whose own sentence is near to the one asked.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+
+from restem.audio.spectrogram import log_mel
+from restem.audio.waveform import mono_from_channels, resampled, rms_db
+from restem.errors import UserError
+from restem.hearing import SILENCE_DB, WORKING_DB
+from restem.tokens import PHASES, TokenConfig, context_level_db, normalise, tokens_from_mel
+
+FILE = "kits.npz"
+BESIDE_DB = 6.0  # a band is about so much louder than its drums in training
+CHOICE = 3  # a seed chooses among so many nearest kits
+_STEP = 1 / 40  # of the stored numbers: half a decibel, as of training features
+
+
+@dataclass(frozen=True, eq=False)
+class Kit:
+    """An anchor: stem tokens (token, value) as a model sees them, and the beat phase of each."""
+
+    stem: np.ndarray
+    phase: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Kits:
+    """Anchors of training songs: `stem` uint8 (kit, token, value) in steps above silence, `phase`
+    (kit, token, feature), `text` (kit, 384) the mean vector of each one's sentences."""
+
+    stem: np.ndarray
+    phase: np.ndarray
+    text: np.ndarray
+    silence: float
+
+    @classmethod
+    def load(cls, folder: Path, silence: float) -> Kits | None:
+        """Those of a model folder, if it has any; UserError if they are damaged."""
+        path = folder / FILE
+        if not path.is_file():
+            return None
+        try:
+            with np.load(path) as arrays:
+                return cls(*(arrays[name] for name in ("stem", "phase", "text")), silence)
+        except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+            raise UserError(f"{path} is damaged: {error}.") from None
+
+    def save(self, folder: Path) -> None:
+        """Write `kits.npz`, under a temporary name until it is whole."""
+        partial = folder / (FILE + ".part")
+        with partial.open("wb") as file:
+            np.savez_compressed(file, stem=self.stem, phase=self.phase, text=self.text)
+        partial.replace(folder / FILE)
+
+    def choose(self, text: np.ndarray, seed: int) -> Kit:
+        """One of the kits whose sentences are nearest to a sentence vector (1, 384)."""
+        near = np.argsort(-(self.text.astype(np.float32) @ text[0]), kind="stable")[:CHOICE]
+        pick = int(np.random.default_rng((seed, 1)).choice(near))
+        stem = self.silence + self.stem[pick].astype(np.float32) * np.float32(_STEP)
+        return Kit(stem, self.phase[pick].astype(np.float32))
+
+
+def stored(stem: np.ndarray, silence: float) -> np.ndarray:
+    """Stem tokens as `Kits.stem` holds them."""
+    return np.clip(np.rint((stem - silence) / _STEP), 0, 255).astype(np.uint8)
+
+
+def kit_of(samples: np.ndarray, sample_rate: int, config: TokenConfig) -> Kit:
+    """The kit of a recording of drums alone, (sample,) or (sample, channel): its loudest second.
+
+    Its beats are not known to the model. Raises UserError if it is silent or shorter than 1.28 s.
+    """
+    spectrogram = config.spectrogram
+    samples = samples[:, None] if samples.ndim == 1 else samples
+    mono = resampled(mono_from_channels(samples), sample_rate, spectrogram.sample_rate)
+    level = rms_db(mono)
+    frames = config.anchor * config.frames_per_token
+    if level < SILENCE_DB or len(mono) < frames * spectrogram.hop:
+        raise UserError(
+            "The recording to sound like is silent or shorter than 1.3 s; give another."
+        )
+    mel = log_mel(mono * np.float32(10 ** ((WORKING_DB - level) / 20)), spectrogram)
+    loudness = np.convolve(np.maximum(mel, WORKING_DB - 60).mean(axis=1), np.ones(frames), "valid")
+    first = int(np.argmax(loudness))
+    stem = normalise(mel[first : first + frames], context_level_db(mel) + BESIDE_DB, config)
+    return Kit(tokens_from_mel(stem, config), np.zeros((config.anchor, PHASES), np.float32))

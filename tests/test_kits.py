@@ -1,0 +1,125 @@
+"""Kits: chosen by sentence, stored in bytes, taken from a recording, and heard by the network."""
+
+import numpy as np
+import pytest
+from test_generate import CONFIG, NULL, TEXT, Network
+
+from restem.audio.spectrogram import log_mel
+from restem.errors import UserError
+from restem.generation import REST, generate
+from restem.insertion import Inserter
+from restem.kits import CHOICE, FILE, Kit, Kits, kit_of, stored
+from restem.networks.onnx_model import EMBEDDED
+from restem.text import TextEncoder
+from restem.tokens import MARKS, PHASES, mel_from_tokens
+
+RATE = CONFIG.spectrogram.sample_rate
+
+
+def _kits(count=9):
+    text = np.eye(count, 384, dtype=np.float32)
+    stem = np.arange(count, dtype=np.uint8)[:, None, None]
+    stem = np.broadcast_to(stem, (count, CONFIG.anchor, CONFIG.stem_values))
+    return Kits(stem, np.zeros((count, CONFIG.anchor, PHASES), np.float16), text, CONFIG.silence)
+
+
+def test_a_seed_chooses_among_the_nearest_kits():
+    kits = _kits()
+    wanted = np.zeros((1, 384), np.float32)
+    wanted[0, [2, 5, 7]] = 0.5, 0.6, 0.4
+    chosen = [kits.choose(wanted, seed).stem[0, 0] for seed in range(40)]
+    numbers = {round((value - CONFIG.silence) * 40) for value in chosen}
+    assert numbers == {2, 5, 7} and len(numbers) == CHOICE
+    assert chosen == [kits.choose(wanted, seed).stem[0, 0] for seed in range(40)]
+
+
+def test_kits_come_back_from_their_file(tmp_path):
+    stem = np.random.default_rng(0).uniform(CONFIG.silence, 2, (1, 32, CONFIG.stem_values))
+    kits = _kits(1)
+    kits = Kits(stored(stem, CONFIG.silence), kits.phase, kits.text, CONFIG.silence)
+    kits.save(tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == [FILE]
+    back = Kits.load(tmp_path, CONFIG.silence)
+    np.testing.assert_allclose(back.choose(NULL, 0).stem, stem[0], atol=0.0126)  # half a step
+    (tmp_path / FILE).write_bytes((tmp_path / FILE).read_bytes()[:200])
+    with pytest.raises(UserError, match=r"kits\.npz is damaged"):
+        Kits.load(tmp_path, CONFIG.silence)
+    (tmp_path / FILE).unlink()
+    assert Kits.load(tmp_path, CONFIG.silence) is None
+
+
+@pytest.mark.parametrize("length", [128, 300])
+def test_a_song_begins_after_its_kit_and_a_rest(length):
+    kit = Kit(np.full((32, CONFIG.stem_values), 0.25, np.float32), np.full((32, PHASES), 7.0))
+    network = Network()
+    level = np.linspace(0, 1, length, dtype=np.float32)
+    context = np.repeat(level[:, None], CONFIG.context_values, axis=1)
+    phase = np.zeros((length, PHASES), np.float32)
+    shares = []
+    stem = generate(
+        network, context, phase, TEXT, NULL, seed=1, steps=3, guidance=1.0, kit=kit,
+        progress=lambda share, words: shares.append(share),
+    )  # fmt: skip
+    np.testing.assert_allclose(stem[:, 0], level, atol=1e-6)
+    assert shares == sorted(shares) and shares[-1] == 1.0 and shares[0] > 0
+    for shown, heard, place, _ in network.calls:
+        np.testing.assert_array_equal(shown[0, :32], kit.stem)
+        np.testing.assert_array_equal(place[0, :32, :PHASES], kit.phase)
+        assert (heard[0, :32] == CONFIG.silence).all()
+        assert place.shape[2] == PHASES + MARKS and place[0, :32, PHASES:].all()
+    first = network.calls[0]
+    assert (first[0][0, 32 : 32 + REST] == CONFIG.silence).all()
+    assert first[2][0, :, PHASES].sum() == 32 + REST  # all that is given
+    np.testing.assert_allclose(first[1][0, 32 + REST :, 0], level[: 96 - REST])
+
+
+def test_the_kit_of_a_recording_is_its_loudest_second_at_any_level():
+    rng = np.random.default_rng(3)
+    samples = rng.normal(0, 0.001, 4 * RATE)
+    samples[2 * RATE : int(3.5 * RATE)] *= 100
+    loud, soft = kit_of(samples, RATE, CONFIG), kit_of(samples * 0.1, RATE, CONFIG)
+    np.testing.assert_allclose(loud.stem, soft.stem, atol=0.1)
+    assert loud.stem.shape == (32, CONFIG.stem_values) and not loud.phase.any()
+    mel = log_mel(samples[2 * RATE : int(3.28 * RATE)].astype(np.float32), CONFIG.spectrogram)
+    ours = mel_from_tokens(loud.stem, CONFIG).mean(axis=0) * CONFIG.scale_db
+    shape = ours - mel[: len(ours)].mean(axis=0)
+    assert shape.std() < 1.0  # the same spectrum but for a gain
+    for bad in (samples[: RATE // 2], np.zeros(2 * RATE)):
+        with pytest.raises(UserError, match="silent or shorter"):
+            kit_of(bad, RATE, CONFIG)
+
+
+def test_the_packaged_kits_answer_to_their_styles():
+    """Brushes are nearer to the kit chosen for jazz than to the one chosen for metal."""
+    inserter = Inserter.load(EMBEDDED)
+    assert inserter.kits is not None
+    text = TextEncoder.load().encode(["Add soft brushed jazz drums", "Add loud heavy metal drums"])
+    jazz, metal = (
+        np.mean([inserter.kits.choose(vector[None], seed).stem for seed in range(6)])
+        for vector in text
+    )
+    assert metal > jazz + 0.1  # 2 dB in the mean of all cells
+
+
+def test_the_stem_takes_on_the_kit_that_it_is_told(demo_like):
+    """Made like noise above 8 kHz and like noise below 300 Hz, stems differ the same way."""
+    inserter, song, rate = demo_like
+    rng = np.random.default_rng(0)
+    spectrum = np.fft.rfft(rng.normal(size=2 * RATE))
+    hertz = np.fft.rfftfreq(2 * RATE, 1 / RATE)
+    gate = (np.arange(2 * RATE) % (RATE // 4) < RATE // 20).astype(float)
+    centres = []
+    for kept in (hertz > 8000, hertz < 300):
+        kit = kit_of(np.fft.irfft(spectrum * kept) * gate, RATE, inserter.model.tokens)
+        stem = inserter.insert(song, rate, "Add drums", like=kit).stem
+        power = np.abs(np.fft.rfft(stem)) ** 2
+        centres.append(power @ np.fft.rfftfreq(len(stem), 1 / rate) / power.sum())
+    assert centres[0] > 1.5 * centres[1]
+
+
+@pytest.fixture(scope="module")
+def demo_like():
+    time = np.arange(6 * RATE) / RATE
+    notes = 110 * 2 ** (np.floor(time * 2) % 4 / 12)
+    song = 0.2 * np.sin(2 * np.pi * np.cumsum(notes) / RATE) * np.exp(-4 * (time * 2 % 1))
+    return Inserter.load(), song, RATE
