@@ -63,7 +63,7 @@ def page(browser, server, complaints):
     opened.close()
 
 
-def until(page, expression, seconds=60):
+def until(page, expression, seconds=180):
     """Wait for an expression; Playwright's own wait would need eval, which the page forbids."""
     end = time.monotonic() + seconds
     while not page.evaluate(expression):
