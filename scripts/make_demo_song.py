@@ -1,6 +1,6 @@
-"""Compose and render the drumless demo song, examples/evening-bus.ogg (needs mma and fluidsynth).
+"""Compose the drumless demo song and render it: examples/evening-bus.mid and .ogg.
 
-The groove's style file is one that the embedded model never saw in training.
+Needs mma and fluidsynth. The groove's style file is one that the embedded model never saw.
 """
 
 from __future__ import annotations
@@ -8,11 +8,14 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+import mido
 import numpy as np
 import soundfile
 
 from restem.dataset.compose import Part, compile_parts, list_grooves, melody
 from restem.dataset.render import SAMPLE_RATE, Renderer, room
+from restem.symbolic.inserting import without_overlaps
+from restem.symbolic.midi_files import chunk_of, file_of, track_bytes
 
 BPM = 98.0
 CHART = ["Em7", "A7", "Em7", "A7", "CM7", "B7", "Em7", "D G"]
@@ -24,6 +27,24 @@ SOUND = {
     "other": (62, 0.3, 0.5),
     "lead": (66, 0.1, 0.55),
 }
+NAMES = {"keys": "Electric piano", "lead": "Saxophone"}
+QUARTER = 480  # ticks
+
+
+def midi_file(parts: list[Part]) -> bytes:
+    """The song as notes, a track a part."""
+    head = [mido.MetaMessage("set_tempo", tempo=mido.bpm2tempo(BPM))]
+    head.append(mido.MetaMessage("time_signature", numerator=4, denominator=4))
+    chunks = [chunk_of([(0, 0, message) for message in head])]
+    for channel, part in enumerate(parts):
+        start, length = np.rint(part.notes[:, :2] * QUARTER).T
+        rest = np.rint(part.notes[:, 2:])
+        notes = np.column_stack([start, start + np.maximum(length, 1), rest]).astype(np.int64)
+        notes[:, :2] = np.maximum(notes[:, :2], 0)
+        program = SOUND[part.kind][0]
+        name = NAMES.get(part.kind, part.kind.title())
+        chunks.append(track_bytes(name, channel, program, without_overlaps(notes)))
+    return file_of(chunks, QUARTER)
 
 
 def main() -> None:
@@ -39,6 +60,7 @@ def main() -> None:
     rng = np.random.default_rng(7)
     parts = [p for p in compile_parts(groove, CHART, 1) if p.kind != "drums"]
     parts.append(melody(CHART, groove, rng))
+    args.output.with_suffix(".mid").write_bytes(midi_file(parts))
     samples = int(len(CHART) * 4 * 60 / BPM * SAMPLE_RATE)
     renderer = Renderer([args.soundfont])
     song = np.zeros((samples, 2))

@@ -22,10 +22,13 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
 SONG = Path(__file__).parents[1] / "examples" / "evening-bus.ogg"
+NOTES = SONG.with_suffix(".mid")
 DESK, PHONE = {"width": 1280, "height": 1000}, {"width": 390, "height": 844}
 
+PATIENCE = 300_000  # milliseconds: the machine may be busy
 
-def until(page: Page, expression: str, seconds: float = 120) -> None:
+
+def until(page: Page, expression: str, seconds: float = 300) -> None:
     """Wait for an expression of the page's."""
     end = time.monotonic() + seconds
     while not page.evaluate(expression):
@@ -64,13 +67,14 @@ def main() -> int:
 
 
 def visit(browser: Browser, url: str, place: Callable[[str], Path]) -> None:  # noqa: PLR0915
-    """Welcome, generating, playing, a region, the keys, an error; then dark and phone."""
+    """Welcome, generating, playing, a region, the keys, phone; a song of notes; an error."""
     page = browser.new_page(viewport=DESK, color_scheme="light")
+    page.set_default_timeout(PATIENCE)
     page.goto(url)
     page.wait_for_selector("body[data-ready]")
     keep(page, place("welcome"))
     page.set_input_files("#file", SONG)
-    page.wait_for_selector("#workspace:not([hidden])", timeout=60_000)
+    page.wait_for_selector("#workspace:not([hidden])")
     page.select_option("#takes", "3")
     page.click("#make")
     page.wait_for_selector("#running:not([hidden])")
@@ -105,11 +109,13 @@ def visit(browser: Browser, url: str, place: Callable[[str], Path]) -> None:  # 
     keep(page, place("keys-dark"))
     for scheme in ("light", "dark"):
         phone = browser.new_page(viewport=PHONE, color_scheme=scheme, device_scale_factor=1.5)
+        phone.set_default_timeout(PATIENCE)
         phone.goto(page.url)
         phone.wait_for_selector("#take-list[data-loaded]")
         time.sleep(0.5)
         keep(phone, place(f"phone-{scheme}"), whole=scheme == "light")
         phone.close()
+    visit_notes(browser, url, place)
     page.goto(url)
     page.wait_for_selector("body[data-ready]")
     page.emulate_media(color_scheme="light")
@@ -117,6 +123,42 @@ def visit(browser: Browser, url: str, place: Callable[[str], Path]) -> None:  # 
     page.set_input_files("#file", bad)
     page.wait_for_selector("#alert:not([hidden])")
     keep(page, place("error"))
+
+
+def visit_notes(browser: Browser, url: str, place: Callable[[str], Path]) -> None:
+    """A MIDI song with a new drum part, playing; then bars to fill; then on a phone."""
+    page = browser.new_page(viewport=DESK, color_scheme="light")
+    page.set_default_timeout(PATIENCE)
+    page.goto(url)
+    page.wait_for_selector("body[data-ready]")
+    page.set_input_files("#file", NOTES)
+    page.wait_for_selector("[data-lane=track-0]")
+    page.select_option("#takes", "2")
+    page.click("#make")
+    until(page, "document.querySelectorAll('#take-list button').length === 2")
+    page.wait_for_selector("#take-list[data-loaded]")
+    page.evaluate("document.activeElement.blur()")
+    page.keyboard.press(" ")
+    time.sleep(3)
+    keep(page, place("notes-playing"), whole=True)
+    page.keyboard.press(" ")
+    page.fill("#region-start", "9.8")
+    page.press("#region-start", "Tab")
+    page.fill("#region-end", "19.6")
+    page.press("#region-end", "Tab")
+    page.check("#region-only")
+    page.emulate_media(color_scheme="dark")
+    page.evaluate("document.activeElement.blur(); scrollTo(0, 0)")
+    time.sleep(0.4)
+    keep(page, place("notes-dark"), whole=True)
+    phone = browser.new_page(viewport=PHONE, color_scheme="light", device_scale_factor=1.5)
+    phone.set_default_timeout(PATIENCE)
+    phone.goto(page.url)
+    phone.wait_for_selector("#take-list[data-loaded]")
+    time.sleep(0.5)
+    keep(phone, place("notes-phone"))
+    phone.close()
+    page.close()
 
 
 if __name__ == "__main__":

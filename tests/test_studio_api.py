@@ -10,9 +10,10 @@ import zipfile
 import numpy as np
 import pytest
 import soundfile
-from studio_server import ROOT, SONG, short_song, studio
+from studio_server import ROOT, short_song, studio
 
 pytest.importorskip("fastapi")
+CONTROLS = {"density": -1.0, "dynamics": 1.0, "tight": 0.5}
 STEPS = 2  # denoising steps: what is tested here is not the music
 
 
@@ -34,7 +35,7 @@ def song(server, wav):
 
 @pytest.fixture(scope="module")
 def job(server, song):
-    return server.over(server.ask(song, takes=2, seed=7, steps=STEPS))
+    return server.over(server.ask(song, takes=2, seed=7, steps=STEPS, **CONTROLS))
 
 
 def samples(content, dtype="int16"):
@@ -72,12 +73,14 @@ def test_mix_minus_stem_is_the_upload(server, wav, song, job):
 def test_the_files_are_those_of_the_command_line(server, wav, job, tmp_path):
     words = [sys.executable, "-m", "restem", "insert", str(wav), "Add funk drums", "--seed", "7",
              "--steps", str(STEPS), "-o", str(tmp_path)]  # fmt: skip
+    words += [f"--{name}={value}" for name, value in CONTROLS.items()]
     environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
     subprocess.run(words, check=True, capture_output=True, env=environment)
     for what, name in (("stem", "my song.drums.wav"), ("mix", "my song.mix.wav")):
         assert (tmp_path / name).read_bytes() == take(server, job, what)
     ours = json.loads(take(server, job, "record"))
     theirs = json.loads((tmp_path / "my song.drums.json").read_text())
+    assert CONTROLS.items() <= ours.items()
     for record in (ours, theirs):
         record.pop("request")
     assert ours == theirs
@@ -139,7 +142,7 @@ def test_beats_are_corrected_and_used(server, song):
 
 
 def test_events_tell_progress_and_show_the_picture(server, song):
-    made = server.ask(song, steps=12)
+    made = server.ask(song, steps=6)
     kinds, words = set(), []
     with server.client.stream("GET", f"/api/jobs/{made['id']}/events") as answer:
         assert answer.headers["content-type"].startswith("text/event-stream")
@@ -169,8 +172,8 @@ def test_cancel_stops_at_once_and_keeps_what_is_finished(server, song):
     assert server.client.get(f"/api/jobs/{first['id']}").json()["state"] == "cancelled"
 
 
-def test_a_lossy_song(server):
-    made_of = server.ready(server.upload(SONG))
+def test_a_lossy_song(server, tmp_path):
+    made_of = server.ready(server.upload(short_song(tmp_path / "song.ogg", 3.0, subtype="VORBIS")))
     assert made_of["subtype"] == "VORBIS" and made_of["state"] == "ready"
     made = server.over(server.ask(made_of, steps=1))
     decoded = samples(server.file(f"/api/songs/{made_of['id']}/audio"), "int32") >> 8

@@ -1,6 +1,7 @@
 """The studio's page in a real Chromium: everything a musician does, with the shipped model."""
 
 import io
+import itertools
 import os
 import shutil
 import time
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from midi_builders import band, events_of
 from studio_server import short_song, studio
 
 pytest.importorskip("fastapi")
@@ -61,7 +63,7 @@ def page(browser, server, complaints):
     opened.close()
 
 
-def until(page, expression, seconds=60):
+def until(page, expression, seconds=180):
     """Wait for an expression; Playwright's own wait would need eval, which the page forbids."""
     end = time.monotonic() + seconds
     while not page.evaluate(expression):
@@ -88,6 +90,8 @@ def test_it_loads_in_under_a_second(page):
         page.reload()
         page.wait_for_selector("body[data-ready]")
         times.append(page.evaluate("performance.getEntriesByName('ready')[0].startTime"))
+        if times[-1] < 1000:
+            break
     busy = os.getloadavg()[0] / (os.cpu_count() or 1)
     if min(times) >= 1000 and busy > 2:
         pytest.skip(f"NOT TESTED: {min(times):.0f} ms on a machine {busy:.0f} times overbooked")
@@ -130,7 +134,7 @@ def test_the_words_teach(page):
 
 
 def test_make_two_takes_and_watch(page):
-    few_steps(page, 12)
+    few_steps(page, 6)
     page.select_option("#takes", "2")
     page.click("#make")
     page.wait_for_selector("#running:not([hidden])")
@@ -238,7 +242,7 @@ def test_fill_a_region(page, server):
     page.select_option("#takes", "1")
     page.fill("#seed", "31")
     before = page.get_attribute("#downloads a", "href")
-    few_steps(page, 4)
+    few_steps(page, 2)
     page.click("#make")
     until(page, f"document.querySelector('#downloads a').getAttribute('href') !== '{before}'")
     after = page.get_attribute("#downloads a", "href")
@@ -255,16 +259,16 @@ def test_fill_a_region(page, server):
 def test_correct_the_beat(page):
     heard = page.inner_text("#beat-words")
     page.click("#beat-half")
-    until(page, "parseFloat(document.querySelector('#beat-words').textContent) < 60", 5)
+    until(page, "parseFloat(document.querySelector('#beat-words').textContent) < 60", 20)
     page.click("#beat-reset")
-    until(page, f"document.querySelector('#beat-words').textContent === {heard!r}", 5)
+    until(page, f"document.querySelector('#beat-words').textContent === {heard!r}", 20)
     page.evaluate("document.activeElement.blur()")
     for _ in range(5):
         page.keyboard.press("t")
-        time.sleep(0.5)
+        time.sleep(0.35)
     assert page.is_enabled("#tap-use") and "BPM" in page.inner_text("#tap-words")
     page.click("#tap-use")
-    until(page, "document.querySelector('#beat-words').textContent.includes('as you set it')", 5)
+    until(page, "document.querySelector('#beat-words').textContent.includes('as you set it')", 20)
     page.click("#beat-reset")
 
 
@@ -290,23 +294,143 @@ def test_download_and_subtract(page, wav, tmp_path):
     np.testing.assert_array_equal(sounds["Mix"] - sounds["Stem"], upload)
 
 
+def open_band(page, server):
+    page.goto(server.url)
+    page.wait_for_selector("body[data-ready]")
+    midi = {"name": "my band.mid", "mimeType": "audio/midi", "buffer": band(4)}
+    page.set_input_files("#file", midi)
+    page.wait_for_selector("[data-lane=track-2]")
+
+
+def test_a_song_of_notes_gets_a_part(page, server, tmp_path):
+    open_band(page, server)
+    assert page.is_hidden("#beat-half") and page.is_hidden("[data-lane=mix]")
+    assert page.locator(".lane-head:not([hidden]) h3").all_inner_texts() == [
+        "Bass", "Guitar", "Piano"]  # fmt: skip
+    assert page.inner_text("#make") == "Make drums"  # they are what is missing
+    page.get_by_role("button", name="bossa nova", exact=True).click()
+    page.select_option("#density", "busy")
+    few_steps(page, 4)
+    page.select_option("#takes", "2")
+    page.click("#make")
+    until(page, "document.querySelectorAll('#take-list button').length === 2")
+    page.wait_for_selector("#take-list[data-loaded]")
+    shown = int(page.get_attribute("canvas.roll.made", "data-notes"))
+    assert f"{shown} notes" in page.inner_text("#take-words")
+    with page.expect_download() as waiting:
+        page.get_by_role("link", name="MIDI", exact=True).click()
+    assert waiting.value.suggested_filename == "my band.drums.mid"
+    waiting.value.save_as(tmp_path / "out.mid")
+    tracks = events_of((tmp_path / "out.mid").read_bytes())
+    assert tracks[:4] == events_of(band(4))
+    assert sum(e.type == "note_on" and e.velocity > 0 for e in tracks[4]) == shown > 20
+
+
+def test_the_new_notes_are_outlined(page):
+    """Around filled notes lie pixels as dark as the ink: in the lane that was made, only there."""
+    count = """(selector) => {
+        const canvas = document.querySelector(selector);
+        const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+        let dark = 0;
+        for (let i = 0; i < data.length; i += 4) if (data[i + 3] > 100 && data[i] < 70) dark++;
+        return dark;
+    }"""
+    assert page.evaluate(count, "canvas.roll.made") > 100
+    piano = "[data-lane=track-2] + .lane-body canvas"
+    assert page.evaluate(count, piano) == 0 < int(page.get_attribute(piano, "data-notes"))
+
+
+def test_notes_play_and_take_the_same_keys(page):
+    page.evaluate("document.activeElement.blur()")
+    page.keyboard.press("Home")
+    page.keyboard.press(" ")
+    until(page, "Number(document.querySelector('#overlay-canvas').dataset.position) > 0.3", 10)
+    page.keyboard.press(" ")
+    page.keyboard.press("Home")
+    page.keyboard.press("ArrowRight")
+    assert position(page) == pytest.approx(0.5, abs=0.01)  # a beat at 120
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("s")
+    assert page.get_attribute("[data-lane=track-0] .solo", "aria-pressed") == "true"
+    assert page.locator(".lane-body.silent:not([hidden])").count() == 3
+    page.keyboard.press("s")
+    page.keyboard.press("2")
+    assert page.inner_text("#take-list [aria-checked=true]") == "2"
+
+
+def test_notes_sound_at_their_time_and_pitch(page):
+    """The player renders a tune into an offline context: silence, then each note's own pitch."""
+    sound = page.evaluate(
+        """async () => {
+        const { NotePlayer } = await import("/page/note_player.js");
+        const rate = 32000, Real = window.AudioContext;
+        window.AudioContext = class extends OfflineAudioContext {
+            constructor() { super(1, 1.5 * rate, rate); }
+            async resume() {}
+        };
+        const render = async (change) => {
+            const player = new NotePlayer();
+            const notes = [[0.25, 0.7, 69, 100], [0.75, 1.2, 76, 100]];
+            await player.setSong({ tune: { channel: 0, kind: "other", program: 73, notes } }, 4);
+            if (change) player.setLane("tune", change);
+            await player.play();
+            const sound = await player.context.startRendering();
+            player.pause();
+            return Array.from(sound.getChannelData(0));
+        };
+        const heard = [await render(), await render({ mute: true })];
+        window.AudioContext = Real;
+        return heard;
+    }"""
+    )
+    heard, muted = (np.array(one) for one in sound)
+    rate, lead = 32000, 0.06
+    assert np.abs(heard[: int((lead + 0.24) * rate)]).max() < 1e-4
+    for start, pitch in ((0.25, 440.0), (0.75, 659.26)):
+        first = int((lead + start + 0.1) * rate)
+        part = heard[first : first + 10240] * np.hanning(10240)
+        assert np.abs(part).max() > 0.01
+        peak = np.argmax(np.abs(np.fft.rfft(part, 1 << 17))) * rate / (1 << 17)
+        octave = 2 ** round(np.log2(peak / pitch))  # a flute's second partial may be the strongest
+        assert 1 <= octave <= 2 and peak == pytest.approx(octave * pitch, rel=0.012)
+    assert np.abs(muted[rate // 4 :]).max() < 1e-4  # after the level's own 8 ms
+
+
+def test_bars_of_a_song_of_notes_are_filled(page):
+    page.fill("#region-start", "2")
+    page.press("#region-start", "Tab")
+    page.fill("#region-end", "4")
+    page.press("#region-end", "Tab")
+    page.check("#region-only")
+    assert "bars" in page.inner_text("#region-words")
+    page.select_option("#stem", "bass")
+    assert page.inner_text("#make") == "Make bass"
+    page.select_option("#takes", "1")
+    page.click("#make")
+    page.wait_for_selector("[data-lane=made] h3:text-is('New bass')")
+    assert "bass" in page.inner_text("#take-words")
+
+
 @pytest.mark.skipif(not AXE.exists(), reason="NOT TESTED: axe; run npm --prefix tests install")
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 390])
-def test_axe_finds_nothing_serious(page, browser, server, scheme, width):
-    size = {"width": width, "height": 900}
-    other = browser.new_page(viewport=size, color_scheme=scheme)
-    for where in (page.url, server.url):
+def test_axe_finds_nothing_serious(browser, server):
+    """In a song of sound, one of notes and none; wide and narrow; light and dark."""
+    songs = [f"{server.url}#song={song['id']}" for song in server.client.get("/api/songs").json()]
+    assert len(songs) == 2
+    other = browser.new_page(reduced_motion="reduce")
+    for where in (*songs, server.url):
         other.goto("about:blank")
         other.goto(where)
         other.wait_for_selector("body[data-ready]")
         other.evaluate(AXE.read_text())
-        found = other.evaluate("axe.run()")
-        bad = [(v["id"], v["nodes"][0]["html"][:200], v["nodes"][0].get("failureSummary"))
-               for v in found["violations"] if v["impact"] in ("serious", "critical")]  # fmt: skip
-        assert not bad and len(found["passes"]) > 15
-        wide = other.evaluate("document.documentElement.scrollWidth - innerWidth")
-        assert wide <= 0  # nothing runs off the side
+        for width, scheme in itertools.product((1280, 390), ("light", "dark")):
+            other.set_viewport_size({"width": width, "height": 900})
+            other.emulate_media(color_scheme=scheme)
+            found = other.evaluate("axe.run()")
+            grave = [v for v in found["violations"] if v["impact"] in ("serious", "critical")]
+            bad = [(v["id"], v["nodes"][0]["html"], v["nodes"][0]["failureSummary"]) for v in grave]
+            assert not bad and len(found["passes"]) > 15, (where, width, scheme, bad)
+            wide = other.evaluate("document.documentElement.scrollWidth - innerWidth")
+            assert wide <= 0  # nothing runs off the side
     other.close()
 
 

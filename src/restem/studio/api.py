@@ -41,6 +41,7 @@ class Status(BaseModel):
 
     version: str
     stems: list[str]
+    stems_of_notes: list[str]
     limits: Limits
     used_bytes: int
     waiting_jobs: int
@@ -87,8 +88,9 @@ def make_app(
     async def get_status() -> Status:
         """What the studio is, what it takes, and the words that its model was taught."""
         return Status(
-            version=__version__, stems=["drums"], limits=limits, used_bytes=store.used_bytes,
-            waiting_jobs=desk.waiting_jobs(), vocabulary=vocabulary(),
+            version=__version__, stems=["drums"], stems_of_notes=["drums", "bass", "guitar"],
+            limits=limits, used_bytes=store.used_bytes, waiting_jobs=desk.waiting_jobs(),
+            vocabulary=vocabulary(),
         )  # fmt: skip
 
     if not api_only:
@@ -133,7 +135,10 @@ def _add_song_routes(app: FastAPI, store: Store, desk: Desk, limits: Limits) -> 
     async def upload_song(
         request: Request, name: Annotated[str, Query(min_length=1, max_length=255)]
     ) -> Song:
-        """Send an audio file as the body; `name` is only shown. Wait until `state` is ready."""
+        """Send an audio, MIDI or Guitar Pro (3 to 5) file as the body; `name` is only shown.
+
+        Wait until `state` is ready.
+        """
         too_large = UserError(
             f"The file is larger than {limits.upload_bytes >> 20} MB; convert it to FLAC or cut it."
         )
@@ -152,7 +157,7 @@ def _add_song_routes(app: FastAPI, store: Store, desk: Desk, limits: Limits) -> 
                 request.stream(), folder / f"song{song.suffix}", limits.upload_bytes, too_large
             )
             if song.bytes == 0:
-                raise HTTPException(400, "The file is empty; choose an audio file.")
+                raise HTTPException(400, "The file is empty; choose an audio or MIDI file.")
         except UserError as error:
             raise HTTPException(413, str(error)) from None
         else:
@@ -180,6 +185,8 @@ def _add_song_routes(app: FastAPI, store: Store, desk: Desk, limits: Limits) -> 
         song: Song = found(store.songs, song_id)
         if song.state != "ready" or song.tracked is None:
             raise HTTPException(409, "The song is not ready yet.")
+        if song.kind == "notes":
+            raise HTTPException(409, "The beats of a MIDI song are written in it.")
         grid = corrected(song.tracked, correction, song.seconds)
         song = song.model_copy(update={"correction": correction, "grid": grid})
         store.save_song(song)
@@ -204,6 +211,7 @@ def _add_job_routes(app: FastAPI, store: Store, desk: Desk, hub: Hub, limits: Li
             raise HTTPException(409, "The song is not ready yet.")
         if asked.region and asked.region.start >= song.seconds:
             raise HTTPException(422, "The region begins after the end of the song.")
+        _check_kind(asked, song)
         if asked.base:
             base: Job = found(store.jobs, asked.base.job)
             if base.request.song != song.id or asked.base.take > len(base.takes):
@@ -256,6 +264,18 @@ def _add_job_routes(app: FastAPI, store: Store, desk: Desk, hub: Hub, limits: Li
         first = [("job", summary(job)) for job in store.jobs.values() if not job.over]
         return StreamingResponse(hub.stream(first, lambda data: True),
                                  media_type="text/event-stream")  # fmt: skip
+
+
+def _check_kind(asked: JobRequest, song: Song) -> None:
+    """Refuse what only the other kind of song can have."""
+    if song.kind == "audio" and asked.stem != "drums":
+        raise HTTPException(422, f"Audio gets drums; give a MIDI song for {asked.stem}.")
+    if song.kind == "audio" and isinstance(asked.density, str):
+        raise HTTPException(422, "The density of audio is a number from -2 to 2.")
+    if song.kind == "notes" and isinstance(asked.density, float):
+        raise HTTPException(422, "The density of a MIDI song is sparse, medium or busy.")
+    if song.kind == "notes" and (asked.dynamics or asked.tight or asked.base):
+        raise HTTPException(422, "A MIDI song has no dynamics, no tightness and no base take.")
 
 
 def _forget(folder: Path) -> None:

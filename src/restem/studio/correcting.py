@@ -14,13 +14,13 @@ def corrected(heard: Grid, correction: Correction, seconds: float) -> Grid:
     """
     import numpy as np
 
-    from restem.hearing import at_tempo
-
     grid = BeatGrid(
         np.array(heard.times), np.array(heard.positions), heard.beats_per_bar, heard.confidence
     )
     if correction.bpm is not None:
         if correction.first_downbeat is None:
+            from restem.hearing import at_tempo  # and with it the trackers
+
             grid = at_tempo(grid, correction.bpm, seconds)
         else:
             bars = correction.beats_per_bar or grid.beats_per_bar

@@ -22,19 +22,22 @@ _OF_SONG = {
     "audio": ("decoded.wav", "audio/wav"),
     "outline": ("song.outline", "application/octet-stream"),
     "spectrogram": ("song.spectrogram.png", "image/png"),
+    "notes": ("notes.json", "application/json"),
 }
 # What can be had of a take -> the name of its file, the end of its name when downloaded, its kind.
 _OF_TAKE = {
     "stem": ("song.{stem}.wav", ".{stem}.wav", "audio/wav"),
     "mix": ("song.mix.wav", ".mix.wav", "audio/wav"),
+    "midi": ("song.mid", ".{stem}.mid", "audio/midi"),
     "record": ("song.{stem}.json", ".{stem}.json", "application/json"),
     "picture": ("song.png", ".png", "image/png"),
     "stem-outline": ("stem.outline", "", "application/octet-stream"),
     "mix-outline": ("mix.outline", "", "application/octet-stream"),
     "stem-spectrogram": ("stem.spectrogram.png", "", "image/png"),
     "mix-spectrogram": ("mix.spectrogram.png", "", "image/png"),
+    "notes": ("notes.json", "", "application/json"),
 }
-_PACKED = ("stem", "mix", "record", "picture")
+_PACKED = ("stem", "mix", "midi", "record", "picture")
 _BINARY: Any = {200: {"content": {"application/octet-stream": {
     "schema": {"type": "string", "format": "binary"}}}, "description": "The file."}}  # fmt: skip
 
@@ -45,21 +48,26 @@ def add_file_routes(app: FastAPI, store: Store) -> None:
     @app.get("/api/songs/{song_id}/{what}", tags=["files"], response_class=FileResponse,
              responses=_BINARY)  # fmt: skip
     async def song_file(
-        song_id: Identifier, what: Literal["audio", "outline", "spectrogram"]
+        song_id: Identifier, what: Literal["audio", "outline", "spectrogram", "notes"]
     ) -> FileResponse:
-        """The decoded song as WAV; its outline (int16, 2 rows of 200 a second); its spectrogram."""
+        """The decoded song as WAV; its outline (int16, 2 rows of 200 a second); its spectrogram.
+
+        A MIDI song has `notes` instead: JSON of tracks, a note as start, end (s), pitch, velocity.
+        """
         song: Song | None = store.songs.get(song_id)
         if song is None or song.state != "ready":
             raise HTTPException(404, "There is no such song, or it is not ready yet.")
         name, kind = _OF_SONG[what]
-        return FileResponse(store.song_folder(song_id) / name, media_type=kind, headers=_FOREVER)
+        path = _there(store.song_folder(song_id) / name)
+        return FileResponse(path, media_type=kind, headers=_FOREVER)
 
     @app.get("/api/jobs/{job_id}/takes/{number}/pack", tags=["files"], responses=_BINARY)
     async def pack(job_id: Identifier, number: TakeNumber) -> StreamingResponse:
-        """Stem, mix, record and picture of a take as one zip file."""
+        """Stem and mix, or the MIDI file, with record and picture of a take as one zip file."""
         folder, song = _take(store, job_id, number)
-        files = [_place(store.jobs[job_id], song, what) for what in _PACKED]
-        archive = await asyncio.to_thread(_zipped, [(folder / a, b) for a, b, _ in files])
+        files = [_place(store.jobs[job_id], song, what)[:2] for what in _PACKED]
+        there = [(folder / name, shown) for name, shown in files if (folder / name).is_file()]
+        archive = await asyncio.to_thread(_zipped, there)
         name = f"{PurePath(song.name).stem}.restem.zip"
         headers = {"Content-Disposition": _disposition(name)} | _FOREVER
         return StreamingResponse(_chunks(archive), media_type="application/zip", headers=headers)
@@ -69,13 +77,23 @@ def add_file_routes(app: FastAPI, store: Store) -> None:
     async def take_file(
         job_id: Identifier,
         number: TakeNumber,
-        what: Literal["stem", "mix", "record", "picture", "stem-outline", "mix-outline",
-                      "stem-spectrogram", "mix-spectrogram"],
+        what: Literal["stem", "mix", "midi", "record", "picture", "stem-outline", "mix-outline",
+                      "stem-spectrogram", "mix-spectrogram", "notes"],
     ) -> FileResponse:  # fmt: skip
-        """One file of a take; `stem` minus nothing and `mix` minus `stem` are what you sent."""
+        """One file of a take; `mix` minus `stem` is what you sent.
+
+        A take for a MIDI song has `midi` and `notes` instead: the new song, and its part alone.
+        """
         folder, song = _take(store, job_id, number)
         name, shown, kind = _place(store.jobs[job_id], song, what)
-        return FileResponse(folder / name, media_type=kind, filename=shown, headers=_FOREVER)
+        path = _there(folder / name)
+        return FileResponse(path, media_type=kind, filename=shown, headers=_FOREVER)
+
+
+def _there(path: Path) -> Path:
+    if not path.is_file():
+        raise HTTPException(404, "Songs of sound and songs of notes have different files.")
+    return path
 
 
 def _take(store: Store, job_id: str, number: int) -> tuple[Path, Song]:

@@ -18,7 +18,7 @@ from typing import Any
 
 from restem.errors import UserError
 from restem.studio.events import Hub
-from restem.studio.records import Grid, Job, Limits, Song, Take
+from restem.studio.records import Job, Limits, Song, Take
 from restem.studio.store import Store, StoreFullError
 from restem.studio.worker_process import WorkerProcess
 
@@ -112,9 +112,8 @@ class Desk:
             self.store.upload(song.id).unlink(missing_ok=True)
             song = song.model_copy(update={"state": "failed", "error": facts["error"]})
         else:
-            grid = Grid(**facts.pop("tracked"))
-            update = facts | {"state": "ready", "tracked": grid, "grid": grid}
-            song = song.model_copy(update=update)
+            more = facts | {"state": "ready", "grid": facts["tracked"]}
+            song = Song.model_validate(song.model_dump() | more)
         self.store.save_song(song)
         self.store.measure(song.id)
         with suppress(StoreFullError):  # the next upload will be refused
@@ -207,16 +206,17 @@ class Desk:
             stem = self.store.take_folder(request.base.job, request.base.take)
             base_stem = str(stem / f"song.{request.stem}.wav")
         assert job.grid
-        return {
+        task = {
             "task": "make",
             "upload": str(self.store.upload(song.id)),
             "name": song.name,
             "folder": str(self.store.take_folder(job.id, number)),
             "request": request.model_dump(),
             "seed": request.seed + number - 1,
-            "grid": job.grid.model_dump(),
-            "base_stem": base_stem,
         }
+        if song.kind == "notes":
+            return task | {"task": "compose"}
+        return task | {"grid": job.grid.model_dump(), "base_stem": base_stem}
 
     def _finish(self, job: Job, state: Any, error: str | None) -> None:
         job.state, job.error, job.finished, job.seconds_left = state, error, time.time(), None

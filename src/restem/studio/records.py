@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Seconds = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
 Identifier = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{22}$")]
+Control = Annotated[float, Field(ge=-2, le=2, allow_inf_nan=False)]
 MOST_TAKES = 9
 
 
@@ -60,14 +61,31 @@ class Correction(_Strict):
         return self
 
 
+class Part(BaseModel):
+    """A track of a MIDI song; `number` counts the file's tracks from 1, `channel` from 0."""
+
+    number: int
+    name: str
+    kind: Literal["drums", "bass", "guitar", "other"]
+    channel: int
+    program: int | None
+    notes: int
+
+
 class Song(BaseModel):
-    """An uploaded song. `tracked` is the grid that was heard, `grid` the one in use."""
+    """An uploaded song. `tracked` is the grid that was heard, `grid` the one in use.
+
+    A song of `kind` "notes" (MIDI, Guitar Pro) has `tracks` instead of samples; `missing` are the
+    stems that it lacks.
+    """
 
     id: Identifier
     name: str
     suffix: str = ""
+    kind: Literal["audio", "notes"] = "audio"
     state: Literal["preparing", "ready", "failed"] = "preparing"
     error: str | None = None
+    notices: list[str] = Field(default_factory=list)
     created: float
     bytes: int = 0
     sha256: str = ""
@@ -77,6 +95,8 @@ class Song(BaseModel):
     samples: int = 0
     container: str = ""
     subtype: str = ""
+    tracks: list[Part] = Field(default_factory=list)
+    missing: list[str] = Field(default_factory=list)
     tracked: Grid | None = None
     grid: Grid | None = None
     correction: Correction = Field(default_factory=Correction)
@@ -90,8 +110,8 @@ class Region(_Strict):
 
     @model_validator(mode="after")
     def _rises(self) -> Region:
-        if self.end - self.start < 0.05:
-            raise ValueError("a region lasts 0.05 s or more")
+        if self.end - self.start < 0.1:
+            raise ValueError("a region lasts 0.1 s or more")
         return self
 
 
@@ -103,15 +123,23 @@ class Base(_Strict):
 
 
 class JobRequest(_Strict):
-    """What to make: `takes` versions, with the seeds `seed`, `seed` + 1, ..."""
+    """What to make: `takes` versions, with the seeds `seed`, `seed` + 1, ...
+
+    Audio gets drums, with `density`, `dynamics` (-2 to 2, 0 is what the sentence says) and `tight`
+    (0 to 1) as of `restem insert`. A MIDI song gets any of the stems, in the bars that the region
+    covers; its `instruction` is a style such as "bossa nova", its density a word.
+    """
 
     song: Identifier
     instruction: Annotated[str, Field(min_length=1, max_length=1000, pattern=r"\S")]
-    stem: Literal["drums"] = "drums"
+    stem: Literal["drums", "bass", "guitar"] = "drums"
     seed: Annotated[int, Field(ge=0, le=2**53 - 16)] = 0  # what JavaScript's numbers hold exactly
     takes: Annotated[int, Field(ge=1, le=MOST_TAKES)] = 1
     steps: Annotated[int, Field(ge=1, le=200)] | None = None
     guidance: Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)] | None = None
+    density: Control | Literal["sparse", "medium", "busy"] | None = None
+    dynamics: Control | None = None
+    tight: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] | None = None
     region: Region | None = None
     base: Base | None = None
 
@@ -128,9 +156,10 @@ class Take(BaseModel):
     number: int
     seed: int
     notices: list[str]
-    stem_level_db: float | None
-    subtype: str
-    bpm: float
+    stem_level_db: float | None = None
+    subtype: str = ""
+    bpm: float | None = None
+    notes: int | None = None
 
 
 class Job(BaseModel):

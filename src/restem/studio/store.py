@@ -20,7 +20,8 @@ from restem.studio.records import Job, Limits, Song
 
 _Record = TypeVar("_Record", bound=BaseModel)
 SUFFIXES = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".m4a", ".mp4",
-            ".aac", ".caf", ".au", ".w64")  # fmt: skip
+            ".aac", ".caf", ".au", ".w64", ".mid", ".midi", ".gp3", ".gp4", ".gp5", ".gp",
+            ".gpx")  # fmt: skip
 
 
 class StoreFullError(UserError):

@@ -27,13 +27,16 @@ from restem.errors import UserError
 from restem.hearing import SILENCE_DB
 from restem.insertion import Inserter
 from restem.mixing import Mixdown, mix_down
+from restem.region import only_inside
 from restem.results import write_results
+from restem.studio.notes import holds_notes
+from restem.studio.notes import prepare as prepare_notes
 from restem.studio.records import Grid, Region
 from restem.studio.views import write_views
 from restem.studio.watching import watchers
 
 Send = Callable[[dict[str, Any]], None]
-FADE_SECONDS = 0.01
+ASKED = ("steps", "guidance", "density", "dynamics", "tight", "region", "base")
 LOWERING_STEPS_DB = (0.0, -0.25, -0.5, -0.75, -1.0)
 
 
@@ -43,6 +46,10 @@ def prepare(*, send: Send, upload: str, name: str, longest_seconds: float) -> di
     Raises UserError, in which the file has the user's `name`, if it cannot be used.
     """
     path = Path(upload)
+    if holds_notes(path):
+        facts = prepare_notes(upload, name)
+        _check_seconds(facts["seconds"], longest_seconds)
+        return facts
     try:
         _check_length(path, longest_seconds)
         audio = read_audio(path)
@@ -89,31 +96,32 @@ def make(
     """Make one take into `folder`, with the files of `restem insert`, and say what became of it."""
     audio = _audio(upload)
     on_progress, on_preview = watchers(send)
+    region = Region(**request["region"]) if request["region"] else None
+    how: dict[str, Any] = {name: request[name] for name in ("stem", "steps", "guidance")}
+    how |= {name: request[name] or 0.0 for name in ("density", "dynamics", "tight")}
     insertion = _inserter().insert(
         audio.samples,
         audio.sample_rate,
         request["instruction"],
-        stem=request["stem"],
+        **how,
         seed=seed,
-        steps=request["steps"],
-        guidance=request["guidance"],
         beats=beat_grid(Grid(**grid)),
+        region=(region.start, region.end) if region else None,
         progress=on_progress,
         preview=on_preview,
     )
     send({"progress": [0.9, "writing"]})
-    region = Region(**request["region"]) if request["region"] else None
-    if region is None:
-        mixdown = mix_down(audio.samples, insertion.stem, audio.wav_subtype)
-    else:
-        base = read_audio(base_stem).samples if base_stem else np.zeros_like(audio.samples)
-        mixdown = _fill(audio, insertion.stem, base, region)
+    if region and base_stem:
+        base = around(read_audio(base_stem).samples, region, audio.sample_rate)
+        mixdown = _filled(audio, insertion.stem, base)
         insertion.stem[:] = mixdown.stem / _full_scale(mixdown)  # for the picture
+    else:
+        mixdown = mix_down(audio.samples, insertion.stem, audio.wav_subtype)
     notices = [*insertion.notices, *mixdown.notices]
     final, part = Path(folder), Path(folder + ".part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir()
-    asked = {key: request[key] for key in ("steps", "guidance", "region", "base")}
+    asked = {key: request[key] for key in ASKED}
     write_results(part, Path(upload), audio, insertion, mixdown, {"seed": seed, **asked}, notices)
     _name_song(part / f"{Path(upload).stem}.{request['stem']}.json", name)
     for view, samples in (("stem", mixdown.stem), ("mix", mixdown.mix)):
@@ -128,27 +136,17 @@ def make(
     }
 
 
-def fill(new: NDArray, base: NDArray, region: Region, sample_rate: int) -> NDArray[np.float64]:
-    """`new` inside the region and `base` outside, both (sample, channel).
-
-    They fade into one another within 10 ms inside each end; outside, `base` is not touched.
-    """
-    first, end = (min(len(new), round(edge * sample_rate)) for edge in (region.start, region.end))
-    length = min(round(FADE_SECONDS * sample_rate), (end - first) // 2)
-    ramp = (np.arange(length) + 0.5) / max(length, 1)
-    weight = np.ones((end - first, 1))
-    weight[:length, 0], weight[end - first - length :, 0] = ramp, ramp[::-1]
-    filled = np.array(base, dtype=np.float64)
-    filled[first:end] = weight * new[first:end] + (1 - weight) * base[first:end]
-    return filled
+def around(base: NDArray, region: Region, sample_rate: int) -> NDArray[np.float64]:
+    """`base` (sample, channel) untouched outside the region; inside it fades away within 10 ms."""
+    edges = (region.start, region.end)
+    inside = [only_inside(channel, edges, sample_rate) for channel in base.T]
+    return np.asarray(base - np.stack(inside, axis=1))
 
 
-def _fill(audio: AudioFile, new: NDArray, base: NDArray, region: Region) -> Mixdown:
-    """Mix with a filled region; if it clips, only what is new is lowered, up to 1 dB."""
-    if region.start >= len(audio.samples) / audio.sample_rate:
-        raise UserError("The region begins after the end of the song; choose another.")
+def _filled(audio: AudioFile, new: NDArray, base: NDArray) -> Mixdown:
+    """Mix with both stems; if it clips, only what is new is lowered, up to 1 dB."""
     for lowering_db in LOWERING_STEPS_DB:
-        part = fill(new * 10 ** (lowering_db / 20), base, region, audio.sample_rate)
+        part = new * 10 ** (lowering_db / 20) + base
         mixdown = mix_down(audio.samples, part, audio.wav_subtype)
         if mixdown.subtype == audio.wav_subtype and mixdown.stem_gain_db == 0:
             break

@@ -50,9 +50,11 @@ def _answer(task: dict[str, Any], send: Any) -> dict[str, Any]:
     from restem.errors import UserError
 
     try:
-        from restem.studio import tasks
+        from restem.studio import notes, tasks
 
-        work: Any = {"prepare": tasks.prepare, "make": tasks.make}[task.pop("task")]
+        work: Any = {"prepare": tasks.prepare, "make": tasks.make, "compose": notes.compose}[
+            task.pop("task")
+        ]
         return {"done": work(send=send, **task)}
     except UserError as error:
         return {"error": str(error)}

@@ -38,7 +38,7 @@ def find_parts(song: Song, track_map: Mapping[str, str] | None = None) -> dict[s
         named = [key for key in keys if key in wanted]
         used.update(named)
         kind = wanted[named[0]] if named else kind_of(track)
-        if not named and kind == "other" and _looks_like_drums(track):
+        if not named and kind == "other" and looks_like_drums(track):
             raise UserError(
                 f"Track {track.number} looks like drums, but plays on channel {track.channel + 1}; "
                 f"say --track-map {track.number}=drums, or {track.number}=other if it is not."
@@ -85,7 +85,7 @@ def parse_track_map(texts: list[str]) -> dict[str, str]:
     return mapping
 
 
-def _looks_like_drums(track: Track) -> bool:
+def looks_like_drums(track: Track) -> bool:
     """Mostly a kit's pitches, kick and snare among them, and few of them: no tune does that."""
     pitches = track.notes[:, 2]
     if track.program or len(pitches) < 16:

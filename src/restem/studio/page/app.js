@@ -3,22 +3,22 @@
 import * as api from "./api.js";
 import { Beats } from "./beats.js";
 import { listenForKeys } from "./keys.js";
-import { Lane } from "./lanes.js";
+import { NotesDeck } from "./notes_deck.js";
 import { Overlay } from "./overlay.js";
-import { Player } from "./player.js";
+import { RegionPanel } from "./region.js";
 import { Sentence } from "./sentence.js";
+import { SoundDeck } from "./sound_deck.js";
 import { Takes } from "./takes.js";
 import { View } from "./view.js";
-import { parseWav } from "./wav.js";
 
 const $ = (id) => document.getElementById(id);
-const player = new Player();
 const view = new View($("scrollbar"), $("scroll-width"));
-const titles = { song: "Song", stem: "Drums", mix: "Mix" };
-const lanes = Object.entries(titles).map(([name, title]) => new Lane(name, title, view, player));
+const decks = { audio: new SoundDeck(view), notes: new NotesDeck(view) };
+let deck = decks.audio, { player } = deck; // those of the song that is open
 const overlay = new Overlay(view, player);
 const takes = new Takes(report);
 const beats = new Beats(player, report);
+const region = new RegionPanel(overlay, () => song, () => takes.chosen?.take);
 let song = null, current = null, lane = 0, waiting = null;
 
 function report(error) {
@@ -89,8 +89,8 @@ async function take(file) {
   try {
     const sent = await api.upload(file, (fraction) => { $("upload-bar").value = fraction; });
     $("upload-bar").removeAttribute("value");
-    $("upload-words").textContent = "Decoding, and listening for the beat";
-    say("Decoding the song");
+    $("upload-words").textContent = "Reading it, and listening for the beat";
+    say("Reading the song");
     await openSong(sent.id);
   } catch (error) { report(error); }
   $("uploading").hidden = true;
@@ -108,14 +108,11 @@ async function prepared(id) {
 
 async function openSong(id, chosen) {
   const ready = await prepared(id);
-  const base = `/api/songs/${id}`;
-  const [audio, outline, png, jobs] = await Promise.all([
-    api.getBytes(`${base}/audio`), api.getBytes(`${base}/outline`),
-    api.getBytes(`${base}/spectrogram`), api.getJson(`/api/jobs?song=${id}`),
-  ]);
+  const [show, jobs] = await Promise.all([decks[ready.kind].fetch(ready), api.getJson(`/api/jobs?song=${id}`)]);
   calm();
+  setDeck(ready.kind);
   song = ready;
-  player.setSong(parseWav(audio));
+  choices();
   $("welcome").hidden = true;
   $("workspace").hidden = $("other-song").hidden = false;
   $("song-name").textContent = song.name;
@@ -125,11 +122,33 @@ async function openSong(id, chosen) {
   overlay.grid = song.grid;
   overlay.setRegion(null);
   beats.setSong(song);
-  await Promise.all([lanes[0].load(outline, png), lanes[1].load(), lanes[2].load()]);
+  await show();
+  chooseLane(0);
   takes.setJobs(jobs, chosen);
   follow(jobs.find((job) => job.state === "running") ?? jobs.find((job) => job.state === "queued"));
   remember();
 }
+
+/** Lanes and player for a song of sound or of notes. */
+function setDeck(kind) {
+  if (deck !== decks[kind]) deck.close();
+  deck = decks[kind];
+  overlay.player = beats.player = player = deck.player;
+  deck.open();
+  document.body.dataset.kind = kind;
+}
+
+/** What can be made for this song. */
+function choices() {
+  const notes = song.kind === "notes";
+  sentence.setKind(song.kind);
+  const has = (stem) => (notes && !song.missing.includes(stem) ? `${stem} (a second part)` : stem);
+  $("stem").replaceChildren(...(notes ? status.stems_of_notes : status.stems).map((stem) => new Option(has(stem), stem)));
+  if (song.missing.length) $("stem").value = song.missing[0];
+  $("stem").onchange();
+  $("song-notes").replaceChildren(...song.notices.map((words) => Object.assign(document.createElement("li"), { textContent: words })));
+}
+$("stem").onchange = () => { $("make").textContent = `Make ${$("stem").value}`; };
 
 // ---- making ----
 
@@ -137,11 +156,13 @@ $("ask").onsubmit = async (event) => {
   event.preventDefault();
   calm();
   const number = (id) => ($(id).value === "" ? null : Number($(id).value));
-  const region = $("region-only").checked ? overlay.region : null;
+  const fill = region.toFill, notes = song.kind === "notes";
   const body = {
     song: song.id, instruction: $("sentence").value, stem: $("stem").value, seed: number("seed") ?? 0,
-    takes: Number($("takes").value), steps: number("steps"), guidance: number("guidance"), region,
-    base: region && takes.chosen ? takes.chosen : null,
+    takes: Number($("takes").value), steps: number("steps"), guidance: number("guidance"), region: fill,
+    density: notes ? $("density").value || null : number("dense"),
+    dynamics: notes ? null : number("dynamics"), tight: notes ? null : number("tight"),
+    base: fill && takes.chosen && !notes ? takes.chosen : null,
   };
   $("make").disabled = true;
   try { const job = await api.post("/api/jobs", body); takes.update(job); follow(job); say("Started"); }
@@ -172,7 +193,7 @@ function news(job) {
     say({ done: "Finished", failed: "Failed", cancelled: "Cancelled" }[job.state]);
     if (job.error) report(new Error(job.error));
     follow(takes.jobs.find((one) => one.state === "running") ?? takes.jobs.find((one) => one.state === "queued"));
-    if (lanes[1].previews.size) { lanes[1].previews.clear(); lanes[1].draw(); }
+    deck.preview(null);
   }
 }
 
@@ -180,7 +201,7 @@ api.listen({
   job: news,
   song: () => waiting?.(),
   preview: (data) => { // of a first take; later ones must not cover what one listens to
-    if (data.job === current?.id && data.take === 1) lanes[1].preview(data.png, data.window);
+    if (data.job === current?.id && data.take === 1) deck.preview(data.png, data.window);
   },
 }).addEventListener("open", async () => { // after a restart: what was missed meanwhile
   if (song) for (const job of (await api.getJson(`/api/jobs?song=${song.id}`)).reverse()) news(job);
@@ -190,28 +211,24 @@ api.listen({
 
 takes.addEventListener("choose", async () => {
   remember();
-  const { chosen } = takes;
-  if (!chosen) {
-    player.setStem(null);
-    for (const one of lanes.slice(1)) one.load();
-    return;
-  }
-  const base = `/api/jobs/${chosen.job}/takes/${chosen.take}`;
+  region.words();
+  const { chosen } = takes, its = song;
+  const base = chosen && `/api/jobs/${chosen.job}/takes/${chosen.take}`;
+  const wanted = () => takes.chosen === chosen && song === its;
   try {
-    const files = ["stem-outline", "stem-spectrogram", "mix-outline", "mix-spectrogram"];
-    const sound = player.setStem(base, async () => parseWav(await api.getBytes(`${base}/stem`)));
-    const [stem, stemPicture, mix, mixPicture] = await Promise.all(files.map((file) => api.getBytes(`${base}/${file}`)));
-    if (takes.chosen !== chosen) return;
-    await Promise.all([lanes[1].load(stem, stemPicture), lanes[2].load(mix, mixPicture), sound]);
-    $("take-list").dataset.loaded = base;
+    await deck.choose(base, wanted);
+    chooseLane(lane); // a lane may have come or gone
+    if (chosen && wanted()) $("take-list").dataset.loaded = base;
   } catch (error) { report(error); }
 });
 
 takes.addEventListener("settings", ({ detail }) => {
   const values = { sentence: detail.instruction, seed: detail.seed, takes: detail.takes,
-    steps: detail.steps ?? "", guidance: detail.guidance ?? "" };
+    steps: detail.steps ?? "", guidance: detail.guidance ?? "", stem: detail.stem, density: detail.density ?? "",
+    dense: detail.density ?? 0, dynamics: detail.dynamics ?? 0, tight: detail.tight ?? 0 };
   for (const [id, value] of Object.entries(values)) $(id).value = value;
   sentence.mark();
+  $("stem").onchange();
   if (detail.region) { overlay.setRegion({ ...detail.region }); $("region-only").checked = true; }
   else $("region-only").checked = false;
   $("sentence").focus();
@@ -235,13 +252,16 @@ $("zoom-out").onclick = () => view.setZoom(view.zoom / 1.6, player.position);
 $("zoom-fit").onclick = () => view.setZoom(1);
 $("show-pictures").onchange = () => { $("lanes").classList.toggle("no-pictures", !$("show-pictures").checked); layout(true); };
 
-player.addEventListener("lanes", () => lanes.forEach((one) => one.show()));
-player.addEventListener("change", () => {
+for (const one of Object.values(decks)) {
+  one.player.addEventListener("lanes", () => deck.lanes.forEach((each) => each.show()));
+  one.player.addEventListener("change", () => { if (one === deck) transport(); });
+}
+function transport() {
   $("play").setAttribute("aria-label", player.playing ? "Pause" : "Play");
   $("play").classList.toggle("playing", player.playing);
   if (player.playing) requestAnimationFrame(tick);
   head();
-});
+}
 function tick() {
   if (player.playing) { view.follow(player.position); requestAnimationFrame(tick); }
   head();
@@ -258,73 +278,31 @@ function barOf(at) {
   for (let i = 0; i < times.length && times[i] <= at + 0.001; i++) { if (positions[i] === 1) bar++; beat = positions[i]; }
   return beat ? `bar ${bar}, beat ${beat}` : "";
 }
-function layout(zoomed) { for (const one of lanes) one.layout(zoomed); overlay.draw(); }
+function layout(zoomed) { for (const one of deck.lanes) one.layout(zoomed); overlay.draw(); }
 view.addEventListener("change", ({ detail }) => layout(detail.zoomed));
 new ResizeObserver(() => { if (song) { view.setWidth($("overlay").clientWidth); overlay.draw(); } }).observe($("lanes"));
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
   overlay.recolour();
-  for (const one of lanes) one.recolour();
+  for (const one of deck.lanes) one.recolour();
   layout(false);
 });
 
-// ---- region ----
-
-overlay.addEventListener("region", () => {
-  const { region } = overlay;
-  $("region-start").value = region ? region.start.toFixed(2) : "";
-  $("region-end").value = region ? region.end.toFixed(2) : "";
-  $("region-only").disabled = !region;
-  if (!region) $("region-only").checked = false;
-  regionWords();
-  setLoop();
-});
-function regionWords() {
-  const { region } = overlay;
-  let words = "Drag over the waveforms to select a part.";
-  if (region) words = `${(region.end - region.start).toFixed(2)} s selected.`;
-  if ($("region-only").checked) {
-    words += takes.chosen ? ` Outside it take ${takes.chosen.take} stays as it is.` : " Outside it there will be silence.";
-  }
-  $("region-words").textContent = words;
-}
-$("region-only").onchange = regionWords;
-takes.addEventListener("choose", regionWords);
-const edge = (id, other) => () => ($(id).value === "" ? other : Number($(id).value));
-const start = edge("region-start", 0);
-function regionFromFields() {
-  const end = edge("region-end", song.seconds)();
-  overlay.setRegion({ start: Math.min(Math.max(0, start()), song.seconds), end: Math.min(end, song.seconds) });
-}
-$("region-start").onchange = $("region-end").onchange = regionFromFields;
-$("region-from-here").onclick = () => {
-  const at = player.position, end = overlay.region?.end ?? song.seconds;
-  overlay.setRegion({ start: at, end: end > at + 0.05 ? end : song.seconds });
-};
-$("region-to-here").onclick = () => {
-  const at = player.position, from = overlay.region?.start ?? 0;
-  overlay.setRegion({ start: from < at - 0.05 ? from : 0, end: at });
-};
-$("region-clear").onclick = () => overlay.setRegion(null);
-$("region-bars").onclick = () => {
-  if (!overlay.region) return;
-  const { times, positions } = overlay.grid;
-  const marks = [0, ...times.filter((t, i) => positions[i] === 1 && t > 0 && t < song.seconds), song.seconds];
-  const near = (at) => marks.reduce((best, mark) => (Math.abs(mark - at) < Math.abs(best - at) ? mark : best));
-  const from = near(overlay.region.start);
-  let to = near(overlay.region.end);
-  if (to <= from) to = marks.find((mark) => mark > from) ?? song.seconds;
-  overlay.setRegion({ start: from, end: to });
-};
+overlay.addEventListener("region", setLoop);
 beats.addEventListener("change", () => { song = beats.song; overlay.grid = song.grid; head(); });
 
 // ---- keys, files, start ----
 
+const seen = () => deck.lanes.filter((one) => !one.hidden);
 function chooseLane(number) {
+  const lanes = seen();
   lane = (number + lanes.length) % lanes.length;
   lanes.forEach((one, i) => one.head.classList.toggle("chosen", i === lane));
-  say(`${lanes[lane].title} lane`);
 }
-lanes.forEach((one, i) => one.head.addEventListener("focusin", () => chooseLane(i)));
+$("lanes").addEventListener("focusin", ({ target }) => {
+  const at = seen().findIndex((one) => one.head.contains(target));
+  if (at >= 0) chooseLane(at);
+});
+const moveLane = (by) => { chooseLane(lane + by); say(`${seen()[lane].title} lane`); };
 function step(event) {
   const { bpm, beats_per_bar: bar } = overlay.grid;
   const seconds = (60 / bpm) * (event.shiftKey ? bar : 1);
@@ -334,10 +312,10 @@ function step(event) {
 const withSong = (acts) => Object.fromEntries(Object.entries(acts).map(([key, act]) => [key, (...words) => song && act(...words)]));
 listenForKeys(withSong({
   " ": () => $("play").click(), ArrowLeft: step, ArrowRight: step,
-  ArrowUp: () => chooseLane(lane - 1), ArrowDown: () => chooseLane(lane + 1),
-  s: () => lanes[lane].solo.click(), m: () => lanes[lane].mute.click(), take: (n) => takes.number(n),
-  b: () => takes.back(), l: () => $("loop").click(), i: () => $("region-from-here").click(),
-  o: () => $("region-to-here").click(), t: () => beats.tap(), "+": () => $("zoom-in").click(),
+  ArrowUp: () => moveLane(-1), ArrowDown: () => moveLane(1),
+  s: () => seen()[lane]?.solo.click(), m: () => seen()[lane]?.mute.click(), take: (n) => takes.number(n),
+  b: () => takes.back(), l: () => $("loop").click(), i: () => region.fromHere(), o: () => region.toHere(),
+  t: () => beats.tap(), "+": () => $("zoom-in").click(),
   "=": () => $("zoom-in").click(), "-": () => $("zoom-out").click(), Home: () => $("to-start").click(),
 }));
 $("dice").onclick = () => { $("seed").value = Math.floor(Math.random() * 1e6); };
@@ -353,10 +331,8 @@ for (const kind of ["dragover", "dragleave", "drop"]) {
 
 const status = await api.getJson("/api/status").catch(report);
 const sentence = new Sentence(status.vocabulary);
-$("limits").textContent = `WAV, FLAC, OGG, Opus, MP3, AIFF (m4a with ffmpeg), up to ${Math.round(status.limits.song_seconds / 60)} minutes and ${status.limits.upload_bytes >> 20} MB.`;
-for (const stem of status.stems) $("stem").append(new Option(stem, stem));
+$("limits").textContent = `WAV, FLAC, OGG, Opus, MP3, AIFF (m4a with ffmpeg), MIDI and Guitar Pro 3 to 5, up to ${Math.round(status.limits.song_seconds / 60)} minutes and ${status.limits.upload_bytes >> 20} MB.`;
 for (let n = 1; n <= 9; n++) $("takes").append(new Option(n, n));
-lanes[0].head.classList.add("chosen");
 await open();
 document.body.dataset.ready = "yes";
 performance.mark("ready");

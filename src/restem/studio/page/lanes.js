@@ -1,4 +1,5 @@
-// One lane: a waveform by wavesurfer.js, a spectrogram under it, solo, mute and level beside it.
+// Lanes: solo, mute and level beside what is drawn. Here those of sound: a waveform by wavesurfer.js,
+// a spectrogram under it.
 
 import WaveSurfer from "./vendor/wavesurfer.esm.js";
 
@@ -18,9 +19,10 @@ export function fitted(canvas) {
   return { context, width, height };
 }
 
+/** Name, solo, mute and level of one of the player's lanes, and an empty body. */
 export class Lane {
   constructor(name, title, view, player) {
-    Object.assign(this, { name, title, view, player, previews: new Map(), picture: null });
+    Object.assign(this, { name, title, view, player });
     const nodes = document.getElementById("lane-template").content.cloneNode(true);
     this.head = nodes.querySelector(".lane-head");
     this.body = nodes.querySelector(".lane-body");
@@ -28,11 +30,8 @@ export class Lane {
     this.solo = nodes.querySelector(".solo");
     this.mute = nodes.querySelector(".mute");
     this.level = nodes.querySelector(".level");
-    this.head.querySelector("h3").textContent = title;
     this.head.dataset.lane = name;
-    this.solo.setAttribute("aria-label", `S: solo ${title}`); // begins with what is written on it
-    this.mute.setAttribute("aria-label", `M: mute ${title}`);
-    this.level.setAttribute("aria-label", `Level of ${title} in dB`);
+    this.setTitle(title);
     document.getElementById("overlay").before(nodes);
     this.solo.onclick = () => player.setLane(name, { solo: !player.lanes.get(name).solo });
     this.mute.onclick = () => player.setLane(name, { mute: !player.lanes.get(name).mute });
@@ -42,6 +41,33 @@ export class Lane {
       player.setLane(name, { gain: db <= -40 ? 0 : 10 ** (db / 20) });
     };
     this.level.ondblclick = () => { this.level.value = 0; this.level.oninput(); };
+  }
+
+  setTitle(title) {
+    this.title = title;
+    Object.assign(this.head.querySelector("h3"), { textContent: title, title });
+    this.solo.setAttribute("aria-label", `S: solo ${title}`); // begins with what is written on it
+    this.mute.setAttribute("aria-label", `M: mute ${title}`);
+    this.level.setAttribute("aria-label", `Level of ${title} in dB`);
+  }
+
+  get hidden() { return this.head.hidden; }
+  set hidden(yes) { this.head.hidden = this.body.hidden = yes; }
+
+  /** Buttons as the player has it. */
+  show() {
+    const lane = this.player.lanes.get(this.name);
+    if (!lane) return;
+    this.solo.setAttribute("aria-pressed", lane.solo);
+    this.mute.setAttribute("aria-pressed", lane.mute);
+    this.body.classList.toggle("silent", !this.player.audible(this.name));
+  }
+}
+
+export class SoundLane extends Lane {
+  constructor(name, title, view, player) {
+    super(name, title, view, player);
+    Object.assign(this, { previews: new Map(), picture: null });
     this.wave = WaveSurfer.create({
       container: this.body.querySelector(".wave"), height: 68, cspNonce: nonce, interact: false,
       cursorWidth: 0, hideScrollbar: true, autoScroll: false, maxPeak: 1, ...this.colours(),
@@ -56,14 +82,6 @@ export class Lane {
   }
 
   recolour() { this.wave.setOptions(this.colours()); }
-
-  /** Buttons as the player has it. */
-  show() {
-    const lane = this.player.lanes.get(this.name);
-    this.solo.setAttribute("aria-pressed", lane.solo);
-    this.mute.setAttribute("aria-pressed", lane.mute);
-    this.body.classList.toggle("silent", !this.player.audible(this.name));
-  }
 
   /** What the lane shows: an outline's bytes and a picture's, or nothing. */
   async load(outline, png) {
@@ -91,6 +109,7 @@ export class Lane {
   }
 
   layout(zoomed) {
+    if (this.hidden) return;
     if (zoomed && this.outline) this.wave.zoom(this.view.pixelsPerSecond);
     this.wave.setScroll(this.view.left);
     this.draw();

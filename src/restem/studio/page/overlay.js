@@ -3,7 +3,7 @@
 import { css, fitted } from "./lanes.js";
 
 const EDGE = 7; // pixels within which an edge is taken hold of
-const LEAST = 0.05; // seconds
+export const LEAST = 0.1; // seconds
 
 export class Overlay extends EventTarget {
   constructor(view, player) {
@@ -38,8 +38,8 @@ export class Overlay extends EventTarget {
       context.fillRect(from - 1, 0, 2, height);
       context.fillRect(to - 1, 0, 2, height);
     }
-    this.#eachBeat((x, position, sparse) => {
-      if (sparse && position !== 1) return;
+    this.#eachBeat((x, position, sparse, number, few) => {
+      if (position === 1 ? few : sparse) return;
       context.fillStyle = position === 1 ? colours.downbeat : colours.beat;
       context.globalAlpha = position === 1 ? 0.8 : 0.6;
       context.fillRect(Math.round(x), 0, 1, height);
@@ -55,34 +55,37 @@ export class Overlay extends EventTarget {
     const { context, height } = fitted(this.ruler);
     const { colours } = this;
     context.font = "11px system-ui, sans-serif";
-    let bar = 0, free = -1e9;
-    this.#eachBeat((x, position, sparse, number) => {
+    let free = -1e9;
+    this.#eachBeat((x, position, sparse, number, few) => {
+      if (few) return;
       if (position !== 1) {
         if (!sparse) { context.fillStyle = colours.downbeat; context.fillRect(Math.round(x), height - 5, 1, 5); }
         return;
       }
-      bar = number;
       context.fillStyle = colours.downbeat;
       context.fillRect(Math.round(x), height - 10, 1, 10);
       if (x < free) return;
       context.fillStyle = colours.faint;
-      context.fillText(String(bar), x + 3, height - 9);
+      context.fillText(String(number), x + 3, height - 9);
       free = x + 30;
-    }, true);
+    });
   }
 
-  /** Calls back with x, the position in the bar, whether single beats are too close, the bar. */
+  /** Calls back with x, the position in the bar, whether single beats are too close, the bar, and
+   * whether bars are so close that this one is left out. */
   #eachBeat(call) {
     if (!this.grid) return;
     const { times, positions } = this.grid, { view } = this;
     const sparse = (view.pixelsPerSecond * 60) / this.grid.bpm < 7;
-    let bar = positions[0] === 1 ? 0 : 0;
+    const barWidth = (view.pixelsPerSecond * 60 * this.grid.beats_per_bar) / this.grid.bpm;
+    const step = 2 ** Math.max(0, Math.ceil(Math.log2(12 / barWidth)));
+    let bar = 0;
     for (let i = 0; i < times.length; i++) {
       if (positions[i] === 1) bar++;
       const x = view.x(times[i]);
       if (x < -40) continue;
       if (x > view.width + 5) break;
-      call(x, positions[i], sparse, bar);
+      call(x, positions[i], sparse, bar, (bar - 1) % step !== 0);
     }
   }
 

@@ -1,7 +1,9 @@
-// The sentence box, and buttons that put words of the model's vocabulary into it.
+// The sentence box, and buttons that put words of the models' vocabulary into it.
 
 const $ = (id) => document.getElementById(id);
 const KINDS = { dynamics: "Dynamics", density: "Density", feel: "Feel", kit: "Kit" }; // in English order
+const USUAL = { audio: "Add laid-back funk drums", notes: "funk" };
+const STYLES = ["bossa nova", "swing", "rock", "disco", "reggae", "country", "ballad", "waltz"];
 const NOUN = /\b(drums?|beat|groove|drumming|percussion)\b/i;
 const escaped = (word) => word.replace(/[.*+?^${}()|[\]\\/]/g, "\\$&");
 const whole = (word) => new RegExp(`(?<![\\w-])${escaped(word)}(?![\\w-])`, "i");
@@ -12,13 +14,11 @@ export class Sentence {
     this.styles = [...vocabulary.styles].sort((a, b) => b.length - a.length); // longest match first
     this.box = $("sentence");
     this.buttons = [];
-    const examples = this.#row("Try");
-    for (const example of vocabulary.examples) {
-      const button = this.#button(examples, example);
-      button.onclick = () => { this.box.value = example; this.mark(); };
-    }
+    this.texts = { ...USUAL };
+    this.#examples("Try", "for-audio", vocabulary.examples);
+    this.#examples("Styles", "for-notes", STYLES.filter((style) => vocabulary.styles.includes(style)));
     for (const [kind, title] of Object.entries(KINDS)) {
-      const row = this.#row(title);
+      const row = this.#row(title, "for-audio");
       for (const word of this.words[kind]) {
         const button = this.#button(row, word);
         button.onclick = () => this.toggle(kind, word);
@@ -28,6 +28,14 @@ export class Sentence {
     for (const style of vocabulary.styles) $("style").append(new Option(style, style));
     $("style").onchange = () => this.setStyle($("style").value);
     this.box.addEventListener("input", () => this.mark());
+    this.mark();
+  }
+
+  /** A song of notes is told a style, one of sound a sentence; each keeps its own. */
+  setKind(kind) {
+    if (this.kind) this.texts[this.kind] = this.box.value;
+    this.kind = kind;
+    this.box.value = this.texts[kind];
     this.mark();
   }
 
@@ -73,10 +81,18 @@ export class Sentence {
     this.box.value = `${text.slice(0, at)} ${word} ${text.slice(at)}`.replace(/\s+/g, " ").trim();
   }
 
-  #row(title) {
+  #examples(title, kind, examples) {
+    const row = this.#row(title, kind);
+    for (const example of examples) {
+      const button = this.#button(row, example);
+      button.onclick = () => { this.box.value = example; this.mark(); };
+    }
+  }
+
+  #row(title, kind) {
     const row = document.createElement("div"), name = document.createElement("span");
     const box = document.createElement("div");
-    row.className = "chip-row";
+    row.className = `chip-row ${kind}`;
     name.textContent = title;
     name.id = `chips-${title}`;
     box.setAttribute("role", "group");

@@ -3,7 +3,8 @@
 import { remove } from "./api.js";
 
 const $ = (id) => document.getElementById(id);
-const FILES = { stem: "Stem", mix: "Mix", record: "Settings", picture: "Picture", pack: "All as zip" };
+const FILES = { stem: "Stem", mix: "Mix", midi: "MIDI", record: "Settings", picture: "Picture", pack: "All as zip" };
+const ONLY = { stem: false, mix: false, midi: true }; // of songs of notes, or of sound
 
 function element(name, text, attributes = {}) {
   const node = document.createElement(name);
@@ -80,13 +81,15 @@ export class Takes extends EventTarget {
     $("ab").disabled = !this.last;
     if (!take) return;
     $("take-list").replaceChildren(...job.takes.map((one) => this.#radio(job, one)));
-    const db = take.stem_level_db;
-    const level = db === null ? "silent" : `${Math.abs(db).toFixed(1)} dB ${db < 0 ? "below" : "above"} the song`;
+    const db = take.stem_level_db, ofNotes = take.notes !== null;
+    let level = db === null ? "silent" : `${Math.abs(db).toFixed(1)} dB ${db < 0 ? "below" : "above"} the song`;
+    if (ofNotes) level = `${take.notes} notes`;
     const region = job.request.region;
     const where = region ? `, ${region.start.toFixed(2)}–${region.end.toFixed(2)} s` : "";
-    $("take-words").textContent = `“${job.request.instruction}”, seed ${take.seed}${where}, ${level}.`;
+    $("take-words").textContent = `${job.request.stem}, “${job.request.instruction}”, seed ${take.seed}${where}, ${level}.`;
     $("take-notes").replaceChildren(...take.notices.map((notice) => element("li", notice)));
-    const links = Object.entries(FILES).map(([what, title]) => element("a", title, {
+    const files = Object.entries(FILES).filter(([what]) => ONLY[what] === undefined || ONLY[what] === ofNotes);
+    const links = files.map(([what, title]) => element("a", title, {
       href: `/api/jobs/${job.id}/takes/${take.number}/${what}`, download: "", class: "button",
     }));
     $("downloads").replaceChildren(...links);
@@ -123,6 +126,8 @@ export class Takes extends EventTarget {
     bits.push(`${job.takes.length} of ${request.takes} take${request.takes > 1 ? "s" : ""}`, `seed ${request.seed}`);
     if (request.region) bits.push(`${request.region.start.toFixed(1)}–${request.region.end.toFixed(1)} s`);
     bits.push(new Date(job.created * 1000).toLocaleString([], { dateStyle: "short", timeStyle: "short" }));
+    bits.unshift(request.stem);
+    for (const what of ["density", "dynamics", "tight"]) if (request[what]) bits.push(`${what} ${request[what]}`);
     entry.append(element("strong", request.instruction), element("span", bits.filter(Boolean).join(" · "), { class: "faint" }));
     if (job.error) entry.append(element("span", job.error, { class: "faint" }));
     const buttons = element("div", "", { class: "buttons" });
