@@ -8,6 +8,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from restem.cli import main
 from restem.errors import UserError
 from restem.networks.embedded import EmbeddedNetwork, NetworkConfig
 from restem.networks.export import (
@@ -130,3 +131,16 @@ def test_a_base_model_begins_with_all_but_its_bands(tmp_path, values, width, fit
     start_from(new, tmp_path)
     torch.testing.assert_close(new.stem_in.weight, before)
     torch.testing.assert_close(new.blocks[0].qkv.weight, old.blocks[0].qkv.weight.half().float())
+
+
+def test_weights_alone_become_a_model_that_runs(tmp_path):
+    """The packaged weights without their network give the packaged network's answers."""
+    packaged = OnnxModel.load()
+    source = tmp_path / "weights"
+    source.mkdir()
+    for name in ("weights.safetensors", "model.json"):
+        (source / name).write_bytes((packaged.folder / name).read_bytes())
+    assert main(["train", "export", str(source), "-o", str(tmp_path / "model")]) == 0
+    inputs = [x.numpy() for x in example_inputs(packaged.tokens, windows=1)][:4]
+    made = OnnxModel.load(tmp_path / "model").predict(*inputs, 0.9)
+    np.testing.assert_allclose(made, packaged.predict(*inputs, 0.9), atol=1e-5)

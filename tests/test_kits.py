@@ -6,7 +6,7 @@ from test_generate import CONFIG, NULL, TEXT, Network
 
 from restem.audio.spectrogram import log_mel
 from restem.errors import UserError
-from restem.generation import REST, generate
+from restem.generation import generate
 from restem.insertion import Inserter
 from restem.kits import CHOICE, FILE, Kit, Kits, kit_of, stored
 from restem.networks.onnx_model import EMBEDDED
@@ -33,6 +33,26 @@ def test_a_seed_chooses_among_the_nearest_kits():
     assert chosen == [kits.choose(wanted, seed).stem[0, 0] for seed in range(40)]
 
 
+def test_controls_choose_among_the_near_kits():
+    """Kit n is n steps loud and has n % 6 rises."""
+    count = 40
+    stem = np.zeros((count, CONFIG.anchor, CONFIG.stem_values), np.uint8)
+    for n in range(count):
+        stem[n] = n + 1
+        stem[n, 4 : 4 + 4 * (n % 6) : 4] += 40
+    text = np.repeat(np.linspace(1, 0.5, count)[:, None], 384, axis=1).astype(np.float32)
+    kits = Kits(stem, np.zeros((count, CONFIG.anchor, PHASES), np.float16), text, CONFIG.silence)
+    wanted = np.ones((1, 384), np.float32)
+
+    def mean(meter, **control):
+        return np.mean([meter(kits.choose(wanted, seed, **control).stem) for seed in range(8)])
+
+    levels = [mean(np.mean, dynamics=x) for x in (-2, -1, 1, 2)]
+    rises = [mean(lambda s: (np.diff(s[:, 0]) > 0.5).sum(), density=x) for x in (-2, -1, 1, 2)]
+    assert levels == sorted(levels) and levels[3] > levels[0] + 0.3
+    assert rises == sorted(rises) and rises[3] > rises[0] + 3
+
+
 def test_kits_come_back_from_their_file(tmp_path):
     stem = np.random.default_rng(0).uniform(CONFIG.silence, 2, (1, 32, CONFIG.stem_values))
     kits = _kits(1)
@@ -49,7 +69,7 @@ def test_kits_come_back_from_their_file(tmp_path):
 
 
 @pytest.mark.parametrize("length", [128, 300])
-def test_a_song_begins_after_its_kit_and_a_rest(length):
+def test_a_song_begins_after_its_kit(length):
     kit = Kit(np.full((32, CONFIG.stem_values), 0.25, np.float32), np.full((32, PHASES), 7.0))
     network = Network()
     level = np.linspace(0, 1, length, dtype=np.float32)
@@ -68,9 +88,8 @@ def test_a_song_begins_after_its_kit_and_a_rest(length):
         assert (heard[0, :32] == CONFIG.silence).all()
         assert place.shape[2] == PHASES + MARKS and place[0, :32, PHASES:].all()
     first = network.calls[0]
-    assert (first[0][0, 32 : 32 + REST] == CONFIG.silence).all()
-    assert first[2][0, :, PHASES].sum() == 32 + REST  # all that is given
-    np.testing.assert_allclose(first[1][0, 32 + REST :, 0], level[: 96 - REST])
+    assert first[2][0, :, PHASES].sum() == 32  # all that is given
+    np.testing.assert_allclose(first[1][0, 32:, 0], level[:96])
 
 
 def test_the_kit_of_a_recording_is_its_loudest_second_at_any_level():

@@ -17,9 +17,6 @@ Glimpse = Callable[[int, np.ndarray], None]  # number of the first token, clean 
 # What the words decide is settled near the noise (Kynkäänniemi et al. 2024, arXiv 2404.07724).
 GUIDED_ABOVE = 0.8
 NEW = 64  # tokens (2.56 s) that each window after the first adds
-# A song begins after so many tokens of rest when it has a kit: in training hardly any window went
-# on straight from its anchor.
-REST = 16
 
 
 def generate(
@@ -91,11 +88,8 @@ def _begun(
     """What of the stem is known before it begins, and context and phase with the same before."""
     if kit is None:
         return np.zeros((0, config.stem_values), np.float32), context, phase
-    rest = np.full((REST, config.stem_values), config.silence, np.float32)
-    start = np.concatenate([kit.stem, rest])
-    silent = np.full((len(start), context.shape[1]), config.silence, np.float32)
-    before = np.concatenate([kit.phase, np.repeat(phase[:1], REST, axis=0)])
-    return start, np.concatenate([silent, context]), np.concatenate([before, phase])
+    silent = np.full((len(kit.stem), context.shape[1]), config.silence, np.float32)
+    return kit.stem, np.concatenate([silent, context]), np.concatenate([kit.phase, phase])
 
 
 def _window_rows(made: int, length: int, anchor: np.ndarray, config: TokenConfig) -> np.ndarray:

@@ -115,7 +115,7 @@ class Inserter:
         asked = wish(self.text, instruction, density, dynamics)
         usual = self.model.description["guidance"] if guidance is None else guidance
         if kit is None and self.kits:
-            kit = self.kits.choose(asked.text, seed)
+            kit = self.kits.choose(asked.text, seed, density, dynamics)
 
         def glimpse(first: int, made: np.ndarray) -> None:
             if preview:

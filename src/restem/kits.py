@@ -22,6 +22,7 @@ from restem.tokens import PHASES, TokenConfig, context_level_db, normalise, toke
 FILE = "kits.npz"
 BESIDE_DB = 6.0  # a band is about so much louder than its drums in training
 CHOICE = 3  # a seed chooses among so many nearest kits
+POOL = 24  # and controls among so many
 _STEP = 1 / 40  # of the stored numbers: half a decibel, as of training features
 
 
@@ -62,12 +63,31 @@ class Kits:
             np.savez_compressed(file, stem=self.stem, phase=self.phase, text=self.text)
         partial.replace(folder / FILE)
 
-    def choose(self, text: np.ndarray, seed: int) -> Kit:
-        """One of the kits whose sentences are nearest to a sentence vector (1, 384)."""
-        near = np.argsort(-(self.text.astype(np.float32) @ text[0]), kind="stable")[:CHOICE]
+    def choose(
+        self, text: np.ndarray, seed: int, density: float = 0.0, dynamics: float = 0.0
+    ) -> Kit:
+        """One of the kits whose sentences are nearest to a sentence vector (1, 384).
+
+        The controls, -2 to 2, ask for one of few or many hits, and softly or loudly played, among
+        the near ones.
+        """
+        order = np.argsort(-(self.text.astype(np.float32) @ text[0]), kind="stable")
+        near = order[:CHOICE]
+        if density or dynamics:
+            pool = order[:POOL]
+            away = np.zeros(len(pool))
+            for amount, meter in ((density, _hits), (dynamics, np.mean)):
+                rank = np.argsort(np.argsort([meter(s) for s in self.stem[pool]], kind="stable"))
+                away += bool(amount) * np.abs(rank / len(pool) - (0.5 + amount / 4))
+            near = pool[np.argsort(away, kind="stable")[:CHOICE]]
         pick = int(np.random.default_rng((seed, 1)).choice(near))
         stem = self.silence + self.stem[pick].astype(np.float32) * np.float32(_STEP)
         return Kit(stem, self.phase[pick].astype(np.float32))
+
+
+def _hits(stem: np.ndarray) -> int:
+    """How often the level of a stored kit rises by 3 dB or more from a token to the next."""
+    return int(np.sum(np.diff(stem.mean(axis=1)) * _STEP > 0.15))
 
 
 def stored(stem: np.ndarray, silence: float) -> np.ndarray:

@@ -39,7 +39,9 @@ def add_parser(verbs: Any) -> None:
     add_training(own)
     line = "turn a checkpoint into a model folder that `restem insert --model` runs"
     export = own.add_parser("export", help=line, description=line)
-    export.add_argument("checkpoint", type=Path)
+    export.add_argument(
+        "checkpoint", type=Path, help="a checkpoint, or a folder with the weights of a model"
+    )
     export.add_argument("--name", default="restem-drums")
     export.add_argument("--steps", type=int, default=16, help="default denoising steps")
     export.add_argument("--guidance", type=float, default=2.0, help="default text guidance")
@@ -94,8 +96,11 @@ def _train(args: argparse.Namespace) -> int:
 
 def _export(args: argparse.Namespace) -> int:
     need_torch()
-    from restem.networks.export import export_model
+    from restem.networks.export import export_model, unpack_model
 
+    if args.checkpoint.is_dir():
+        unpack_model(args.checkpoint, args.output)
+        return 0
     export_model(
         args.checkpoint,
         args.output,

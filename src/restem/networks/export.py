@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,17 @@ def network_from_model(folder: Path) -> EmbeddedNetwork:
         {k: v.float() for k, v in load_file(folder / "weights.safetensors").items()}
     )
     return network
+
+
+def unpack_model(source: Path, folder: Path) -> None:
+    """A model folder that holds fp16 weights and `model.json` alone, made ready to run."""
+    description = json.loads((source / "model.json").read_text())
+    folder.mkdir(parents=True, exist_ok=True)
+    tokens = TokenConfig.from_dict(description["tokens"])
+    write_onnx(network_from_model(source), tokens, folder / "network.onnx")
+    for name in ("weights.safetensors", "model.json"):
+        if source != folder:
+            shutil.copyfile(source / name, folder / name)
 
 
 def start_from(network: EmbeddedNetwork, folder: Path) -> None:
