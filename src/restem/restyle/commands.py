@@ -70,7 +70,10 @@ def _restyle(args: argparse.Namespace) -> int:
         try:
             progress(0.0, "listening for the beat")
             heard = [] if beats else [beat_odds(song)]
-            background = own or _separated(song, args, separator, progress)
+            background = own
+            if background is None:
+                assert separator is not None  # without a background of the user's
+                background = _separated(song, args, separator, progress)
             _write(stage / kept, background)
             if beats is None:
                 beats = common_beats([*heard, beat_odds(background)], background, args.bpm)
