@@ -20,13 +20,14 @@ def _kits(count=9):
     text = np.eye(count, 384, dtype=np.float32)
     stem = np.arange(count, dtype=np.uint8)[:, None, None]
     stem = np.broadcast_to(stem, (count, CONFIG.anchor, CONFIG.stem_values))
-    return Kits(stem, np.zeros((count, CONFIG.anchor, PHASES), np.float16), text, CONFIG.silence)
+    phase = np.zeros((count, CONFIG.anchor, PHASES), np.float16)
+    return Kits(stem, phase, text, np.zeros((385, 2)), CONFIG.silence)
 
 
 def test_a_seed_chooses_among_the_nearest_kits():
     kits = _kits()
-    wanted = np.zeros((1, 384), np.float32)
-    wanted[0, [2, 5, 7]] = 0.5, 0.6, 0.4
+    wanted = np.zeros(384, np.float32)
+    wanted[[2, 5, 7]] = 0.5, 0.6, 0.4
     chosen = [kits.choose(wanted, seed).stem[0, 0] for seed in range(40)]
     numbers = {round((value - CONFIG.silence) * 40) for value in chosen}
     assert numbers == {2, 5, 7} and len(numbers) == CHOICE
@@ -41,8 +42,9 @@ def test_controls_choose_among_the_near_kits():
         stem[n] = n + 1
         stem[n, 4 : 4 + 4 * (n % 6) : 4] += 40
     text = np.repeat(np.linspace(1, 0.5, count)[:, None], 384, axis=1).astype(np.float32)
-    kits = Kits(stem, np.zeros((count, CONFIG.anchor, PHASES), np.float16), text, CONFIG.silence)
-    wanted = np.ones((1, 384), np.float32)
+    phase = np.zeros((count, CONFIG.anchor, PHASES), np.float16)
+    kits = Kits(stem, phase, text, np.zeros((385, 2)), CONFIG.silence)
+    wanted = np.ones(384, np.float32)
 
     def mean(meter, **control):
         return np.mean([meter(kits.choose(wanted, seed, **control).stem) for seed in range(8)])
@@ -56,11 +58,13 @@ def test_controls_choose_among_the_near_kits():
 def test_kits_come_back_from_their_file(tmp_path):
     stem = np.random.default_rng(0).uniform(CONFIG.silence, 2, (1, 32, CONFIG.stem_values))
     kits = _kits(1)
-    kits = Kits(stored(stem, CONFIG.silence), kits.phase, kits.text, CONFIG.silence)
+    manner = np.random.default_rng(1).standard_normal((385, 2))
+    kits = Kits(stored(stem, CONFIG.silence), kits.phase, kits.text, manner, CONFIG.silence)
     kits.save(tmp_path)
     assert [p.name for p in tmp_path.iterdir()] == [FILE]
     back = Kits.load(tmp_path, CONFIG.silence)
-    np.testing.assert_allclose(back.choose(NULL, 0).stem, stem[0], atol=0.0126)  # half a step
+    np.testing.assert_allclose(back.choose(NULL[0], 0).stem, stem[0], atol=0.0126)  # half a step
+    np.testing.assert_allclose(back.usual(NULL[0]), NULL[0] @ manner[:384] + manner[384])
     (tmp_path / FILE).write_bytes((tmp_path / FILE).read_bytes()[:200])
     with pytest.raises(UserError, match=r"kits\.npz is damaged"):
         Kits.load(tmp_path, CONFIG.silence)
@@ -114,7 +118,7 @@ def test_the_packaged_kits_answer_to_their_styles():
     assert inserter.kits is not None
     text = TextEncoder.load().encode(["Add soft brushed jazz drums", "Add loud heavy metal drums"])
     jazz, metal = (
-        np.mean([inserter.kits.choose(vector[None], seed).stem for seed in range(6)])
+        np.mean([inserter.kits.choose(vector, seed).stem for seed in range(6)])
         for vector in text
     )
     assert metal > jazz + 0.1  # 2 dB in the mean of all cells

@@ -19,7 +19,16 @@ MAY_IMPORT = {
     "mixing": {"audio"},
     "picture": {"audio"},
     "networks": {"audio", "dataset", "diffusion", "progress", "text", "tokens"},
-    "dataset": {"audio", "diffusion", "evaluation", "kits", "progress", "text", "tokens"},
+    "dataset": {
+        "audio",
+        "diffusion",
+        "evaluation",
+        "kits",
+        "manner",
+        "progress",
+        "text",
+        "tokens",
+    },
     "evaluation": {"audio", "progress"},
     "benchmark": {
         "audio",
@@ -63,7 +72,7 @@ MAY_IMPORT = {
     "riffusion": {"audio", "diffusion", "mixing", "networks", "progress", "results"},
     "hearing": {"audio"},
     "region": {"tokens"},
-    "manner": {"dataset", "text"},
+    "manner": {"evaluation"},
     "ranking": {"evaluation"},
     "takes": {"audio", "generation", "hearing", "insertion", "ranking"},
     "insertion": {

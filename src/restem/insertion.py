@@ -23,7 +23,7 @@ from restem.audio.waveform import resampled, rms_db
 from restem.generation import Progress, generate
 from restem.hearing import Heard, checked, hear
 from restem.kits import Kit, Kits
-from restem.manner import wish
+from restem.manner import asked, told
 from restem.networks.onnx_model import EMBEDDED, OnnxModel
 from restem.order import Order
 from restem.region import Region, checked_region, frames_around, only_inside
@@ -112,10 +112,10 @@ class Inserter:
             if grid is None
             else phase_features(grid, times)
         )
-        asked = wish(self.text, instruction, density, dynamics)
-        usual = self.model.description["guidance"] if guidance is None else guidance
+        text, null = self.text.encode([instruction, ""])
         if kit is None and self.kits:
-            kit = self.kits.choose(asked.text, seed, density, dynamics)
+            kit = self.kits.choose(text, seed, density, dynamics)
+        usual = self.kits.usual(text) if self.kits else np.zeros(2)
 
         def glimpse(first: int, made: np.ndarray) -> None:
             if preview:
@@ -127,11 +127,11 @@ class Inserter:
             self.model,
             tokens,
             phase,
-            asked.text,
-            asked.null,
+            told(text, *asked(usual, density, dynamics))[None],
+            null[None],
             seed=seed,
             steps=steps or self.model.description["steps"],
-            guidance=usual + asked.more_guidance,
+            guidance=self.model.description["guidance"] if guidance is None else guidance,
             kit=kit,
             progress=progress,
             glimpse=glimpse,

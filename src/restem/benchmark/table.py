@@ -53,8 +53,7 @@ class Bench:
     def score(self, name: str, offer: Offer, seed: int, kind: str) -> dict[str, Any]:
         """The report of one row and seed against the true `kind` ("mix" or "stem"). Clips that
         are there already are not made again."""
-        place = self.folder / self.rows / re.sub(r"[^a-z0-9.]+", "-", name.lower()).strip("-")
-        place = place / f"seed{seed}"
+        place = self.place(name, seed)
         self._make(name, offer, seed, place)
         report = evaluate(
             place / kind,
@@ -64,6 +63,11 @@ class Bench:
             self.folder / "cache",
         )
         return report
+
+    def place(self, name: str, seed: int) -> Path:
+        """Where the clips of one row and seed lie, in `mix` and `stem`."""
+        words = re.sub(r"[^a-z0-9.]+", "-", name.lower()).strip("-")
+        return self.folder / self.rows / words / f"seed{seed}"
 
     def _make(self, name: str, offer: Offer, seed: int, place: Path) -> None:
         missing = [c for c in self.clips if not (place / "mix" / f"{c.name}.wav").exists()]
