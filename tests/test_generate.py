@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 
-from restem.generation import GUIDED_ABOVE, NEW, generate
+from restem.generation import GUIDED_ABOVE, NEW, generate, rescaled
+from restem.manner import Wish
 from restem.tokens import MARKS, PHASES, TokenConfig
 
 CONFIG = TokenConfig()
-NULL = np.zeros((1, 384), np.float32)
-TEXT = np.ones((1, 384), np.float32)
+TEXT, NULL = np.ones(384, np.float32), np.zeros(384, np.float32)
+ASKED = Wish(TEXT, NULL, TEXT, 0.0)
 
 
 class Network:
@@ -31,7 +32,7 @@ def _made(length, guidance=2.0, silent=0, network=None):
     level[:silent] = CONFIG.silence
     context = np.repeat(level[:, None], CONFIG.context_values, axis=1)
     phase = np.arange(length, dtype=np.float32)[:, None].repeat(PHASES, axis=1)
-    stem = generate(network, context, phase, TEXT, NULL, seed=1, steps=3, guidance=guidance)
+    stem = generate(network, context, phase, ASKED, seed=1, steps=3, guidance=guidance)
     return stem, level, network
 
 
@@ -47,6 +48,48 @@ def test_every_token_is_made_from_its_own_context(length, guidance):
     )
     assert {len(call[0]) for call in network.calls} == ({1} if guidance == 1 else {1, 2})
     assert all(call[0].shape[1] == CONFIG.window for call in network.calls)
+
+
+def test_guidance_leads_away_from_nothing_and_from_the_opposite():
+    """The network answers with what it hears and the first number of its words."""
+
+    class Listener(Network):
+        def predict(self, stem, context, phase, text, t):
+            super().predict(stem, context, phase, text, t)
+            self.calls[-1] += (text.copy(),)
+            answer = context[:, :, :1] * (1 + text[:, None, :1])
+            return np.repeat(answer, CONFIG.stem_values, axis=2)
+
+    network = Listener()
+    context = np.linspace(-1, 1, 128, dtype=np.float32)[:, None].repeat(CONFIG.context_values, 1)
+    phase = np.ones((128, PHASES), np.float32)
+    seen = []
+    generate(
+        network, context, phase, Wish(TEXT, NULL, 3 * TEXT, 0.25), seed=1, steps=4, guidance=2.0,
+        glimpse=lambda first, made: seen.append(made[:, 0].copy()),
+    )  # fmt: skip
+    _, heard, place, t, words = network.calls[0]
+    assert t == 1.0
+    np.testing.assert_array_equal(words[:, 0], [1, 0, 3])
+    np.testing.assert_array_equal(heard[0], context)
+    np.testing.assert_array_equal(heard[2], context)
+    assert (heard[1] == CONFIG.silence).all()
+    np.testing.assert_array_equal(place[:, 0, 0], [1, 0, 1])
+    wanted, unwanted = 2 * context[:, 0], 4 * context[:, 0]
+    # The answer to nothing is even, so what is led away from it keeps its shape and is rescaled.
+    np.testing.assert_allclose(seen[0], wanted + 0.25 * (wanted - unwanted), atol=1e-5)
+    np.testing.assert_allclose(seen[-1], wanted, atol=1e-5)
+
+
+def test_guidance_neither_raises_nor_sharpens_what_is_new():
+    rng = np.random.default_rng(0)
+    plain, led = rng.normal(-0.5, 0.7, (128, 9)), rng.normal(0.3, 2.0, (128, 9))
+    made = rescaled(led, plain, slice(32, None))
+    assert made[32:].mean() == pytest.approx(plain[32:].mean())
+    assert made[32:].std() == pytest.approx(plain[32:].std())
+    assert np.corrcoef(made.ravel(), led.ravel())[0, 1] == pytest.approx(1)
+    flat = rescaled(np.ones((128, 9)), plain, slice(32, None))
+    np.testing.assert_allclose(flat[32:], plain[32:].mean())
 
 
 def test_later_windows_are_given_an_anchor_and_the_end_of_what_is_made():

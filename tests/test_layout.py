@@ -19,16 +19,7 @@ MAY_IMPORT = {
     "mixing": {"audio"},
     "picture": {"audio"},
     "networks": {"audio", "dataset", "diffusion", "progress", "text", "tokens"},
-    "dataset": {
-        "audio",
-        "diffusion",
-        "evaluation",
-        "kits",
-        "manner",
-        "progress",
-        "text",
-        "tokens",
-    },
+    "dataset": {"audio", "diffusion", "evaluation", "kits", "progress", "text", "tokens"},
     "evaluation": {"audio", "progress"},
     "benchmark": {
         "audio",
@@ -42,7 +33,7 @@ MAY_IMPORT = {
         "tokens",
     },
     "kits": {"audio", "hearing", "tokens"},
-    "generation": {"diffusion", "kits", "networks", "tokens"},
+    "generation": {"diffusion", "kits", "manner", "networks", "tokens"},
     "studio": {
         "audio",
         "dataset",
@@ -72,7 +63,7 @@ MAY_IMPORT = {
     "riffusion": {"audio", "diffusion", "mixing", "networks", "progress", "results"},
     "hearing": {"audio"},
     "region": {"tokens"},
-    "manner": {"evaluation"},
+    "manner": {"dataset", "text"},
     "ranking": {"evaluation"},
     "takes": {"audio", "generation", "hearing", "insertion", "ranking"},
     "insertion": {

@@ -212,10 +212,13 @@ def test_silence_stays_silence():
 
 def test_long_songs_are_worked_on_in_blocks(monkeypatch):
     song, stem = make(6, 44100, 2, 0.2, 0.1)
-    whole = mix_down(song, stem * 0.4, "PCM_24")
-    monkeypatch.setattr("restem.mixing._BLOCK", 1000)
-    parts = mix_down(song, stem * 0.4, "PCM_24")
-    assert np.array_equal(whole.mix, parts.mix) and np.array_equal(whole.stem, parts.stem)
+    whole = [mix_down(song, stem * 0.4, kind) for kind in ("PCM_24", "FLOAT")]
+    monkeypatch.setattr("restem.audio.room.BLOCK", 1000)
+    monkeypatch.setattr("restem.audio.room.LARGEST_IN_MEMORY", 0)
+    parts = [mix_down(song, stem * 0.4, kind) for kind in ("PCM_24", "FLOAT")]
+    for one, other in zip(whole, parts, strict=True):
+        assert np.array_equal(one.mix, other.mix) and np.array_equal(one.stem, other.stem)
+        assert isinstance(other.mix.base, np.memmap)
 
 
 def test_wrong_arrays_are_refused():

@@ -8,13 +8,15 @@ import numpy as np
 
 from restem.diffusion.path import guided, sample
 from restem.kits import Kit
+from restem.manner import Wish
 from restem.networks.onnx_model import OnnxModel
 from restem.tokens import TokenConfig, mark_features
 
 Progress = Callable[[float, str], None]
 Glimpse = Callable[[int, np.ndarray], None]  # number of the first token, clean tokens as they look
 
-# What the words decide is settled near the noise (Kynkäänniemi et al. 2024, arXiv 2404.07724).
+# What words, song and beats decide is settled near the noise (Kynkäänniemi et al. 2024,
+# arXiv 2404.07724).
 GUIDED_ABOVE = 0.8
 NEW = 64  # tokens (2.56 s) that each window after the first adds
 
@@ -23,8 +25,7 @@ def generate(
     model: OnnxModel,
     context: np.ndarray,
     phase: np.ndarray,
-    text: np.ndarray,
-    null: np.ndarray,
+    asked: Wish,
     *,
     seed: int,
     steps: int,
@@ -35,41 +36,56 @@ def generate(
 ) -> np.ndarray:
     """Stem tokens (token, value) for context tokens (token, value), a window or more of them.
 
-    `phase` is (token, feature); `text` and `null` are (1, 384), the null being the empty sentence.
-    Windows follow one another. The network is given the clean end of what is made, so that the
-    pattern goes on, and an anchor, so that the kit stays the same to the end: the `kit`, or without
-    one a loud place of the stem's beginning. The same seed gives the same stem. `glimpse` gets what
-    is made.
+    `phase` is (token, feature). Near the noise, guidance leads from what comes without words, song
+    and beats towards what comes with them (Ho and Salimans 2022, arXiv 2207.12598), and away from
+    what the words opposite to a control would bring. Windows follow one another. The network is
+    given the clean end of what is made, so that the pattern goes on, and an anchor, so that the kit
+    stays the same to the end: the `kit`, or without one a loud place of the stem's beginning. The
+    same seed gives the same stem. `glimpse` gets what is made.
     """
     config = model.tokens
     rng = np.random.default_rng(seed)
-    vectors = text if guidance == 1 else np.concatenate([text, null])
+    # What is asked at once: the words with the song, nothing at all, the opposite with the song.
+    vectors = np.stack([asked.text, asked.null, asked.opposite][: 3 if asked.push else 2])
+    hears = (True, False, True)[: len(vectors)]
+    branches = 1 if guidance == 1 and not asked.push else len(vectors)
     start, context, phase = _begun(kit, context, phase, config)
-    noise = rng.standard_normal((len(context), config.stem_values), dtype=np.float32)
-    stem = np.concatenate([start, np.empty_like(noise[len(start) :])])
+    stem = np.empty((len(context), config.stem_values), np.float32)
+    stem[: len(start)] = start
     made, anchor = len(start), np.arange(config.anchor if kit else 0)
     while made < len(context):
         rows = _window_rows(made, len(context), anchor, config)
         known = stem[rows[rows < made]]  # these come first
+        noise = np.zeros((len(rows), config.stem_values), np.float32)
+        noise[len(known) :] = rng.standard_normal(noise[len(known) :].shape, dtype=np.float32)
         marks = mark_features(np.arange(len(rows)) < len(known), len(anchor))
         place = np.concatenate([phase[rows], marks], axis=1)
-        conditions = [np.stack([x] * len(vectors)) for x in (context[rows], place)]
+        nowhere = np.concatenate([np.zeros_like(phase[rows]), marks], axis=1)
+        silent = np.full_like(context[rows], config.silence)
+        songs = np.stack([context[rows] if heard else silent for heard in hears])
+        places = np.stack([place if heard else nowhere for heard in hears])
 
         def denoise(
-            x: np.ndarray, t: float, known: np.ndarray = known, given: list[np.ndarray] = conditions
+            x: np.ndarray,
+            t: float,
+            known: np.ndarray = known,
+            songs: np.ndarray = songs,
+            places: np.ndarray = places,
         ) -> np.ndarray:
             x[: len(known)] = known
-            count = len(vectors) if t > GUIDED_ABOVE else 1
-            shown = [a[:count] for a in (np.stack([x] * count), *given, vectors)]
-            predicted = model.predict(shown[0], shown[1], shown[2], shown[3], t)
+            n = branches if t > GUIDED_ABOVE else 1
+            predicted = model.predict(np.stack([x] * n), songs[:n], places[:n], vectors[:n], t)
             clean = predicted[0]
-            if count == 2:
-                clean = guided(predicted[0], predicted[1], guidance)
+            if n > 1:
+                led = guided(clean, predicted[1], guidance)
+                clean = rescaled(led, clean, slice(len(known), None))
+            if n > 2:
+                clean = clean + np.float32(asked.push) * (predicted[0] - predicted[2])
             clean[: len(known)] = known
             return np.asarray(clean)
 
         new = len(rows) - len(known)
-        for done, clean in sample(denoise, noise[rows], steps, model.description["logits"]):
+        for done, clean in sample(denoise, noise, steps, model.description["logits"]):
             stem[made : made + new] = clean[len(known) :]
             if glimpse:
                 glimpse(made - len(start), stem[made : made + new])
@@ -80,6 +96,17 @@ def generate(
         if not len(anchor):
             anchor = _loudest(stem[:made], config)
     return stem[len(start) :]
+
+
+def rescaled(led: np.ndarray, plain: np.ndarray, part: slice) -> np.ndarray:
+    """What guidance led to (token, value), with the plain answer's mean and spread over `part`.
+
+    Guidance makes more of whatever the words add: also loudness and contrast (Lin et al. 2024,
+    "Common diffusion noise schedules and sample steps are flawed", arXiv 2305.08891, eq. 15).
+    """
+    before, after = led[part], plain[part]
+    factor = after.std() / max(float(before.std()), 1e-6)
+    return np.asarray((led - before.mean()) * factor + after.mean())
 
 
 def _begun(

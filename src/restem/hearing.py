@@ -8,6 +8,7 @@ import numpy as np
 
 from restem.audio.beats import BeatGrid
 from restem.audio.presence import drums_present
+from restem.audio.room import blocks
 from restem.audio.spectrogram import SpectrogramConfig, log_mel
 from restem.audio.tracking import track_beats
 from restem.audio.waveform import mono_from_channels, resampled, rms_db
@@ -67,7 +68,7 @@ def hear(
     if beats is None and bpm is not None:
         grid = at_tempo(grid, bpm, seconds)
     heard = Heard(song, sample_rate, mono, level, None, grid, [])
-    context_db = log_mel(mono * heard.gain, config)
+    context_db = log_mel(mono, config, float(heard.gain))
     return replace(heard, context_db=context_db, notices=_doubts(stem, grid, context_db))
 
 
@@ -96,7 +97,7 @@ def checked(samples: np.ndarray, sample_rate: int) -> np.ndarray:
         raise UserError(f"The sample rate must lie between 8 and 192 kHz, not {sample_rate} Hz.")
     if len(song) < 0.1 * sample_rate:
         raise UserError("The song is shorter than 0.1 s; give a longer one.")
-    if not np.isfinite(song).all():
+    if not all(np.isfinite(song[b]).all() for b in blocks(len(song))):
         raise UserError("The song holds samples that are not numbers (NaN or infinity); repair it.")
     return song
 

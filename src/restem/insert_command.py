@@ -8,7 +8,6 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -153,21 +152,23 @@ def compute(
     `amended` may add to the settings and the notices of the best.
     """
     from restem.audio.files import write_wav
+    from restem.audio.room import blocks
     from restem.mixing import mix_down
     from restem.results import write_results
 
     notices: list[str] = []
     best: Insertion | None = None
     for number, made in enumerate(_takes(args, audio, beats, progress), start=1):
-        stem = made.stem * 10 ** (args.gain / 20) if args.gain else made.stem
-        mixdown = mix_down(audio.samples, stem, args.subtype or audio.wav_subtype)
+        for b in blocks(len(made.stem)) if args.gain else ():
+            made.stem[b] *= 10 ** (args.gain / 20)
+        mixdown = mix_down(audio.samples, made.stem, args.subtype or audio.wav_subtype)
         progress(min(0.9 + number / 100, 1.0), "writing")
         if best:
             notices += [f"Take {number}: {notice}" for notice in mixdown.notices]
             name = f"{args.song.stem}.{args.stem}.{number}.wav"
             write_wav(stage / name, mixdown.stem, audio.sample_rate, mixdown.subtype)
             continue
-        best = amended(replace(made, stem=stem))
+        best = amended(made)
         notices = [*best.notices, *mixdown.notices]
         if args.subtype and mixdown.song_rounded:
             notices.append(f"{mixdown.subtype} is coarser than the song, which was rounded to it.")

@@ -17,13 +17,14 @@ import numpy as np
 from restem import __version__
 from restem.audio.beats import BeatGrid
 from restem.audio.inversion import waveform_from_log_mel
+from restem.audio.room import blocks, room
 from restem.audio.stereo import like_channels
 from restem.audio.tightening import tightened
 from restem.audio.waveform import resampled, rms_db
 from restem.generation import Progress, generate
 from restem.hearing import Heard, checked, hear
 from restem.kits import Kit, Kits
-from restem.manner import asked, told
+from restem.manner import wish
 from restem.networks.onnx_model import EMBEDDED, OnnxModel
 from restem.order import Order
 from restem.region import Region, checked_region, frames_around, only_inside
@@ -103,19 +104,19 @@ class Inserter:
         context_db = context_db[part]
         # What lies at the floor is silence, here as in training, however loud the song.
         floor = config.spectrogram.floor_db + FLOOR_STEP_DB
-        context_db = np.where(context_db <= floor, -120.0, context_db).astype(np.float32)
         padded = _padded(context_db, config)
+        padded[padded <= floor] = -120.0
         tokens = tokens_from_mel(normalise(padded, level, config), config)
+        del padded
         times = config.token_times(part.start, len(tokens))
         phase = (
             np.zeros((len(tokens), PHASES), np.float32)
             if grid is None
             else phase_features(grid, times)
         )
-        text, null = self.text.encode([instruction, ""])
+        asked = wish(self.text, instruction, density, dynamics)
         if kit is None and self.kits:
-            kit = self.kits.choose(text, seed, density, dynamics)
-        usual = self.kits.usual(text) if self.kits else np.zeros(2)
+            kit = self.kits.choose(asked.text, seed, density, dynamics)
 
         def glimpse(first: int, made: np.ndarray) -> None:
             if preview:
@@ -127,8 +128,7 @@ class Inserter:
             self.model,
             tokens,
             phase,
-            told(text, *asked(usual, density, dynamics))[None],
-            null[None],
+            asked,
             seed=seed,
             steps=steps or self.model.description["steps"],
             guidance=self.model.description["guidance"] if guidance is None else guidance,
@@ -197,7 +197,7 @@ class Inserter:
         self, heard: Heard, order: Order, seed: int, say: Progress, preview: Preview | None = None
     ) -> np.ndarray:
         """One take (sample,), as long as `heard.mono`; only what its region needs is worked on."""
-        wave = np.zeros(len(heard.mono), np.float32)
+        wave = room((len(heard.mono),), np.float32)
         if heard.context_db is None:
             return wave
         config = self.model.tokens
@@ -224,7 +224,9 @@ class Inserter:
         hop = config.spectrogram.hop
         piece = slice(part.start * hop, min(part.stop * hop, len(wave)))
         size = piece.stop - piece.start
-        wave[piece] = waveform_from_log_mel(rows, config.spectrogram, size, seed) / heard.gain
+        wave[piece] = waveform_from_log_mel(rows, config.spectrogram, size, seed)
+        for b in blocks(len(wave)):
+            wave[b] /= heard.gain
         return wave
 
     def finish(self, heard: Heard, order: Order, seed: int, wave: np.ndarray) -> Insertion:
@@ -252,11 +254,10 @@ class Inserter:
         if heard.context_db is not None:
             level = round(rms_db(wave[inside]) - heard.level_db, 2)
         settings |= _beat_settings(heard.beats) | {"stem_level_db": level}
-        samples = resampled(wave, rate, heard.sample_rate, len(heard.song)).astype(np.float64)
+        samples = resampled(wave, rate, heard.sample_rate, len(heard.song))
         samples = like_channels(samples, heard.song, heard.sample_rate)
         if order.region:  # last, since the sides ring on for some milliseconds
-            cut = [only_inside(wave, order.region, heard.sample_rate) for wave in samples.T]
-            samples = np.stack(cut, axis=1)
+            only_inside(samples, order.region, heard.sample_rate)
         return Insertion(samples, heard.sample_rate, heard.beats, settings, list(heard.notices))
 
 
@@ -274,5 +275,5 @@ def _padded(mel_db: np.ndarray, config: TokenConfig) -> np.ndarray:
     """At least a window, and whole tokens: silence after the end."""
     size = config.frames_per_token
     frames = max(config.window_frames, -(-len(mel_db) // size) * size)
-    missing = np.full((frames - len(mel_db), mel_db.shape[1]), -120.0, mel_db.dtype)
-    return np.concatenate([mel_db, missing])
+    missing = np.full((frames - len(mel_db), mel_db.shape[1]), -120.0, np.float32)
+    return np.concatenate([mel_db, missing], dtype=np.float32)

@@ -37,16 +37,11 @@ class Kit:
 @dataclass(frozen=True, eq=False)
 class Kits:
     """Anchors of training songs: `stem` uint8 (kit, token, value) in steps above silence, `phase`
-    (kit, token, feature), `text` (kit, 384) the mean vector of each one's sentences.
-
-    `manner` (385, 2) tells from a sentence vector, with a 1 behind it, how drums of such a sentence
-    are played: see `restem.manner.played`.
-    """
+    (kit, token, feature), `text` (kit, 384) the mean vector of each one's sentences."""
 
     stem: np.ndarray
     phase: np.ndarray
     text: np.ndarray
-    manner: np.ndarray
     silence: float
 
     @classmethod
@@ -57,8 +52,7 @@ class Kits:
             return None
         try:
             with np.load(path) as arrays:
-                named = (arrays[name] for name in ("stem", "phase", "text", "manner"))
-                return cls(*named, silence)
+                return cls(arrays["stem"], arrays["phase"], arrays["text"], silence)
         except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
             raise UserError(f"{path} is damaged: {error}.") from None
 
@@ -66,14 +60,8 @@ class Kits:
         """Write `kits.npz`, under a temporary name until it is whole."""
         partial = folder / (FILE + ".part")
         with partial.open("wb") as file:
-            np.savez_compressed(
-                file, stem=self.stem, phase=self.phase, text=self.text, manner=self.manner
-            )
+            np.savez_compressed(file, stem=self.stem, phase=self.phase, text=self.text)
         partial.replace(folder / FILE)
-
-    def usual(self, text: np.ndarray) -> np.ndarray:
-        """Density and dynamics (2,) to expect of a sentence vector (384,)."""
-        return np.append(text, 1.0) @ self.manner
 
     def choose(
         self, text: np.ndarray, seed: int, density: float = 0.0, dynamics: float = 0.0

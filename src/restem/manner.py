@@ -1,55 +1,62 @@
-"""How a part is played, measured in training and told to a model beside the sentence.
-
-Words alone move density and dynamics only so far. So a model is also told, in half of its training
-windows, how many hits a second the window's drums have and how hard they are played; a control
-then asks for more or less than is usual for the sentence.
-"""
+"""A sentence and how to play it in; the vectors that ask a model for that, out."""
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
+
 import numpy as np
 
-from restem.evaluation.onsets import onset_times
+from restem.dataset import phrases
+from restem.dataset.sentences import ACTIONS
+from restem.text import TextEncoder
 
 MOST = 2.0  # controls lie between -MOST and MOST
-TOLD = 0.5  # share of the training windows in which each of the two is told
-STEP = 0.9  # standard deviations to one step of a control
-_MARKS = np.random.default_rng(384).standard_normal((4, 384)).astype(np.float32)
-_MARKS *= np.float32(0.4) / np.linalg.norm(_MARKS, axis=1, keepdims=True)
-# Mean and spread over training windows of log2 of the hits a second, and of the level in dB.
-_USUAL = np.array([[2.25, 0.57], [-6.8, 5.6]])
+# Words that models know for both ends of a control, and how far its ends are led away from the
+# opposite words.
+CONTROLS = {
+    "density": (phrases.OF_DENSITY["sparse"].before, phrases.OF_DENSITY["busy"].before, 3.0),
+    "dynamics": (phrases.OF_LOUDNESS["soft"].before, phrases.OF_LOUDNESS["loud"].before, 0.5),
+}
+_ACTION = re.compile(rf"\s*({'|'.join(ACTIONS)})\b( in| with| it with)?", re.IGNORECASE)
 
 
-def played(stem_db: np.ndarray) -> np.ndarray | None:
-    """Density and dynamics (2,) of drums (frame, mel) in dB to the song, 100 frames a second.
+@dataclass(frozen=True, eq=False)
+class Wish:
+    """Sentence vectors (384,): what to guide towards, the empty sentence, and the opposite of the
+    controls, from which to lead away by `push`."""
 
-    None if they are silent. Each in standard deviations of the training windows from their mean.
-    Density counts the onsets in the flux of the bands. Dynamics are the level beside the song, which
-    is what a rendered player's strokes decide.
+    text: np.ndarray
+    null: np.ndarray
+    opposite: np.ndarray
+    push: float
+
+
+def wish(encoder: TextEncoder, instruction: str, density: float, dynamics: float) -> Wish:
+    """The sentence with both controls, each from -2 (sparse; quiet playing) over 0 to 2.
+
+    Zero leaves the sentence as it is, with nothing to be led away from but the empty one.
     """
-    level = 10 * np.log10((10 ** (stem_db / 10)).sum(axis=1).mean() + 1e-20)
-    if level < -60:
-        return None
-    floored = np.maximum(stem_db, stem_db.max() - 60)
-    rises = np.maximum(floored[2:] - floored[:-2], 0).mean(axis=1)
-    hits = len(onset_times(rises)) / (len(stem_db) / 100)
-    values = (np.array([np.log2(hits + 0.25), level]) - _USUAL[:, 0]) / _USUAL[:, 1]
-    return np.clip(values, -3, 3).astype(np.float32)
+    plain, empty = encoder.encode([instruction, ""])
+    text, opposite, push = plain.copy(), plain.copy(), 0.0
+    for name, amount in (("density", density), ("dynamics", dynamics)):
+        less, much, most = CONTROLS[name]
+        wanted, unwanted = (much, less) if amount > 0 else (less, much)
+        share = abs(amount) / MOST
+        if share:
+            text += share * (_said(encoder, instruction, wanted) - plain)
+            opposite += share * (_said(encoder, instruction, unwanted) - plain)
+            push += share * most
+    if push:
+        text /= np.linalg.norm(text)
+        opposite /= np.linalg.norm(opposite)
+    return Wish(text, empty, opposite, push)
 
 
-def told(text: np.ndarray, density: float | None, dynamics: float | None) -> np.ndarray:
-    """A sentence vector (384,) with one or both values of `played` told beside it."""
-    vector = text.astype(np.float32)
-    for value, (flag, direction) in zip((density, dynamics), _MARKS.reshape(2, 2, -1), strict=True):
-        if value is not None:
-            vector = vector + flag + np.float32(value) * direction
-    return vector
-
-
-def asked(usual: np.ndarray, density: float, dynamics: float) -> tuple[float | None, float | None]:
-    """What to tell a model for two controls, -2 to 2; None for a control that is at 0.
-
-    `usual` (2,) are the values of `played` to expect of the sentence.
-    """
-    values = (usual + STEP * np.array([density, dynamics])).tolist()
-    return (values[0] if density else None), (values[1] if dynamics else None)
+def _said(encoder: TextEncoder, instruction: str, words: tuple[str, ...]) -> np.ndarray:
+    """The mean vector of the sentence with each of the words in it."""
+    action = _ACTION.match(instruction)
+    place = action.end() if action else 0
+    sentences = [f"{instruction[:place]} {word} {instruction[place:]}" for word in words]
+    mean = encoder.encode(sentences).mean(axis=0)
+    return np.asarray(mean / np.linalg.norm(mean))

@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from restem.audio.room import blocks, room
+
 # At most this much of the stem's level is given up to keep the mix within full scale.
 MOST_LOWERING_DB = 1.0
 
@@ -22,7 +24,6 @@ _FLOAT_TYPES: dict[str, np.dtype[Any]] = {
     "FLOAT": np.dtype(np.float32),
     "DOUBLE": np.dtype(np.float64),
 }
-_BLOCK = 1 << 20  # samples worked on at once: whole songs in several 64-bit arrays fill a laptop
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +54,7 @@ def mix_down(song: NDArray, stem: NDArray, subtype: str) -> Mixdown:
     song, stem = np.asarray(song, np.float64), np.asarray(stem, np.float64)
     if song.shape != stem.shape:
         raise ValueError(f"stem {stem.shape} and song {song.shape} must have one shape")
-    if not np.isfinite(stem).all():
+    if not all(np.isfinite(stem[b]).all() for b in blocks(len(stem))):
         raise ValueError("the stem must be finite")
     if subtype in _FLOAT_TYPES:
         return _mix_floats(song, stem, subtype, [])
@@ -63,7 +64,8 @@ def mix_down(song: NDArray, stem: NDArray, subtype: str) -> Mixdown:
         if mixdown is not None:
             return mixdown
         reason = "The mix exceeds full scale by more than the stem can be lowered"
-    float_subtype = "FLOAT" if np.array_equal(song.astype(np.float32), song) else "DOUBLE"
+    single = all(np.array_equal(song[b].astype(np.float32), song[b]) for b in blocks(len(song)))
+    float_subtype = "FLOAT" if single else "DOUBLE"
     width = {"FLOAT": "32-bit", "DOUBLE": "64-bit"}[float_subtype]
     notice = f"{reason}, so stem and mix are written as {width} float."
     return _mix_floats(song, stem, float_subtype, [notice])
@@ -72,14 +74,14 @@ def mix_down(song: NDArray, stem: NDArray, subtype: str) -> Mixdown:
 def _mix_integers(song: NDArray, stem: NDArray, subtype: str) -> Mixdown | None:
     """The sum on the PCM grid; None if the stem would have to be lowered too far."""
     half = 1 << (_PCM_BITS[subtype] - 1)
-    blocks = [slice(start, start + _BLOCK) for start in range(0, len(song), _BLOCK)]
-    gain = min((_fitting_gain(song[b], stem[b], half) for b in blocks), default=1.0)
+    parts = list(blocks(len(song)))
+    gain = min((_fitting_gain(song[b], stem[b], half) for b in parts), default=1.0)
     gain_db = 20.0 * float(np.log10(gain))
     if gain_db < -MOST_LOWERING_DB:
         return None
-    grid_stem, grid_mix = np.empty(song.shape, np.int32), np.empty(song.shape, np.int32)
+    grid_stem, grid_mix = room(song.shape, np.int32), room(song.shape, np.int32)
     rounded = False
-    for b in blocks:
+    for b in parts:
         grid_song = _on_grid(song[b], half)
         lowest, highest = _stem_limits(grid_song, half)
         fitted = np.clip(np.rint(gain * half * stem[b]).astype(np.int64), lowest, highest)
@@ -129,10 +131,15 @@ def _mix_floats(song: NDArray, stem: NDArray, subtype: str, notices: list[str]) 
     """The sum in a float type, on a grid where that makes the difference exact."""
     float_type = _FLOAT_TYPES[subtype]
     step = _finest_step(_peak(song) + _peak(stem), float_type)
-    if np.array_equal(np.rint(song / step), song / step):
-        stem = np.rint(stem / step) * step
-    written_song, written_stem = song.astype(float_type), stem.astype(float_type)
-    mix = written_song + written_stem  # one correctly rounded addition, so half a unit at most
+    parts = list(blocks(len(song)))
+    on_grid = all(np.array_equal(np.rint(song[b] / step), song[b] / step) for b in parts)
+    written_stem, mix = room(song.shape, float_type), room(song.shape, float_type)
+    rounded = False
+    for b in parts:
+        written_stem[b] = np.rint(stem[b] / step) * step if on_grid else stem[b]
+        written_song = song[b].astype(float_type)
+        mix[b] = written_song + written_stem[b]  # one rounded addition, so half a unit at most
+        rounded = rounded or not np.array_equal(written_song, song[b])
     peak = _peak(mix)
     if peak > 1.0:
         notices = [
@@ -144,6 +151,6 @@ def _mix_floats(song: NDArray, stem: NDArray, subtype: str, notices: list[str]) 
         stem=written_stem,
         mix=mix,
         subtype=subtype,
-        song_rounded=not np.array_equal(written_song, song),
+        song_rounded=rounded,
         notices=notices,
     )

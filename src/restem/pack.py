@@ -15,6 +15,7 @@ from restem import __version__
 from restem.audio.beats import BeatGrid
 from restem.audio.drum_notes import CONFIG, DrumNotes, hear_drums
 from restem.audio.files import AudioFile, write_wav
+from restem.audio.room import blocks, room
 from restem.audio.waveform import resampled
 from restem.mixing import Mixdown
 from restem.symbolic.midi_files import chunk_of, file_of, track_bytes
@@ -53,7 +54,10 @@ def write_pack(
     ticks, seconds, tempo = tempo_track(beats, len(stem) / rate)
     (folder / f"{song.stem}.tempo.mid").write_bytes(file_of([tempo], TICKS))
     if stem_name == "drums":
-        notes = hear_drums(resampled(stem.mean(axis=1), rate, CONFIG.sample_rate))
+        mono = room((len(stem),), np.float64)
+        for b in blocks(len(stem)):
+            mono[b] = stem[b].mean(axis=1)
+        notes = hear_drums(resampled(mono, rate, CONFIG.sample_rate))
         part = drum_track(notes, ticks, seconds)
         (folder / f"{song.stem}.drums.mid").write_bytes(file_of([tempo, part], TICKS))
     manifest = {

@@ -14,6 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from restem.audio.beats import BeatGrid
 from restem.audio.files import atomic_path
+from restem.audio.room import blocks, room
 from restem.audio.spectrogram import SpectrogramConfig, log_mel, mel_filters
 from restem.audio.waveform import mono_from_channels, resampled
 
@@ -47,17 +48,28 @@ class _Axis:
 def draw_song(
     song: NDArray,
     stem: NDArray,
+    stem_gain: float,
     sample_rate: int,
     beats: BeatGrid,
     stem_name: str,
     title: str,
 ) -> Image.Image:
-    """The picture of two waveforms, (sample, channel): the song as context, the stem, the mix."""
+    """The picture of two waveforms, (sample, channel): the song as context, the stem, the mix.
+
+    `stem_gain`: factor on the stem.
+    """
     context, added = (
         resampled(mono_from_channels(x), sample_rate, CONFIG.sample_rate) for x in (song, stem)
     )
-    waveforms = {"context": context, stem_name: added, "mix": context + added}
-    panels = {name: log_mel(waveform, CONFIG) for name, waveform in waveforms.items()}
+    mix = room(context.shape, np.float32)
+    for b in blocks(len(mix)):
+        mix[b] = context[b] + np.float32(stem_gain) * added[b]
+    sounds = {"context": (context, 1.0), stem_name: (added, stem_gain), "mix": (mix, 1.0)}
+    width = _width(len(song) / sample_rate)
+    panels = {
+        name: columns_from_frames(log_mel(wave, CONFIG, gain), width)
+        for name, (wave, gain) in sounds.items()
+    }
     filters = mel_filters(CONFIG)
     bin_hz = np.arange(filters.shape[1]) * CONFIG.sample_rate / CONFIG.n_fft
     mel_hz = filters @ bin_hz / filters.sum(axis=1)
@@ -81,7 +93,7 @@ def draw_picture(
     """
     if len({panel.shape for panel in panels.values()}) != 1:
         raise ValueError("all panels must have one shape")
-    width = int(np.clip(seconds * PIXELS_PER_SECOND, NARROWEST, WIDEST))
+    width = _width(seconds)
     axis = _Axis(seconds, width)
     height = TOP + len(panels) * (STRIP + PANEL_HEIGHT) + BOTTOM
     image = Image.new("RGB", (LEFT + width + RIGHT, height), BACKGROUND)
@@ -97,6 +109,11 @@ def draw_picture(
     _draw_scale(image, draw, loudest)
     _draw_head(draw, axis, title)
     return image
+
+
+def _width(seconds: float) -> int:
+    """Pixels of a panel."""
+    return int(np.clip(seconds * PIXELS_PER_SECOND, NARROWEST, WIDEST))
 
 
 def save_picture(path: str | Path, image: Image.Image) -> None:

@@ -46,13 +46,11 @@ def frames_around(region: Region, frames: int, config: TokenConfig) -> slice:
     return slice(first, min(math.ceil((region[1] + AFTER_SECONDS) * rate) + 1, frames))
 
 
-def only_inside(wave: np.ndarray, region: Region, sample_rate: int) -> np.ndarray:
-    """`wave` (sample,) inside the region, faded within 10 ms at its ends; exact zeros outside."""
-    first, end = (min(round(edge * sample_rate), len(wave)) for edge in region)
+def only_inside(stem: np.ndarray, region: Region, sample_rate: int) -> None:
+    """Silence a stem (sample, channel) outside the region; inside it fades within 10 ms."""
+    first, end = (min(round(edge * sample_rate), len(stem)) for edge in region)
     length = min(round(FADE_SECONDS * sample_rate), (end - first) // 2)
-    ramp = (np.arange(length) + 0.5) / max(length, 1)
-    cut = np.zeros_like(wave)
-    cut[first:end] = wave[first:end]
-    cut[first : first + length] *= ramp
-    cut[end - length : end] *= ramp[::-1]
-    return cut
+    ramp = ((np.arange(length) + 0.5) / max(length, 1))[:, None]
+    stem[:first], stem[end:] = 0.0, 0.0
+    stem[first : first + length] *= ramp
+    stem[end - length : end] *= ramp[::-1]

@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 
 from restem.audio.beats import BeatGrid
+from restem.audio.room import blocks
 from restem.audio.spectrogram import SpectrogramConfig
 
 PHASES = 15
+BLOCK_FRAMES = 4096  # turned at once, so that an hour needs little memory beside itself
 MARKS = 2  # given, and anchor: see `mark_features`
 
 
@@ -93,14 +95,20 @@ def context_level_db(mel_db: np.ndarray) -> float:
 
 def normalise(mel_db: np.ndarray, level_db: float, config: TokenConfig) -> np.ndarray:
     """Decibels to network numbers, relative to the context's level."""
-    relative = np.maximum(mel_db - level_db, config.quiet_db)
-    return ((relative - config.centre_db) / config.scale_db).astype(np.float32)
+    values = np.empty(mel_db.shape, np.float32)
+    for b in blocks(len(mel_db), BLOCK_FRAMES):
+        relative = np.maximum(mel_db[b] - level_db, config.quiet_db)
+        values[b] = (relative - config.centre_db) / config.scale_db
+    return values
 
 
 def denormalise(values: np.ndarray, level_db: float, config: TokenConfig) -> np.ndarray:
     """The way back; what lies at the quiet floor becomes silence (-120 dB)."""
-    relative = values * config.scale_db + config.centre_db
-    return np.where(relative <= config.quiet_db + 3, -120.0, relative + level_db).astype(np.float32)
+    mel_db = np.empty(values.shape, np.float32)
+    for b in blocks(len(values), BLOCK_FRAMES):
+        relative = values[b] * config.scale_db + config.centre_db
+        mel_db[b] = np.where(relative <= config.quiet_db + 3, -120.0, relative + level_db)
+    return mel_db
 
 
 def tokens_from_mel(mel: np.ndarray, config: TokenConfig) -> np.ndarray:

@@ -17,6 +17,7 @@ import numpy as np
 import soundfile  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
+from restem.audio.room import blocks, room
 from restem.errors import UserError
 
 SHORTEST_SECONDS = 0.1
@@ -89,7 +90,7 @@ def read_audio(path: str | Path) -> AudioFile:
         )
     if seconds < SHORTEST_SECONDS:
         raise UserError(f"{path.name} lasts {seconds:.3f} s; give at least {SHORTEST_SECONDS} s.")
-    if not np.isfinite(audio.samples).all():
+    if not all(np.isfinite(audio.samples[b]).all() for b in blocks(len(audio.samples))):
         raise UserError(f"{path.name} holds samples that are not numbers (NaN or Inf); repair it.")
     return audio
 
@@ -182,8 +183,8 @@ def _read_libsndfile(path: Path, name: str) -> AudioFile:
     try:
         # With a folder, because libsndfile takes the mere name "-" for standard input.
         with soundfile.SoundFile(os.path.join(os.curdir, path)) as file:
-            samples = file.read(dtype="float64", always_2d=True)
             promised, rate = file.frames, file.samplerate
+            samples = _all_samples(file)
             container, subtype = file.format, file.subtype
     except soundfile.LibsndfileError as error:
         reason = error.error_string.rstrip(".")
@@ -196,6 +197,16 @@ def _read_libsndfile(path: Path, name: str) -> AudioFile:
             "read; give a whole file."
         )
     return AudioFile(samples, rate, container, subtype)
+
+
+def _all_samples(file: soundfile.SoundFile) -> NDArray[np.float64]:
+    """(sample, channel); of a damaged file, those that can be read."""
+    samples, done = room((file.frames, file.channels), np.float64), 0
+    for b in blocks(len(samples)):
+        done += len(file.read(out=samples[b]))
+        if done < b.stop:  # what a decoder finds after damage is out of place
+            break
+    return samples[:done]
 
 
 def _needs_ffmpeg(path: Path) -> bool:

@@ -16,6 +16,7 @@ import scipy.fft
 import scipy.sparse
 from numpy.lib.stride_tricks import sliding_window_view
 
+from restem.audio.room import room
 from restem.audio.spectrogram import (
     SpectrogramConfig,
     fine_filters,
@@ -48,7 +49,7 @@ def waveform_from_log_mel(
     log_mel = np.asarray(log_mel, dtype=np.float32)
     if log_mel.ndim != 2 or log_mel.shape[1] != config.columns:
         raise ValueError(f"expected (frame, {config.columns}) levels, got shape {log_mel.shape}")
-    if not np.isfinite(log_mel).all():
+    if not np.isfinite(log_mel.sum(axis=1)).all():
         raise ValueError("the log-mel array holds values that are not finite")
     if samples < 0:
         raise ValueError(f"samples must not be negative, got {samples}")
@@ -56,8 +57,8 @@ def waveform_from_log_mel(
     # fixed, so that no seam is heard, and reaches past its own end, where the picture's next
     # rows have a say; that part is thrown away.
     margin = -(-config.n_fft // config.hop)
-    noise = np.random.default_rng(seed).standard_normal(samples, dtype=np.float32)
-    waveform = np.zeros(samples, np.float32)
+    noise = _Noise(seed)
+    waveform = room((samples,), np.float32)
     for first in range(0, len(log_mel), BLOCK_FRAMES):
         begin = max(first - margin, 0)
         end = min(first + BLOCK_FRAMES + margin, len(log_mel))
@@ -66,8 +67,23 @@ def waveform_from_log_mel(
         known = waveform[done]
         if piece.stop <= done.stop:
             break
-        waveform[piece] = _solve(log_mel[begin:end], noise[piece], known, config)
+        waveform[piece] = _solve(log_mel[begin:end], noise.piece(piece), known, config)
     return waveform
+
+
+class _Noise:
+    """White noise of a seed, of which pieces are asked in order; they may overlap."""
+
+    def __init__(self, seed: int) -> None:
+        self.rng = np.random.default_rng(seed)
+        self.start, self.held = 0, np.zeros(0, np.float32)
+
+    def piece(self, wanted: slice) -> np.ndarray:
+        missing = wanted.stop - self.start - len(self.held)
+        fresh = self.rng.standard_normal(max(missing, 0), dtype=np.float32)
+        self.held = np.concatenate([self.held, fresh])[wanted.start - self.start :]
+        self.start = wanted.start
+        return self.held[: wanted.stop - wanted.start]
 
 
 def _solve(

@@ -8,6 +8,8 @@ from importlib import resources
 
 import numpy as np
 
+from restem.audio.room import blocks
+
 GROUPS = 12  # neighbouring mel bands are read together
 LAG = 2  # frames over which a rise is measured
 
@@ -17,8 +19,11 @@ def presence_features(mel_db: np.ndarray) -> np.ndarray:
 
     Drums lift many bands at once and by much, the high ones most; held notes do not.
     """
-    power = 10 ** (mel_db.astype(np.float64) / 10)
-    groups = np.stack([g.sum(axis=1) for g in np.array_split(power, GROUPS, axis=1)], axis=1)
+    groups = np.empty((len(mel_db), GROUPS))
+    for b in blocks(len(mel_db), 4096):
+        power = 10 ** (mel_db[b].astype(np.float64) / 10)
+        parts = np.array_split(power, GROUPS, axis=1)
+        groups[b] = np.stack([part.sum(axis=1) for part in parts], axis=1)
     loudest = groups.sum(axis=1)
     kept = groups[loudest > 1e-4 * loudest.max()] if loudest.max() > 0 else groups
     if len(kept) <= LAG:

@@ -108,12 +108,13 @@ class SpectrogramConfig:
             raise UserError(f"A spectrogram configuration holds a wrong value: {error}.") from error
 
 
-def log_mel(waveform: np.ndarray, config: SpectrogramConfig) -> np.ndarray:
+def log_mel(waveform: np.ndarray, config: SpectrogramConfig, gain: float = 1.0) -> np.ndarray:
     """Levels in dB, (frame, column) float32, of a mono waveform (sample,); frames are centred.
 
     A value is ``10 log10`` of the power in a band, that is ``20 log10`` of its magnitude, such
     that a sine of amplitude 1 wholly inside the band has 0 dB; nothing lies below
-    ``config.floor_db``.  The waveform counts as silent before its start and after its end.
+    ``config.floor_db``.  The waveform counts as silent before its start and after its end, and
+    ``gain`` is a factor on all of it.
     """
     waveform = np.asarray(waveform, dtype=np.float32)
     if waveform.ndim != 1:
@@ -121,7 +122,7 @@ def log_mel(waveform: np.ndarray, config: SpectrogramConfig) -> np.ndarray:
     frames = config.frames(len(waveform))
     power = np.empty((frames, config.columns), np.float32)
     bank = mel_filters(config).T
-    for start, spectra in _power_chunks(waveform, config.n_fft, config.hop, frames, 0):
+    for start, spectra in _power_chunks(waveform, config.n_fft, config.hop, frames, 0, gain):
         power[start : start + len(spectra), : config.mels] = spectra @ bank
     if config.fine_per_frame:
         steps = frames * config.fine_per_frame
@@ -129,14 +130,16 @@ def log_mel(waveform: np.ndarray, config: SpectrogramConfig) -> np.ndarray:
         first = -(config.fine_per_frame // 2) * config.fine_hop
         bank = fine_filters(config).T
         for start, spectra in _power_chunks(
-            waveform, config.fine_n_fft, config.fine_hop, steps, first
+            waveform, config.fine_n_fft, config.fine_hop, steps, first, gain
         ):
             fine[start : start + len(spectra)] = spectra @ bank
         power[:, config.mels :] = rows_from_fine(fine, config)
     floor = np.float32(config.floor_db)
-    levels: np.ndarray = 10 * np.log10(np.maximum(power, np.float32(1e-30)))
-    np.maximum(levels, floor, out=levels)
-    return levels
+    np.maximum(power, np.float32(1e-30), out=power)
+    np.log10(power, out=power)
+    power *= 10
+    np.maximum(power, floor, out=power)
+    return power
 
 
 def rows_from_fine(fine: np.ndarray, config: SpectrogramConfig) -> np.ndarray:
@@ -197,7 +200,7 @@ def power_scale(n_fft: int) -> float:
 
 
 def _power_chunks(
-    waveform: np.ndarray, n_fft: int, hop: int, frames: int, first: int
+    waveform: np.ndarray, n_fft: int, hop: int, frames: int, first: int, gain: float
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Pairs (index of the first frame, scaled power spectra (frame, bin)).
 
@@ -208,7 +211,7 @@ def _power_chunks(
         count = min(CHUNK_FRAMES, frames - start)
         begin = first + start * hop - n_fft // 2
         end = begin + (count - 1) * hop + n_fft
-        piece = waveform[max(begin, 0) : max(end, 0)]
+        piece = waveform[max(begin, 0) : max(end, 0)] * np.float32(gain)
         before = min(max(-begin, 0), end - begin)
         piece = np.pad(piece, (before, end - begin - before - len(piece)))
         spectra = scipy.fft.rfft(sliding_window_view(piece, n_fft)[::hop] * window, axis=1)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.signal import oaconvolve
 
+from restem.audio.room import blocks, room
+
 # How loud the sides are beside the middle, by frequency: kick and the body of the snare stay in the
 # middle, toms spread a little, hats and cymbals most.
 WIDTH_HZ = (0.0, 180.0, 360.0, 1500.0, 6000.0)
@@ -14,30 +16,50 @@ LOUDER = 1.122  # 1 dB: how much higher than the mono stem's peak a channel's ma
 
 
 def like_channels(wave: np.ndarray, song: np.ndarray, rate: int) -> np.ndarray:
-    """A mono stem (sample,) in the channels of `song` (sample, channel).
+    """A mono stem (sample,) in the channels of `song` (sample, channel), as float64.
 
     Two channels that differ are a stereo song, which gets a stereo stem; otherwise, and in
     surround, every channel gets the wave itself.
     """
     if song.shape[1] == 2 and not np.array_equal(song[:, 0], song[:, 1]):
         return stereo_from_mono(wave, rate)
-    return np.repeat(wave[:, None], song.shape[1], axis=1)
+    made = room(song.shape, np.float64)
+    for b in blocks(len(wave)):
+        made[b] = wave[b, None]
+    return made
 
 
 def stereo_from_mono(wave: np.ndarray, rate: int) -> np.ndarray:
-    """(sample,) float64 to (sample, 2), whose mean is the wave itself within rounding.
+    """(sample,) to (sample, 2) float64, whose mean is the wave itself within rounding.
 
     One channel is the wave plus a side signal, the other minus it: bands of the wave, softer than
     it and with their phases turned by a fixed all-pass response, so that neither ear hears a comb
     (M. Schroeder, "An artificial stereophonic effect obtained from a single audio signal", 1958).
     """
-    side = oaconvolve(wave, _side_response(rate), mode="full")[: len(wave)]
-    peak = float(np.abs(wave).max(initial=0.0))
-    reached = float(max(np.abs(wave + side).max(initial=0.0), np.abs(wave - side).max(initial=0.0)))
-    while reached > LOUDER * peak:
-        side *= 0.8
-        reached = float(max(np.abs(wave + side).max(), np.abs(wave - side).max()))
-    return np.stack([wave + side, wave - side], axis=1)
+    made = room((len(wave), 2), np.float64)
+    response = _side_response(rate)
+    before = np.zeros(len(response) - 1)
+    for b in blocks(len(wave)):
+        heard = np.concatenate([before, wave[b]])
+        made[b, 1] = oaconvolve(heard, response, mode="full")[len(before) : len(heard)]
+        before = heard[len(heard) - len(before) :]
+    share = _share(wave, made[:, 1])
+    for b in blocks(len(wave)):
+        side = share * made[b, 1]
+        made[b, 0], made[b, 1] = wave[b] + side, wave[b] - side
+    return made
+
+
+def _share(wave: np.ndarray, side: np.ndarray) -> float:
+    """How much of the side signal keeps both channels' peaks near the wave's."""
+    peak = max((float(np.abs(wave[b]).max()) for b in blocks(len(wave))), default=0.0)
+    share = 1.0
+    while any(
+        float((np.abs(wave[b]) + np.abs(share * side[b])).max()) > LOUDER * peak
+        for b in blocks(len(wave))
+    ):
+        share *= 0.8
+    return share
 
 
 def _side_response(rate: int) -> np.ndarray:

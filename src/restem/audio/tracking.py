@@ -34,14 +34,18 @@ def band_powers(waveform: NDArray[np.floating]) -> NDArray[np.float32]:
     """
     samples = np.asarray(waveform, dtype=np.float32)
     frames = 1 + len(samples) // HOP
-    padded = np.pad(samples, (WINDOW // 2, WINDOW // 2 + HOP))
     window = np.hanning(WINDOW + 1)[:-1].astype(np.float32)
     filters = _mel_filters()
     powers = np.empty((frames, BANDS), dtype=np.float32)
     block = 512  # keeps the spectra of a long song out of memory
     for first in range(0, frames, block):
-        rows = np.arange(first, min(first + block, frames))[:, None] * HOP + np.arange(WINDOW)
-        spectrum = scipy.fft.rfft(padded[rows] * window, axis=1)
+        count = min(block, frames - first)
+        begin, end = first * HOP - WINDOW // 2, (first + count - 1) * HOP + WINDOW // 2
+        piece = samples[max(begin, 0) : end]
+        before = max(-begin, 0)
+        piece = np.pad(piece, (before, end - begin - before - len(piece)))
+        rows = np.arange(count)[:, None] * HOP + np.arange(WINDOW)
+        spectrum = scipy.fft.rfft(piece[rows] * window, axis=1)
         powers[first : first + block] = (spectrum.real**2 + spectrum.imag**2) @ filters
     return powers
 

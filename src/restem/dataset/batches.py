@@ -16,7 +16,6 @@ import numpy as np
 from restem.audio.beats import BeatGrid
 from restem.dataset.features import FLOOR_DB, STEP_DB
 from restem.errors import UserError
-from restem.manner import TOLD, played, told
 from restem.tokens import (
     PHASES,
     TokenConfig,
@@ -147,9 +146,6 @@ class BatchMaker:
             phase[:anchor] *= float(rng.random() >= 0.15)
         place = [phase, mark_features(given, anchor)]
         sentence = song.text[take, int(rng.integers(song.text.shape[1]))].astype(np.float32)
-        if self.augment and self.target == "stem":
-            heard = stem_db[anchor * config.frames_per_token :, : config.spectrogram.mels]
-            sentence = self._told(sentence, heard - whole, rng)
         return (
             tokens_from_mel(normalise(stem_db, whole, config), config),
             tokens_from_mel(normalise(context_db, whole, config), config),
@@ -157,13 +153,6 @@ class BatchMaker:
             sentence,
             given,
         )
-
-    def _told(self, text: np.ndarray, stem_db: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        values = played(stem_db)
-        tell = rng.random(2) < TOLD
-        if values is None:
-            return text
-        return told(text, *(float(v) if t else None for v, t in zip(values, tell, strict=True)))
 
     def anchor(
         self, song: Song, take: int, rng: np.random.Generator
@@ -174,12 +163,6 @@ class BatchMaker:
         rows = self._rows(song, take, config.anchor, rng)[: config.anchor * config.frames_per_token]
         stem = normalise(self._stem(song, take, rows, rng), self._band(song), config)
         return tokens_from_mel(stem, config), self._phase(song.record, rows, rng)
-
-    def played(self, song: Song, take: int, rng: np.random.Generator) -> np.ndarray | None:
-        """How this take is played in a random window: see `restem.manner.played`."""
-        rows = self._rows(song, take, 0, rng)
-        stem_db = self._stem(song, take, rows, rng)[:, : self.config.spectrogram.mels]
-        return played(stem_db - self._band(song))
 
     def _stem(
         self, song: Song, take: int, rows: np.ndarray, rng: np.random.Generator

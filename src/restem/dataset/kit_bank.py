@@ -12,7 +12,6 @@ from restem.dataset.batches import BatchMaker, Song, read_songs
 from restem.kits import Kits, stored
 from restem.tokens import TokenConfig
 
-RIDGE = 1.0
 PLACES = 4  # of a performance, of which the one with the clearest hits is kept
 
 
@@ -40,21 +39,7 @@ def kits_of(features: Path, config: TokenConfig, seed: int = 0) -> Kits:
             stems.append(stored(stem, config.silence))
             phases.append(phase.astype(np.float16))
             texts.append((text / np.linalg.norm(text)).astype(np.float16))
-    manner = _manner(maker, rng)
-    return Kits(np.stack(stems), np.stack(phases), np.stack(texts), manner, config.silence)
-
-
-def _manner(maker: BatchMaker, rng: np.random.Generator) -> np.ndarray:
-    """Ridge regression (385, 2) from the sentences of performances to how they are played."""
-    texts, values = [], []
-    for song in maker.songs:
-        for take in range(len(song.record["takes"])):
-            value = maker.played(song, take, rng)
-            if value is not None:
-                texts.append(np.append(song.text[take].astype(np.float64).mean(axis=0), 1.0))
-                values.append(value)
-    x, y = np.stack(texts), np.stack(values)
-    return np.asarray(np.linalg.solve(x.T @ x + RIDGE * np.eye(x.shape[1]), x.T @ y))
+    return Kits(np.stack(stems), np.stack(phases), np.stack(texts), config.silence)
 
 
 def _contrast(stem: np.ndarray) -> float:

@@ -138,9 +138,9 @@ def make(
 
 def around(base: NDArray, region: Region, sample_rate: int) -> NDArray[np.float64]:
     """`base` (sample, channel) untouched outside the region; inside it fades away within 10 ms."""
-    edges = (region.start, region.end)
-    inside = [only_inside(channel, edges, sample_rate) for channel in base.T]
-    return np.asarray(base - np.stack(inside, axis=1))
+    inside = base.astype(np.float64)
+    only_inside(inside, (region.start, region.end), sample_rate)
+    return np.asarray(base - inside)
 
 
 def _filled(audio: AudioFile, new: NDArray, base: NDArray) -> Mixdown:
