@@ -41,6 +41,7 @@ MAY_IMPORT = {
         "insertion",
         "mixing",
         "networks",
+        "pack",
         "picture",
         "region",
         "results",

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import zipfile
 
+import mido
 import numpy as np
 import pytest
 import soundfile
@@ -88,9 +89,15 @@ def test_the_files_are_those_of_the_command_line(server, wav, job, tmp_path):
 
 def test_the_pack_holds_all_under_the_song_s_name(server, job):
     with zipfile.ZipFile(io.BytesIO(take(server, job, "pack"))) as pack:
-        names = ["my song.drums.json", "my song.drums.wav", "my song.mix.wav", "my song.png"]
-        assert sorted(pack.namelist()) == names
+        ends = ("drums.json", "drums.mid", "drums.wav", "mix.wav", "png", "tempo.mid")
+        assert sorted(pack.namelist()) == [f"my song.{end}" for end in ends]
         assert pack.read("my song.mix.wav") == take(server, job, "mix")
+        assert pack.read("my song.drums.mid") == take(server, job, "midi")
+        tempo = mido.MidiFile(file=io.BytesIO(pack.read("my song.tempo.mid")))
+    drums = mido.MidiFile(file=io.BytesIO(take(server, job, "midi")))
+    notes = [m for m in drums.tracks[-1] if m.type == "note_on" and m.velocity]
+    assert notes and {m.channel for m in notes} == {9}
+    assert [m.tempo for m in tempo.tracks[0] if m.type == "set_tempo"]
     head = server.client.get(f"/api/jobs/{job['id']}/takes/1/mix").headers
     assert "my%20song.mix.wav" in head["content-disposition"]
 

@@ -51,15 +51,7 @@ def write_pack(
     description = f"{stem_name} for {song.name}: {settings['instruction']}"
     wav = folder / f"{song.stem}.{stem_name}.wav"
     write_wav(wav, stem, rate, mixdown.subtype, bext_chunk(description, start))
-    ticks, seconds, tempo = tempo_track(beats, len(stem) / rate)
-    (folder / f"{song.stem}.tempo.mid").write_bytes(file_of([tempo], TICKS))
-    if stem_name == "drums":
-        mono = room((len(stem),), np.float64)
-        for b in blocks(len(stem)):
-            mono[b] = stem[b].mean(axis=1)
-        notes = hear_drums(resampled(mono, rate, CONFIG.sample_rate))
-        part = drum_track(notes, ticks, seconds)
-        (folder / f"{song.stem}.drums.mid").write_bytes(file_of([tempo, part], TICKS))
+    write_notes(folder, song.stem, mixdown, rate, insertion)
     manifest = {
         "restem": __version__,
         "song": song.name,
@@ -75,6 +67,20 @@ def write_pack(
     }  # fmt: skip
     text = json.dumps(manifest, indent=2) + "\n"
     (folder / f"{song.stem}.pack.json").write_text(text, encoding="utf-8")
+
+
+def write_notes(folder: Path, name: str, mixdown: Mixdown, rate: int, insertion: Insertion) -> None:
+    """Write the tempo map as `name`.tempo.mid and, of drums, what is heard as `name`.drums.mid."""
+    stem = mixdown.stem
+    ticks, seconds, tempo = tempo_track(insertion.beats, len(stem) / rate)
+    (folder / f"{name}.tempo.mid").write_bytes(file_of([tempo], TICKS))
+    if insertion.settings["stem"] == "drums":
+        mono = room((len(stem),), np.float64)
+        for b in blocks(len(stem)):
+            mono[b] = stem[b].mean(axis=1)
+        notes = hear_drums(resampled(mono, rate, CONFIG.sample_rate))
+        part = drum_track(notes, ticks, seconds)
+        (folder / f"{name}.drums.mid").write_bytes(file_of([tempo, part], TICKS))
 
 
 def _sha256(path: Path) -> str:

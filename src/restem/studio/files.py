@@ -28,7 +28,8 @@ _OF_SONG = {
 _OF_TAKE = {
     "stem": ("song.{stem}.wav", ".{stem}.wav", "audio/wav"),
     "mix": ("song.mix.wav", ".mix.wav", "audio/wav"),
-    "midi": ("song.mid", ".{stem}.mid", "audio/midi"),
+    "midi": ("song.{stem}.mid", ".{stem}.mid", "audio/midi"),  # song.mid for a song of notes
+    "tempo": ("song.tempo.mid", ".tempo.mid", "audio/midi"),
     "record": ("song.{stem}.json", ".{stem}.json", "application/json"),
     "picture": ("song.png", ".png", "image/png"),
     "stem-outline": ("stem.outline", "", "application/octet-stream"),
@@ -37,7 +38,7 @@ _OF_TAKE = {
     "mix-spectrogram": ("mix.spectrogram.png", "", "image/png"),
     "notes": ("notes.json", "", "application/json"),
 }
-_PACKED = ("stem", "mix", "midi", "record", "picture")
+_PACKED = ("stem", "mix", "midi", "tempo", "record", "picture")
 _BINARY: Any = {200: {"content": {"application/octet-stream": {
     "schema": {"type": "string", "format": "binary"}}}, "description": "The file."}}  # fmt: skip
 
@@ -63,7 +64,7 @@ def add_file_routes(app: FastAPI, store: Store) -> None:
 
     @app.get("/api/jobs/{job_id}/takes/{number}/pack", tags=["files"], responses=_BINARY)
     async def pack(job_id: Identifier, number: TakeNumber) -> StreamingResponse:
-        """Stem and mix, or the MIDI file, with record and picture of a take as one zip file."""
+        """All that can be had of a take as one zip file, to take to a sequencer."""
         folder, song = _take(store, job_id, number)
         files = [_place(store.jobs[job_id], song, what)[:2] for what in _PACKED]
         there = [(folder / name, shown) for name, shown in files if (folder / name).is_file()]
@@ -77,12 +78,13 @@ def add_file_routes(app: FastAPI, store: Store) -> None:
     async def take_file(
         job_id: Identifier,
         number: TakeNumber,
-        what: Literal["stem", "mix", "midi", "record", "picture", "stem-outline", "mix-outline",
-                      "stem-spectrogram", "mix-spectrogram", "notes"],
+        what: Literal["stem", "mix", "midi", "tempo", "record", "picture", "stem-outline",
+                      "mix-outline", "stem-spectrogram", "mix-spectrogram", "notes"],
     ) -> FileResponse:  # fmt: skip
         """One file of a take; `mix` minus `stem` is what you sent.
 
-        A take for a MIDI song has `midi` and `notes` instead: the new song, and its part alone.
+        `midi` are the drums heard in the stem, `tempo` the song's tempo map. A take for a MIDI song
+        has `midi` and `notes` alone: the new song, and its part.
         """
         folder, song = _take(store, job_id, number)
         name, shown, kind = _place(store.jobs[job_id], song, what)
@@ -105,6 +107,7 @@ def _take(store: Store, job_id: str, number: int) -> tuple[Path, Song]:
 
 def _place(job: Job, song: Song, what: str) -> tuple[str, str | None, str]:
     name, end, kind = _OF_TAKE[what]
+    name = "song.mid" if what == "midi" and song.kind == "notes" else name
     stem = job.request.stem
     shown = PurePath(song.name).stem + end.format(stem=stem) if end else None
     return name.format(stem=stem), shown, kind

@@ -27,6 +27,7 @@ from restem.errors import UserError
 from restem.hearing import SILENCE_DB
 from restem.insertion import Inserter
 from restem.mixing import Mixdown, mix_down
+from restem.pack import write_notes
 from restem.region import only_inside
 from restem.results import write_results
 from restem.studio.notes import holds_notes
@@ -123,6 +124,7 @@ def make(
     part.mkdir()
     asked = {key: request[key] for key in ASKED}
     write_results(part, Path(upload), audio, insertion, mixdown, {"seed": seed, **asked}, notices)
+    write_notes(part, Path(upload).stem, mixdown, audio.sample_rate, insertion)
     _name_song(part / f"{Path(upload).stem}.{request['stem']}.json", name)
     for view, samples in (("stem", mixdown.stem), ("mix", mixdown.mix)):
         write_views(part, view, samples, audio.sample_rate, _full_scale(mixdown))

@@ -3,8 +3,8 @@
 import { remove } from "./api.js";
 
 const $ = (id) => document.getElementById(id);
-const FILES = { stem: "Stem", mix: "Mix", midi: "MIDI", record: "Settings", picture: "Picture", pack: "All as zip" };
-const ONLY = { stem: false, mix: false, midi: true }; // of songs of notes, or of sound
+const FILES = { stem: "Stem", mix: "Mix", midi: "MIDI", tempo: "Tempo map", record: "Settings", picture: "Picture", pack: "All as zip" };
+const ONLY = { stem: false, mix: false, tempo: false }; // of songs of notes, or of sound
 
 function element(name, text, attributes = {}) {
   const node = document.createElement(name);
