@@ -68,6 +68,8 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     song = args.out / "long.wav"
     write_long(song, args.minutes)
+    for path in args.out.glob("long.drums.*"):
+        path.unlink()
     command = [sys.executable, "-m", "restem", "insert", str(song), "Add laid-back funk drums"]
     command += ["--steps", str(args.steps), "-o", str(args.out), "--force"]
     start, peaks = time.perf_counter(), {"RssAnon": 0.0, "VmRSS": 0.0}
@@ -78,6 +80,8 @@ def main() -> None:
         time.sleep(0.2)
     seconds = time.perf_counter() - start
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, exit code {running.returncode}")
+    if running.returncode:
+        raise SystemExit(running.returncode)
     share = seconds / args.minutes / 60
     print(f"{seconds:.0f} s for {args.minutes:g} minutes, {share:.3f} s for a second of music")
     print(f"highest RssAnon {peaks['RssAnon']:.0f} MiB, VmRSS {peaks['VmRSS']:.0f} MiB")

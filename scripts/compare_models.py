@@ -3,7 +3,8 @@
     python scripts/compare_models.py SONGS MODEL [MODEL …] --clips 60 -o FOLDER
 
 SONGS is a folder of `restem dataset render --split validation --seconds 24`; MODEL is `embedded`,
-or a folder of `restem train export`. What is there already is not made again. "Early" hits are
+or a folder of `restem train export`. What is there already is not made again, so name another
+FOLDER after a change of code. "Early" hits are
 those of the first 2.5 s of a clip: there the kit's own pattern is nearest.
 """
 
@@ -45,13 +46,14 @@ def hits(clips: Sequence[Clip], folder: Path) -> dict[str, float]:
 
 
 def rows(models: Sequence[str], clips: list[Clip]) -> Iterator[tuple[str, Offer]]:
-    """The oracle, and each model under its name and the hash of its weights and kits."""
+    """The oracle, and each model under its name and the hash of its files."""
     yield "oracle", reference_rows(clips, None)["oracle"]
     for model in models:
         inserter = Inserter.load(model)
-        kits = (inserter.model.folder / "kits.npz").read_bytes() if inserter.kits else b""
-        digest = hashlib.sha256(inserter.model.sha256.encode() + kits).hexdigest()[:8]
-        yield f"{Path(model).name} {digest}", subtractive(inserter)
+        digest = hashlib.sha256()
+        for path in sorted(inserter.model.folder.iterdir()):
+            digest.update(path.read_bytes())
+        yield f"{Path(model).name} {digest.hexdigest()[:8]}", subtractive(inserter)
 
 
 def main() -> None:

@@ -395,3 +395,25 @@ def test_every_subtype_of_libsndfile_maps_to_one_that_we_write():
         audio = AudioFile(np.zeros((1, 1)), 44100, "WAV", name)
         assert audio.wav_subtype in files.WAV_SUBTYPES
         assert audio.compressed == (not name.startswith(("PCM", "ALAC", "FLOAT", "DOUBLE")))
+
+
+def test_a_long_mp3_is_read_in_one_go(tmp_path):
+    """A decoder that is made to seek at a block's border loses bits there."""
+    rng = np.random.default_rng(0)
+    time = np.arange(30 * 44100) / 44100
+    bursts = rng.normal(0, 0.3, len(time)) * (np.sin(2 * np.pi * 3 * time) > 0.7)
+    stereo = np.stack([0.2 * np.sin(2 * np.pi * 440 * time) + bursts, bursts], axis=1)
+    path = tmp_path / "long.mp3"
+    sf.write(path, stereo, 44100, format="MP3", subtype="MPEG_LAYER_III")
+    np.testing.assert_array_equal(read_audio(path).samples, sf.read(path, dtype="float64")[0])
+
+
+def test_a_stream_without_a_length_is_refused_in_a_sentence(tmp_path):
+    path = tmp_path / "streamed.flac"
+    sf.write(path, np.zeros((44100, 2)), 44100)
+    data = bytearray(path.read_bytes())
+    data[21] &= 0xF0  # of the 36 bits that say how many samples there are
+    data[22:26] = bytes(4)
+    path.write_bytes(data)
+    with pytest.raises(UserError, match="cannot be read as audio"):
+        read_audio(path)

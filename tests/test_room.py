@@ -59,8 +59,20 @@ def test_a_full_disk_is_said_before_the_work(monkeypatch):
 
     monkeypatch.setattr(rooms, "LARGEST_IN_MEMORY", 0)
     monkeypatch.setattr(rooms, "_reserve", full)
-    with pytest.raises(UserError, match=r"needs 0\.8 GB in .*No space left.*TMPDIR"):
+    with pytest.raises(UserError, match=r"needs 0\.8 GB in .*TMPDIR"):
         room((100_000_000,), np.float64)
+    with pytest.raises(UserError, match=r"needs [0-9.]+ GB in .*TMPDIR"):
+        rooms.check_room(1 << 60)
+    rooms.check_room(1)
+
+
+def test_where_nothing_can_be_reserved_zeros_are_written(monkeypatch, small_room):
+    def cannot(handle, start, size):
+        raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+
+    monkeypatch.setattr("os.posix_fallocate", cannot, raising=False)
+    large = room((30000,), np.float64)
+    assert isinstance(large.base, np.memmap) and not large.any()
 
 
 def test_mono_and_level_are_the_same_in_blocks(song, request):

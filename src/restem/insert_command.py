@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # nothing heavy is imported before the arguments are known to
     from restem.insertion import Insertion
 
 STEMS = ("drums",)
+WORK_BYTES = 32  # a sample of the song, for the stem, the mix and what is heard and drawn of them
 # Those of its options that all takes share.
 _ORDERED = ("stem", "steps", "guidance", "region", "density", "dynamics", "tight")
 
@@ -82,6 +83,7 @@ def _insert(args: argparse.Namespace) -> int:
 
     from restem.audio.beats import read_beats
     from restem.audio.files import check_wav_subtype, read_audio
+    from restem.audio.room import check_room
     from restem.progress import Progress
     from restem.results import all_or_nothing
 
@@ -89,6 +91,7 @@ def _insert(args: argparse.Namespace) -> int:
         args.subtype = check_wav_subtype(args.subtype)
     beats = read_beats(args.beats) if args.beats else None
     audio = read_audio(args.song)
+    check_room(WORK_BYTES * audio.samples.size)
     with all_or_nothing(args.output, names) as stage:
         progress = Progress(sys.stderr)
         progress(0.0, "loading the model")

@@ -17,10 +17,11 @@ import numpy as np
 import soundfile  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
-from restem.audio.room import blocks, room
+from restem.audio.room import blocks, large_files, room
 from restem.errors import UserError
 
 SHORTEST_SECONDS = 0.1
+MOST_FRAMES = 1 << 40
 LOWEST_RATE, HIGHEST_RATE = 8_000, 192_000
 KINDS = "WAV, FLAC, OGG, Opus, MP3 or AIFF"
 # A decoder may keep a few hundred samples of padding to itself; more than this is a cut file.
@@ -201,12 +202,11 @@ def _read_libsndfile(path: Path, name: str) -> AudioFile:
 
 def _all_samples(file: soundfile.SoundFile) -> NDArray[np.float64]:
     """(sample, channel); of a damaged file, those that can be read."""
-    samples, done = room((file.frames, file.channels), np.float64), 0
-    for b in blocks(len(samples)):
-        done += len(file.read(out=samples[b]))
-        if done < b.stop:  # what a decoder finds after damage is out of place
-            break
-    return samples[:done]
+    if file.frames > MOST_FRAMES:  # so says a stream that was written into a pipe
+        raise ValueError("it does not say how long it is")
+    samples = room((file.frames, file.channels), np.float64)
+    # In one go: after each piece soundfile seeks, and an MP3 decoder then stumbles.
+    return samples[: len(file.read(out=samples))]
 
 
 def _needs_ffmpeg(path: Path) -> bool:
@@ -222,7 +222,7 @@ def _read_through_ffmpeg(path: Path) -> AudioFile:
             f"{path.name} needs the program ffmpeg, which is not installed; install it, or convert "
             f"the file to {KINDS}."
         )
-    with tempfile.TemporaryDirectory(prefix="restem-") as folder:
+    with tempfile.TemporaryDirectory(prefix="restem-", dir=large_files()) as folder:
         decoded = Path(folder, "decoded.wav")
         # "file:" and the white list: neither a strange name nor a playlist opens the network.
         command = [program, "-nostdin", "-v", "error", "-protocol_whitelist", "file"]

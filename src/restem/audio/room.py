@@ -6,11 +6,14 @@ room for, so a long song needs disk and not memory. Work on it goes in blocks.
 
 from __future__ import annotations
 
+import errno
 import math
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -27,16 +30,25 @@ def room(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray:
     size = math.prod(shape) * kind.itemsize
     if size <= LARGEST_IN_MEMORY:
         return np.zeros(shape, kind)
-    folder = _folder()
-    with tempfile.TemporaryFile(dir=folder) as file:  # the map outlives its name and its handle
+    with tempfile.TemporaryFile(dir=large_files()) as file:  # the map outlives name and handle
         try:
-            _reserve(file.fileno(), size)
+            _reserve(file, size)
         except OSError as error:
-            raise UserError(
-                f"A song this long needs {size / 1e9:.1f} GB in {folder} for a while "
-                f"({error.strerror}); free some space, or name another folder in TMPDIR."
-            ) from error
+            raise _too_little(size) from error
         return np.asarray(np.memmap(file, kind, "r+", shape=shape))
+
+
+def check_room(size: int) -> None:
+    """UserError if the disk has no room for `size` bytes in large arrays, before work begins."""
+    if size > LARGEST_IN_MEMORY and shutil.disk_usage(large_files()).free < size:
+        raise _too_little(size)
+
+
+def _too_little(size: int) -> UserError:
+    return UserError(
+        f"A song this long needs {size / 1e9:.1f} GB in {large_files()} while it is worked on; "
+        "free some space there, or name another folder in TMPDIR."
+    )
 
 
 def blocks(length: int, size: int | None = None) -> Iterator[slice]:
@@ -45,16 +57,21 @@ def blocks(length: int, size: int | None = None) -> Iterator[slice]:
     return (slice(start, min(start + size, length)) for start in range(0, length, size))
 
 
-def _folder() -> Path:
+def large_files() -> Path:
     """Where large files may lie: on many systems /tmp is itself memory, and /var/tmp is not."""
     if "TMPDIR" in os.environ or not os.access("/var/tmp", os.W_OK):
         return Path(tempfile.gettempdir())
     return Path("/var/tmp")
 
 
-def _reserve(handle: int, size: int) -> None:
+def _reserve(file: IO[bytes], size: int) -> None:
     """Take the space now: a map over a file with holes ends the process when the disk is full."""
-    if hasattr(os, "posix_fallocate"):
-        os.posix_fallocate(handle, 0, size)
-    else:
-        os.ftruncate(handle, size)
+    try:
+        os.posix_fallocate(file.fileno(), 0, size)
+    except (AttributeError, OSError) as error:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        zeros = bytes(BLOCK)  # some systems and disks cannot reserve
+        for part in blocks(size):
+            file.write(zeros[: part.stop - part.start])
+        file.flush()

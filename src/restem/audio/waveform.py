@@ -14,7 +14,7 @@ from restem.audio.room import LARGEST_IN_MEMORY, blocks, room
 def mono_from_channels(song: np.ndarray) -> np.ndarray:
     """(sample, channel) to (sample,): the mean, or the loudest channel where that cancels out.
 
-    float64; float32 for a song so long that it does not stay in memory.
+    float64; the mean as float32 for a song so long that it does not stay in memory.
     """
     kind = np.float32 if len(song) * 8 > LARGEST_IN_MEMORY else np.float64
     mean = room((len(song),), kind)
@@ -29,8 +29,11 @@ def mono_from_channels(song: np.ndarray) -> np.ndarray:
 
 
 def resampled(wave: np.ndarray, rate: int, target: int, samples: int | None = None) -> np.ndarray:
-    """Mono float32 at another rate; `samples` fixes the length exactly."""
-    size = len(wave) * target // rate if samples is None else samples
+    """Mono float32 at another rate; `samples` fixes the length exactly.
+
+    A long wave that is as wanted already is given back itself.
+    """
+    size = round(len(wave) * target / rate) if samples is None else samples
     if max(size, len(wave)) * 4 > LARGEST_IN_MEMORY:
         return _resampled_in_blocks(wave, rate, target, size)
     out = wave.astype(np.float32)
@@ -59,4 +62,4 @@ def _resampled_in_blocks(wave: np.ndarray, rate: int, target: int, size: int) ->
 def rms_db(wave: np.ndarray) -> float:
     """Root mean square in dB re full scale; -200 for silence."""
     energy = sum(float(np.sum(np.square(wave[b], dtype=np.float64))) for b in blocks(len(wave)))
-    return 10 * float(np.log10(energy / max(1, len(wave)) + 1e-20))
+    return 10 * float(np.log10(energy / max(1, wave.size) + 1e-20))

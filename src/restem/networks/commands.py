@@ -44,7 +44,12 @@ def add_parser(verbs: Any) -> None:
     )
     export.add_argument("--name", default="restem-drums")
     export.add_argument("--steps", type=int, default=16, help="default denoising steps")
-    export.add_argument("--guidance", type=float, default=2.0, help="default text guidance")
+    export.add_argument(
+        "--guidance",
+        type=float,
+        default=4.0,
+        help="default guidance towards sentence, song and beats",
+    )
     export.add_argument(
         "--logits",
         type=float,

@@ -94,7 +94,11 @@ def add_file_routes(app: FastAPI, store: Store) -> None:
 
 def _there(path: Path) -> Path:
     if not path.is_file():
-        raise HTTPException(404, "Songs of sound and songs of notes have different files.")
+        raise HTTPException(
+            404,
+            "This take has no such file: songs of sound and songs of notes have different ones, "
+            "and takes of earlier versions have fewer; make it again.",
+        )
     return path
 
 
