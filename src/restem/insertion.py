@@ -17,6 +17,7 @@ import numpy as np
 from restem import __version__
 from restem.audio.beats import BeatGrid
 from restem.audio.inversion import waveform_from_log_mel
+from restem.audio.peaks import bend_peaks
 from restem.audio.room import blocks, room
 from restem.audio.stereo import like_channels
 from restem.audio.tightening import tightened
@@ -225,6 +226,7 @@ class Inserter:
         piece = slice(part.start * hop, min(part.stop * hop, len(wave)))
         size = piece.stop - piece.start
         wave[piece] = waveform_from_log_mel(rows, config.spectrogram, size, seed)
+        bend_peaks(wave[piece])
         for b in blocks(len(wave)):
             wave[b] /= heard.gain
         return wave
