@@ -97,8 +97,8 @@ def studio(folder, *words, limits=None, kill=False, stderr=None):
 
 
 def short_song(path, seconds=6.0, start=2.0, subtype="PCM_16"):
-    """A few seconds of a real song as a file."""
+    """A few seconds of a real song as a file, half as loud, so that mixes fit into 16 bits."""
     samples, rate = soundfile.read(SONG)
     part = samples[int(start * rate) : int((start + seconds) * rate)]
-    soundfile.write(path, part, rate, subtype=subtype)
+    soundfile.write(path, part / 2, rate, subtype=subtype)
     return path
