@@ -43,11 +43,11 @@ def add_parser(verbs: Any) -> None:
         "checkpoint", type=Path, help="a checkpoint, or a folder with the weights of a model"
     )
     export.add_argument("--name", default="restem-drums")
-    export.add_argument("--steps", type=int, default=16, help="default denoising steps")
+    export.add_argument("--steps", type=int, default=8, help="default denoising steps")
     export.add_argument(
         "--guidance",
         type=float,
-        default=4.0,
+        default=8.0,
         help="default guidance towards sentence, song and beats",
     )
     export.add_argument(
