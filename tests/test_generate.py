@@ -83,13 +83,18 @@ def test_guidance_leads_away_from_nothing_and_from_the_opposite():
 
 def test_guidance_neither_raises_nor_sharpens_what_is_new():
     rng = np.random.default_rng(0)
-    plain, led = rng.normal(-0.5, 0.7, (128, 9)), rng.normal(0.3, 2.0, (128, 9))
+    plain, led = rng.uniform(-1.5, 0.7, (128, 9)), rng.normal(0.3, 2.0, (128, 9))
+    led[40:] = 0.3 + 2 * np.tanh(led[40:])  # of less range than the plain answer's
+    led[:40] = 0.1 * plain[:40]
     made = rescaled(led, plain, slice(32, None))
     assert made[32:].mean() == pytest.approx(plain[32:].mean())
     assert made[32:].std() == pytest.approx(plain[32:].std())
     assert np.corrcoef(made.ravel(), led.ravel())[0, 1] == pytest.approx(1)
     flat = rescaled(np.ones((128, 9)), plain, slice(32, None))
     np.testing.assert_allclose(flat[32:], plain[32:].mean())
+    led[50, 3] = 500.0  # where guidance leads out of all range, the plain answer's range holds
+    made = rescaled(led, plain, slice(32, None))
+    assert made.max() == pytest.approx(plain[32:].max()) and made.min() >= plain[32:].min()
 
 
 def test_later_windows_are_given_an_anchor_and_the_end_of_what_is_made():

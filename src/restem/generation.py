@@ -99,14 +99,17 @@ def generate(
 
 
 def rescaled(led: np.ndarray, plain: np.ndarray, part: slice) -> np.ndarray:
-    """What guidance led to (token, value), with the plain answer's mean and spread over `part`.
+    """What guidance led to (token, value), with the plain answer's mean and spread over `part`, and
+    nothing beyond its least and greatest value there.
 
     Guidance makes more of whatever the words add: also loudness and contrast (Lin et al. 2024,
-    "Common diffusion noise schedules and sample steps are flawed", arXiv 2305.08891, eq. 15).
+    "Common diffusion noise schedules and sample steps are flawed", arXiv 2305.08891, eq. 15). Values
+    out of all range stay where few steps follow (Saharia et al. 2022, arXiv 2205.11487, sec. 2.3).
     """
     before, after = led[part], plain[part]
     factor = after.std() / max(float(before.std()), 1e-6)
-    return np.asarray((led - before.mean()) * factor + after.mean())
+    kept = (led - before.mean()) * factor + after.mean()
+    return np.asarray(np.clip(kept, after.min(), after.max()))
 
 
 def _begun(

@@ -109,7 +109,7 @@ def _rows(
             strength = _best_strength(base, steps, bench, sweep)
             offer = sdedit(base, steps, strength)
             rows[f"SDEdit-{steps}, strength {strength}"] = (offer, args.seeds, ("mix",))
-        rows["base alone (strength 1)"] = (sdedit(base, 50, 1.0), 1, ("mix",))
+        rows["base alone (strength 1)"] = (sdedit(base, SDEDIT_STEPS[0], 1.0), 1, ("mix",))
     rows["Subtractive"] = (subtractive(inserter), args.seeds, both)
     retrieval = None if args.retrieval is None else Retrieval(args.retrieval, inserter.text)
     for name, offer in reference_rows(list(bench.clips), retrieval).items():
