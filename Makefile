@@ -1,7 +1,7 @@
 PYTHON ?= python3
 SONG = examples/evening-bus.ogg
 
-.PHONY: demo test lint bench check-all clean
+.PHONY: demo test lint bench check-harp check-all clean
 
 # The main job with the light core only: no torch, no network after the install.
 demo: .venv-demo/ready
@@ -36,7 +36,11 @@ bench: .venv/ready
 	.venv/bin/python scripts/check_build.py runs/test-songs --count 4
 	.venv/bin/python scripts/bench_leakage.py runs/test-songs
 
-check-all: lint test bench
+# In an environment of its own: Gradio wants an older pillow than the rest.
+check-harp: .venv-harp/ready
+	.venv-harp/bin/python -m pytest tests/test_studio_harp.py
+
+check-all: lint test check-harp bench
 
 .venv-demo/ready: pyproject.toml constraints.txt $(shell find src -type f -not -name '*.pyc')
 	$(PYTHON) -m venv --clear .venv-demo
@@ -50,5 +54,10 @@ check-all: lint test bench
 	.venv/bin/python -m pip install -q --disable-pip-version-check --no-deps musicnn==0.1.0
 	touch $@
 
+.venv-harp/ready: pyproject.toml
+	$(PYTHON) -m venv --clear .venv-harp
+	.venv-harp/bin/python -m pip install -q --disable-pip-version-check -e '.[harp]' httpx pytest
+	touch $@
+
 clean:
-	rm -rf .venv .venv-demo demo-out build dist
+	rm -rf .venv .venv-demo .venv-harp demo-out build dist

@@ -49,6 +49,9 @@ def test_controls_choose_among_the_near_kits():
 
     levels = [mean(np.mean, dynamics=x) for x in (-2, -1, 1, 2)]
     rises = [mean(lambda s: (np.diff(s[:, 0]) > 0.5).sum(), density=x) for x in (-2, -1, 1, 2)]
+    for seed in range(8):  # one way with each setting, whichever kit the seed begins with
+        one = [np.mean(kits.choose(wanted, seed, dynamics=x).stem) for x in (-2, -1, 0, 1, 2)]
+        assert one == sorted(one) and one[0] < one[-1]
     assert levels == sorted(levels) and levels[3] > levels[0] + 0.3
     assert rises == sorted(rises) and rises[3] > rises[0] + 3
 

@@ -117,7 +117,8 @@ class Inserter:
         )
         asked = wish(self.text, instruction, density, dynamics)
         if kit is None and self.kits:
-            kit = self.kits.choose(asked.text, seed, density, dynamics)
+            (plain,) = self.text.encode([instruction])  # the same near kits for every setting
+            kit = self.kits.choose(plain, seed, density, dynamics)
 
         def glimpse(first: int, made: np.ndarray) -> None:
             if preview:

@@ -68,19 +68,20 @@ class Kits:
     ) -> Kit:
         """One of the kits whose sentences are nearest to a sentence vector (384,).
 
-        The controls, -2 to 2, ask for one of few or many hits, and softly or loudly played, among
-        the near ones.
+        The seed chooses; the controls, -2 to 2, go from there towards the kit of fewest or most
+        hits, and the most softly or loudly played, among the near ones.
         """
         order = np.argsort(-(self.text.astype(np.float32) @ text), kind="stable")
-        near = order[:CHOICE]
-        if density or dynamics:
-            pool = order[:POOL]
-            away = np.zeros(len(pool))
-            for amount, meter in ((density, _hits), (dynamics, np.mean)):
+        place = int(np.random.default_rng((seed, 1)).integers(min(CHOICE, len(order))))
+        pool = order[:POOL]
+        away = np.zeros(len(pool))
+        for amount, meter in ((density, _hits), (dynamics, np.mean)):
+            if amount:
                 rank = np.argsort(np.argsort([meter(s) for s in self.stem[pool]], kind="stable"))
-                away += bool(amount) * np.abs(rank / len(pool) - (0.5 + amount / 4))
-            near = pool[np.argsort(away, kind="stable")[:CHOICE]]
-        pick = int(np.random.default_rng((seed, 1)).choice(near))
+                end = len(pool) - 1 if amount > 0 else 0
+                wanted = rank[place] + abs(amount) / 2 * (end - rank[place])
+                away += np.abs(rank - wanted)
+        pick = int(pool[np.argmin(away)]) if density or dynamics else int(order[place])
         stem = self.silence + self.stem[pick].astype(np.float32) * np.float32(_STEP)
         return Kit(stem, self.phase[pick].astype(np.float32))
 
