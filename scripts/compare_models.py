@@ -11,7 +11,6 @@ those of the first 2.5 s of a clip: there the kit's own pattern is nearest.
 from __future__ import annotations
 
 import argparse
-import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -21,7 +20,7 @@ import soundfile
 from restem import Inserter
 from restem.benchmark.clips import RATE, Clip, clips_of, rendered_songs, write_clips
 from restem.benchmark.commands import chosen
-from restem.benchmark.rows import Offer, reference_rows, subtractive
+from restem.benchmark.rows import Row, digest_of, reference_rows, subtractive
 from restem.benchmark.table import Bench
 from restem.evaluation.onsets import beats_with_onset, onset_envelope, onset_times
 
@@ -45,15 +44,13 @@ def hits(clips: Sequence[Clip], folder: Path) -> dict[str, float]:
     return {name: float(np.mean(scores)) for name, scores in found.items()}
 
 
-def rows(models: Sequence[str], clips: list[Clip]) -> Iterator[tuple[str, Offer]]:
+def rows(models: Sequence[str], clips: list[Clip]) -> Iterator[tuple[str, Row]]:
     """The oracle, and each model under its name and the hash of its files."""
     yield "oracle", reference_rows(clips, None)["oracle"]
     for model in models:
         inserter = Inserter.load(model)
-        digest = hashlib.sha256()
-        for path in sorted(inserter.model.folder.iterdir()):
-            digest.update(path.read_bytes())
-        yield f"{Path(model).name} {digest.hexdigest()[:8]}", subtractive(inserter)
+        digest = digest_of(inserter)
+        yield f"{Path(model).name} {digest[:8]}", Row(subtractive(inserter), digest)
 
 
 def main() -> None:
@@ -69,8 +66,8 @@ def main() -> None:
     clips = chosen(all_clips, args.clips)
     write_clips(clips, args.output)
     bench = Bench.of(args.output, clips, [], lambda words: None)
-    for number, (name, offer) in enumerate(rows(args.models, clips)):
-        report = bench.score(name, offer, args.seed, "stem")
+    for number, (name, row) in enumerate(rows(args.models, clips)):
+        report = bench.score(name, row, args.seed, "stem")
         place = bench.place(name, args.seed) / "stem"
         cells = {key: report[key]["value"] for key in SCORES} | hits(clips, place)
         if number == 0:

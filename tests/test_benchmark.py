@@ -1,6 +1,8 @@
 """Table 1 and the figures on small real audio: rows whose place in the table is known."""
 
 import json
+import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -101,7 +103,7 @@ def test_clips_are_the_songs_stretches(song, clips):
 def test_reference_rows_are_what_they_say(clips):
     rows = reference_rows(list(clips), None)
     clip = clips[0]
-    offered = {name: offer(clip, 0) for name, offer in rows.items()}
+    offered = {name: row.offer(clip, 0) for name, row in rows.items()}
     np.testing.assert_array_equal(offered["oracle"].mix, clip.mix)
     np.testing.assert_array_equal(offered[IDENTITY].mix, clip.context)
     assert not offered["silence"].mix.any()
@@ -171,8 +173,41 @@ def test_the_whole_table_on_two_songs(tmp_path, base, capsys):
     first = {name: (tmp_path / "out" / name).read_bytes() for name in names}
     assert main(words) == 0
     assert {name: (tmp_path / "out" / name).read_bytes() for name in names} == first
+    err = capsys.readouterr().err
+    assert "left out: retrieval (give --retrieval)" in err and "full clips" in err
+    assert "Left out: retrieval" in markdown(table) and "of the truth the context" not in err
+    assert "Of the way from silence to the truth the context alone goes FD" in markdown(table)
+    assert re.search(r"\| SDEdit-20, strength 0\.\d, \d+ steps", markdown(table))
+    # Another model in the same folder: its row is made anew, the others stay.
+    stems = sorted((tmp_path / "out" / "rows" / "subtractive" / "seed0" / "stem").iterdir())
+    oracle = sorted((tmp_path / "out" / "rows" / "oracle" / "seed0" / "stem").iterdir())[0]
+    before, kept = stems[0].read_bytes(), oracle.stat().st_mtime_ns
+    other = tmp_path / "other"
+    shutil.copytree(OnnxModel.load().folder, other)
+    about = json.loads((other / "model.json").read_text()) | {"steps": 3}
+    (other / "model.json").write_text(json.dumps(about))
+    assert main([*words, "--model", str(other)]) == 0
+    assert "Subtractive, seed 0: made anew" in capsys.readouterr().err
+    assert stems[0].read_bytes() != before and oracle.stat().st_mtime_ns == kept
     assert main([*words[:-3], "3", "-o", words[-1]]) == 2
     assert "other clips" in capsys.readouterr().err
+
+
+def test_a_table_of_one_clip_and_strange_numbers_are_refused(tmp_path, capsys):
+    songs = tmp_path / "songs"
+    songs.mkdir()
+    _rendered(songs, "00000", "test", 160.0, seed=0)
+    words = ["table1", "--data", f"rendered={songs}", "-o", str(tmp_path / "out")]
+    assert main(words) == 2
+    assert "At least two clips" in capsys.readouterr().err
+    for option in (["--clips", "0"], ["--seeds", "-1"], ["--seeds", "x"]):
+        with pytest.raises(SystemExit) as stopped:
+            main([*words, *option])
+        assert stopped.value.code == 2
+        assert "is not a whole number of 1 or more" in capsys.readouterr().err
+    (songs / "00000.drums.npy").write_bytes(b"")
+    assert main(words) == 2
+    assert "00000.json is damaged" in capsys.readouterr().err
 
 
 def test_figures_are_written(tmp_path, song):
@@ -227,8 +262,10 @@ def test_folders_without_test_songs_are_named(tmp_path):
 
 def test_a_summary_keeps_the_spread_over_seeds():
     reports = [
-        {"fd": {"value": v, "low": 0.0, "high": 9.0}, "clips": 3, "warnings": []} for v in (1.0, 3)
+        {"fd": {"value": v, "low": v - 1, "high": 9.0}, "clips": 3, "warnings": ["fd: few"]}
+        for v in (1.0, 3.0)
     ]
     row = summary(reports)
     assert row["fd"]["value"] == 2 and row["fd"]["seed_sd"] == pytest.approx(np.sqrt(2))
     assert row["seeds"] == 2 and row["clips"] == 3 and "fad" not in row
+    assert (row["fd"]["low"], row["fd"]["high"]) == (1.0, 9.0) and row["warnings"] == ["fd: few"]

@@ -31,6 +31,7 @@ MAY_IMPORT = {
         "picture",
         "text",
         "tokens",
+        "__init__",
     },
     "kits": {"audio", "hearing", "tokens"},
     "generation": {"diffusion", "kits", "manner", "networks", "tokens"},

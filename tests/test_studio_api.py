@@ -1,5 +1,6 @@
 """The studio's HTTP API with a real client, a real server, the shipped model and a real song."""
 
+import asyncio
 import io
 import json
 import os
@@ -226,3 +227,19 @@ def test_deleting_a_song_deletes_what_was_made_for_it(server, wav):
     assert server.client.delete(f"/api/songs/{extra['id']}").status_code == 204
     assert server.client.get(f"/api/songs/{extra['id']}").status_code == 404
     assert server.client.get(f"/api/jobs/{running['id']}").status_code == 404
+
+
+def test_no_news_falls_between_a_request_and_its_stream():
+    from restem.studio.events import Hub
+
+    async def scenario():
+        hub, job = Hub(), {"state": "running"}
+        stream = hub.stream(lambda: [("job", dict(job))], lambda data: True)
+        job["state"] = "done"  # after the request, before anybody listens
+        hub.publish("job", dict(job))
+        assert '"done"' in await anext(stream)
+        hub.publish("job", {"state": "next"})
+        assert '"next"' in await anext(stream)
+        await stream.aclose()
+
+    asyncio.run(scenario())

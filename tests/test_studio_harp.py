@@ -1,15 +1,22 @@
 """The endpoint for HARP, asked by Gradio's own client and by the raw calls that HARP makes."""
 
+import asyncio
 import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import httpx
 import numpy as np
 import pytest
 import soundfile
 from studio_server import ROOT, short_song
+
+from restem.errors import UserError
+from restem.studio.harp import Bench
+from restem.studio.records import Limits
+from restem.studio.worker_process import WorkerProcess
 
 gradio_client = pytest.importorskip(
     "gradio_client", reason="NOT TESTED: HARP; pip install 'restem[harp]'"
@@ -86,3 +93,63 @@ def test_cancel_stops_at_once(client, tmp_path):
         job.result(timeout=10)
     stem, _ = client.predict(handle, "Add drums", 0, 0, 0, 1, api_name="/process")
     assert soundfile.info(stem).frames == 6 * 44100
+
+
+def test_strangers_are_refused(address, client):
+    port = address.rstrip("/").rsplit(":")[-1]
+    call = f"{address.rstrip('/')}/gradio_api/call/controls"
+
+    def code(**headers):
+        posted = httpx.post(call, json={"data": []}, headers=headers, trust_env=False)
+        return posted.status_code
+
+    assert code() == code(Host=f"localhost:{port}") == 200
+    assert code(Origin=f"http://127.0.0.1:{port}") == 200
+    for host in ("evil.example", f"127.0.0.1.evil.example:{port}"):  # DNS rebinding
+        assert code(Host=host) == code(Host=host, Origin=f"http://{host}") == 400
+    for origin in ("http://evil.example", "null", "http://127.0.0.1:1", "http://localhost:3000"):
+        assert code(Origin=origin) == 403
+    assert code(**{"Sec-Fetch-Site": "cross-site"}) == 403
+    page = httpx.get(address, headers={"Host": "evil.example"}, trust_env=False)
+    assert page.status_code == 400
+    assert set(client.predict(api_name="/controls")) == {"card", "inputs", "outputs"}
+
+
+class Worker:
+    """In place of a process: writes two small files."""
+
+    async def messages(self, task):
+        if task["task"] == "prepare":
+            grid = {"times": [0.0, 0.5], "positions": [1, 2], "beats_per_bar": 4}
+            tracked = grid | {"bpm": 120, "confidence": 1}
+            yield {"done": {"seconds": 1.0, "tracked": tracked}}
+            return
+        folder = Path(task["folder"])
+        folder.mkdir()
+        for name in ("song.drums.wav", "song.mix.wav"):
+            (folder / name).write_bytes(b"sound")
+        yield {"done": {"seed": task["seed"]}}
+
+
+def test_results_lie_where_nobody_can_guess_and_old_ones_go(tmp_path):
+    song = tmp_path / "song.wav"
+    song.write_bytes(b"song")
+    bench = Bench(tmp_path / "work", Limits(), Worker())
+    values = (str(song), "Add drums", 0, 0, 0, 0)
+    first, second = (Path(asyncio.run(bench.process(*values))[0]) for _ in range(2))
+    assert second.is_file() and not first.exists()
+    places = [path.relative_to(tmp_path / "work").parts[0] for path in (first, second)]
+    assert places[0] != places[1] and all(len(place) == 22 for place in places)
+    assert [path.name for path in (tmp_path / "work").iterdir()] == [places[1]]
+
+
+def test_a_song_that_takes_too_long_to_prepare_is_given_up(tmp_path):
+    async def scenario():
+        worker = WorkerProcess(10 << 30, tmp_path / "temporary")
+        bench = Bench(tmp_path / "work", Limits(prepare_seconds=0.01), worker)
+        song = short_song(tmp_path / "song.wav", seconds=4.0)
+        with pytest.raises(UserError, match="too long to decode"):
+            await bench.process(str(song), "Add drums", 0, 0, 0, 1)
+        assert worker.pid is None
+
+    asyncio.run(scenario())

@@ -103,8 +103,9 @@ def rescaled(led: np.ndarray, plain: np.ndarray, part: slice) -> np.ndarray:
     nothing beyond its least and greatest value there.
 
     Guidance makes more of whatever the words add: also loudness and contrast (Lin et al. 2024,
-    "Common diffusion noise schedules and sample steps are flawed", arXiv 2305.08891, eq. 15). Values
-    out of all range stay where few steps follow (Saharia et al. 2022, arXiv 2205.11487, sec. 2.3).
+    "Common diffusion noise schedules and sample steps are flawed", arXiv 2305.08891, eq. 15). What
+    lies out of all range would stay where few steps follow (Saharia et al. 2022, arXiv 2205.11487,
+    sec. 2.3).
     """
     before, after = led[part], plain[part]
     factor = after.std() / max(float(before.std()), 1e-6)

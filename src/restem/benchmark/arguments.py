@@ -40,6 +40,13 @@ def add_data(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def positive(text: str) -> int:
+    """A whole number of 1 or more, as argparse wants it read."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 1 or more")
+    return int(text)
+
+
 def songs_of(args: argparse.Namespace) -> Iterator[WholeSong]:
     """The songs that `--data` names; UserError for a kind that is not known."""
     from restem.benchmark.clips import rendered_songs, song_from_files, stem_songs

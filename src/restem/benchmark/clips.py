@@ -12,6 +12,7 @@ import numpy as np
 import soundfile
 
 from restem.audio.beats import BeatGrid
+from restem.audio.files import atomic_path
 from restem.audio.tracking import track_beats
 from restem.audio.waveform import mono_from_channels, resampled
 from restem.dataset.sentences import Labels, instruction
@@ -79,19 +80,29 @@ def rendered_songs(folder: Path, split: str) -> Iterator[WholeSong]:
     """Songs of `restem dataset render` with their first drums; UserError if there are none."""
     found = False
     for path in sorted(folder.glob("*.json")):
-        record = json.loads(path.read_text())
-        if record.get("split") != split:
-            continue
-        found = True
-        context = np.load(path.with_suffix(".context.npy"), mmap_mode="r")
-        stem = np.load(path.with_suffix(".drums.npy"), mmap_mode="r")[0]
-        labels = Labels(**record["takes"][0]["labels"])
-        words = instruction("drums", labels, np.random.default_rng(int(path.stem)))
-        mixed = np.asarray(np.sum(context, axis=0, dtype=np.float32) / 32768, dtype=np.float32)
-        caption = f"{labels.style} drums"
-        yield WholeSong(path.stem, mixed, stem.astype(np.float32) / 32768, words, caption)
+        try:
+            song = _rendered_song(path, split)
+        except (OSError, ValueError, TypeError, KeyError, IndexError, EOFError) as error:
+            raise UserError(f"{path} is damaged ({error!r}); render its song again.") from None
+        if song:
+            found = True
+            yield song
     if not found:
         raise UserError(f"{folder} holds no rendered songs of the split {split!r}.")
+
+
+def _rendered_song(path: Path, split: str) -> WholeSong | None:
+    """A song by its record, or None if it is not of the split."""
+    record = json.loads(path.read_text())
+    if record.get("split") != split:
+        return None
+    context = np.load(path.with_suffix(".context.npy"), mmap_mode="r")
+    stem = np.load(path.with_suffix(".drums.npy"), mmap_mode="r")[0]
+    labels = Labels(**record["takes"][0]["labels"])
+    words = instruction("drums", labels, np.random.default_rng(int(path.stem)))
+    mixed = np.asarray(np.sum(context, axis=0, dtype=np.float32) / 32768, dtype=np.float32)
+    caption = f"{labels.style} drums"
+    return WholeSong(path.stem, mixed, stem.astype(np.float32) / 32768, words, caption)
 
 
 def stem_songs(source: str, stem: str, instruction: str, caption: str) -> Iterator[WholeSong]:
@@ -136,12 +147,13 @@ def write_clips(clips: Sequence[Clip], folder: Path) -> None:
     """
     listed = folder / "clips.json"
     about = [{"name": c.name, "instruction": c.instruction, "caption": c.caption} for c in clips]
-    if listed.exists() and json.loads(listed.read_text()) != about:
+    if listed.exists() and listed.read_text() != json.dumps(about, indent=1) + "\n":
         raise UserError(f"{folder} holds the rows of other clips; name another folder.")
     for clip in clips:
         for kind in ("context", "stem", "mix"):
             write_sound(folder / kind / f"{clip.name}.wav", getattr(clip, kind))
-    listed.write_text(json.dumps(about, indent=1) + "\n")
+    with atomic_path(listed) as part:
+        part.write_text(json.dumps(about, indent=1) + "\n")
 
 
 def write_sound(path: Path, samples: np.ndarray) -> None:

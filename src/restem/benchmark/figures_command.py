@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from restem.benchmark.arguments import add_data, songs_of
+from restem.benchmark.arguments import add_data, positive, songs_of
 
 
 def add_parser(verbs: Any) -> None:
@@ -15,7 +15,7 @@ def add_parser(verbs: Any) -> None:
     line = "draw the paper's figures from songs of your own (needs restem[evaluation])"
     parser = verbs.add_parser("figures", help=line, description=line)
     add_data(parser)
-    parser.add_argument("--songs", type=int, default=4, help="how many songs go on the page")
+    parser.add_argument("--songs", type=positive, default=4, help="how many songs go on the page")
     parser.add_argument(
         "--sentence", action="append", default=[], help="one of several; default: three styles"
     )

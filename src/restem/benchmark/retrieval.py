@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,8 @@ class Retrieval:
     def __init__(self, folder: Path, text: TextEncoder) -> None:
         self.text = text
         self.stems = _training_stems(folder, text)
+        listed = [(s.path.name, s.take, s.bpm, s.beats_per_bar) for s in self.stems]
+        self.digest = hashlib.sha256(json.dumps(listed).encode()).hexdigest()
 
     def stem(self, clip: Clip) -> np.ndarray:
         """A real stem (sample,) on the clip's beats, as loud to the context as to its own band.

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
+from restem import __version__
 from restem.audio.inversion import waveform_from_log_mel
 from restem.audio.spectrogram import SpectrogramConfig, log_mel
 from restem.audio.waveform import rms_db
@@ -38,6 +40,25 @@ class Offered:
 
     mix: np.ndarray
     stem: np.ndarray | None
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    """A row of the table: what makes its clips and `by` what (a hash, so that clips of another
+    model are not taken for these), for how many seeds, and against which truths it is held."""
+
+    offer: Offer
+    by: str = __version__
+    seeds: int = 1
+    kinds: tuple[str, ...] = ("mix", "stem")
+
+
+def digest_of(inserter: Inserter) -> str:
+    """A hash of all files of a model and of this version."""
+    digest = hashlib.sha256(__version__.encode())
+    for path in sorted(inserter.model.folder.iterdir()):
+        digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()
 
 
 def _with(clip: Clip, stem: np.ndarray) -> Offered:
@@ -99,18 +120,19 @@ def round_trip(samples: np.ndarray, config: SpectrogramConfig) -> np.ndarray:
     return waveform_from_log_mel(log_mel(samples * gain, config), config, len(samples)) / gain
 
 
-def reference_rows(clips: list[Clip], retrieval: Retrieval | None) -> dict[str, Offer]:
+def reference_rows(clips: list[Clip], retrieval: Retrieval | None) -> dict[str, Row]:
     """Rows that need no model: what the scores of the others are to be read against."""
     tokens = TokenConfig()
     place = {clip.name: i for i, clip in enumerate(clips)}
 
     def random_stem(clip: Clip, seed: int) -> Offered:
-        others = [c for c in clips if c.song != clip.song] or clips
+        others = [c for c in clips if c.song != clip.song] or [c for c in clips if c is not clip]
         rng = np.random.default_rng((seed, place[clip.name]))
         other = others[int(rng.integers(len(others)))]
-        return _with(clip, other.stem * (_rms(clip.context) / _rms(other.context)))
+        gain = _rms(clip.context) / _rms(other.context)
+        return _with(clip, other.stem * np.clip(gain, 0.1, 10.0))  # its own song may rest there
 
-    rows: dict[str, Offer] = {
+    offers: dict[str, Offer] = {
         "identity (context only)": lambda clip, _: Offered(clip.context, clip.context),
         "silence": lambda clip, _: Offered(np.zeros_like(clip.mix), np.zeros_like(clip.stem)),
         "random stem": random_stem,
@@ -122,8 +144,10 @@ def reference_rows(clips: list[Clip], retrieval: Retrieval | None) -> dict[str, 
         ),
         "oracle": lambda clip, _: Offered(clip.mix, clip.stem),
     }
+    rows = {name: Row(offer) for name, offer in offers.items()}
+    rows["round trip of the mix"] = Row(offers["round trip of the mix"], kinds=("mix",))
     if retrieval is not None:
-        rows["retrieval"] = lambda clip, _: _with(clip, retrieval.stem(clip))
+        rows["retrieval"] = Row(lambda clip, _: _with(clip, retrieval.stem(clip)), retrieval.digest)
     return rows
 
 

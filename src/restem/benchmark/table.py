@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from restem.benchmark.clips import RATE, Clip, write_sound
-from restem.benchmark.rows import Offer
+from restem.benchmark.rows import Row
 from restem.evaluation.cache import Cache
 from restem.evaluation.embeddings import Embedding
 from restem.evaluation.evaluate import chosen_embeddings, evaluate
@@ -50,31 +53,46 @@ class Bench:
     ) -> Bench:
         return cls(folder, clips, chosen_embeddings(embeddings), say)
 
-    def score(self, name: str, offer: Offer, seed: int, kind: str) -> dict[str, Any]:
+    def score(self, name: str, row: Row, seed: int, kind: str) -> dict[str, Any]:
         """The report of one row and seed against the true `kind` ("mix" or "stem"). Clips that
-        are there already are not made again."""
+        are there already are not made again, unless something else made them."""
         place = self.place(name, seed)
-        self._make(name, offer, seed, place)
-        report = evaluate(
+        self._make(name, row, seed, place)
+        return evaluate(
             place / kind,
             self.folder / kind,
             self.folder / "context" if kind == "stem" else None,
             self.embeddings,
             self.folder / "cache",
         )
-        return report
+
+    @cached_property
+    def clips_digest(self) -> str:
+        """A hash of what the clips hold."""
+        digest = hashlib.sha256()
+        for clip in self.clips:
+            digest.update(f"{clip.name} {clip.instruction} {clip.caption}".encode())
+            for wave in (clip.context, clip.stem, clip.beats.times, clip.beats.positions):
+                digest.update(np.ascontiguousarray(wave).tobytes())
+        return digest.hexdigest()
 
     def place(self, name: str, seed: int) -> Path:
         """Where the clips of one row and seed lie, in `mix` and `stem`."""
         words = re.sub(r"[^a-z0-9.]+", "-", name.lower()).strip("-")
         return self.folder / self.rows / words / f"seed{seed}"
 
-    def _make(self, name: str, offer: Offer, seed: int, place: Path) -> None:
+    def _make(self, name: str, row: Row, seed: int, place: Path) -> None:
+        made_by, by = place / "made-by.txt", f"{row.by} {self.clips_digest}\n"
+        if place.exists() and not (made_by.exists() and made_by.read_text() == by):
+            self.say(f"{name}, seed {seed}: made anew, since it was made by something else")
+            shutil.rmtree(place)
+        place.mkdir(parents=True, exist_ok=True)
+        made_by.write_text(by)
         missing = [c for c in self.clips if not (place / "mix" / f"{c.name}.wav").exists()]
         for number, clip in enumerate(missing):
             if number % 100 == 0:
                 self.say(f"{name}, seed {seed}: {len(self.clips) - len(missing) + number} clips")
-            offered = offer(clip, seed)
+            offered = row.offer(clip, seed)
             if offered.stem is not None:
                 write_sound(place / "stem" / f"{clip.name}.wav", offered.stem)
             write_sound(place / "mix" / f"{clip.name}.wav", offered.mix)
@@ -102,26 +120,31 @@ class Bench:
 
 
 def summary(reports: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Mean over seeds of each score, its spread over seeds, and the interval of the first."""
+    """Mean over seeds of each score and of its interval, its spread over seeds, and warnings."""
     scores: dict[str, Any] = {}
-    for key in COLUMNS:
+    for key in [k for k, v in reports[0].items() if isinstance(v, dict) and "value" in v]:
         found = [r[key] for r in reports if r.get(key) and r[key]["value"] is not None]
         if found:
             values = [f["value"] for f in found]
+            low, high = ([f[edge] for f in found if f.get(edge) is not None]
+                         for edge in ("low", "high"))  # fmt: skip
             scores[key] = {
                 "value": float(np.mean(values)),
                 "seed_sd": float(np.std(values, ddof=1)) if len(values) > 1 else None,
-                "low": found[0]["low"],
-                "high": found[0]["high"],
+                "low": float(np.mean(low)) if low else None,
+                "high": float(np.mean(high)) if high else None,
             }
     scores["seeds"] = len(reports)
     scores["clips"] = reports[0]["clips"]
-    scores["silent"] = sum("is silent" in w and "generated" in w for w in reports[0]["warnings"])
+    warnings = [warning for report in reports for warning in report["warnings"]]
+    scores["silent"] = sum("is silent" in w and "generated" in w for w in warnings)
+    scores["warnings"] = list(dict.fromkeys(warnings))
     return scores
 
 
 def markdown(table: dict[str, Any]) -> str:
-    """Rows of `summary` as a Markdown table, with ratios to the context alone."""
+    """Rows of `summary` as a Markdown table, with ratios to the context alone, and what to know
+    of it below."""
     rows = table["rows"]
     keys = [key for key in COLUMNS if any(key in row for row in rows.values())]
     identity = rows.get(IDENTITY, {})
@@ -133,12 +156,37 @@ def markdown(table: dict[str, Any]) -> str:
         for key in ratios:
             value = row[key]["value"] / identity[key]["value"] if key in row else None
             cells.append("" if value is None else f"{value:.2f}")
-        flag = f" ({row['silent']} of {row['clips']} silent)" if row["silent"] else ""
-        lines.append("| " + " | ".join([name + flag, *cells]) + " |")
+        lines.append("| " + " | ".join([_label(name, row, table), *cells]) + " |")
     floor = table["floor"]
     cells = [f"{floor[k]:.3g}" if k in floor else "" for k in keys] + [""] * len(ratios)
     lines.append("| " + " | ".join(["floor: half of the truth against the other", *cells]) + " |")
-    return "\n".join(lines)
+    return "\n".join([*lines, "", *_remarks(table)])
+
+
+def _label(name: str, row: dict[str, Any], table: dict[str, Any]) -> str:
+    swept = (table.get("sdedit_sweep") or {}).get(name)
+    steps = f", {swept['executed_steps']} steps" if swept else ""
+    made = row["clips"] * row["seeds"]
+    return name + steps + (f" ({row['silent']} of {made} silent)" if row["silent"] else "")
+
+
+def _remarks(table: dict[str, Any]) -> list[str]:
+    """What the context alone earns, what is left out, and warnings that are not of one clip."""
+    rows, lines = table["rows"], []
+    ends = [rows.get(name, {}) for name in (IDENTITY, "silence", "oracle")]
+    earned = []
+    for key in RELATIVE:
+        if all(key in end for end in ends):
+            alone, silence, truth = (end[key]["value"] for end in ends)
+            if silence > truth:
+                earned.append(f"{COLUMNS[key]} {100 * (silence - alone) / (silence - truth):.0f} %")
+    if earned:
+        lines.append(f"Of the way from silence to the truth the context alone goes "
+                     f"{', '.join(earned)}.")  # fmt: skip
+    lines += [f"Left out: {words}." for words in table.get("left_out", [])]
+    told = {w for row in rows.values() for w in row["warnings"] if w.split(":")[0] in (
+        *COLUMNS, "fad_inf")}  # fmt: skip
+    return lines + [f"Warning: {words}." for words in sorted(told)]
 
 
 def _cell(score: dict[str, Any] | None) -> str:
@@ -155,7 +203,8 @@ def write_table(folder: Path, kind: str, table: dict[str, Any]) -> None:
     path = folder / f"table1-{kind}.json"
     path.write_text(json.dumps(table, indent=2) + "\n")
     seconds = table["clips"] * table["clip_samples"] / RATE
-    words = f"{table['clips']} clips of {table['songs']} songs, {seconds:.0f} s; "
+    words = f"{table['clips']} clips of {table['songs']} songs, {seconds:.0f} s; of all their "
+    words += f"{table['full_clips']} full clips {table['sounding_clips']} have a sounding stem; "
     words += "embeddings " + ", ".join(f"{k}: {v}" for k, v in table["embeddings"].items())
     path.with_suffix(".md").write_text(f"Target: {kind}. {words}.\n\n{markdown(table)}\n")
     save_chart(table["rows"], path.with_suffix(".png"))

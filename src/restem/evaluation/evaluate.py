@@ -7,6 +7,7 @@ import secrets
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,13 +21,14 @@ from restem.evaluation.embeddings import (
     embedding_from_words,
     load_embedding,
 )
-from restem.evaluation.listening import hear, hear_with_context
+from restem.evaluation.listening import Heard, Source, hear, hear_with_context, seconds_of
 from restem.evaluation.pairing import Pair, paired_clips
 from restem.evaluation.scoring import SEED, SPLITS, HeardPair, rounded, scores_of
 from restem.evaluation.threads import one_thread_arithmetic
 
 DEFAULT_EMBEDDINGS = {"clip": "MSD_musicnn", "frame": "MTT_vgg"}
 LENGTH_TOLERANCE_S = 0.01
+GENERATED, TARGET = "generated clip", "target"  # as warnings call the sides
 Report = dict[str, Any]
 
 
@@ -40,7 +42,8 @@ def evaluate(
 ) -> Report:
     """Score the clips of `generated` against those of the same name in `target`.
 
-    Stems or mixes of any length and rate; the scores with `context` make sense for stems.
+    Stems or mixes of any length and rate; where both sides differ in length, only what both have
+    is heard, and a warning says so. The scores with `context` make sense for stems.
     `embeddings`: at most one of each role, instead of MSD_musicnn and MTT_vgg. `cache`: a folder
     in which what was heard is kept. `progress` gets the clips done and their number.
 
@@ -89,11 +92,14 @@ def write_report(report: Report, path: str | Path) -> None:
     text = json.dumps(report, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
-        draft.write_text(text, encoding="utf-8")
+        # a file name need not be UTF-8; what is not becomes an escape, which JSON reads back
+        draft.write_text(text, encoding="utf-8", errors="backslashreplace")
         os.replace(draft, path)
     except OSError as error:
-        draft.unlink(missing_ok=True)
         raise UserError(f"{path} cannot be written ({error.strerror}); name another -o.") from error
+    finally:
+        with suppress(OSError):  # it has gone if all went well
+            draft.unlink()
 
 
 def _check_packages() -> None:
@@ -132,45 +138,90 @@ def _hear_all(
     warnings: list[str],
     progress: Callable[[int, int], None] | None,
 ) -> list[HeardPair]:
-    def hear_pair(pair: Pair) -> HeardPair | str:
-        try:
-            ours, theirs = (hear(path, embeddings, cache) for path in (pair.generated, pair.target))
-            if pair.context is None:
-                return HeardPair(pair.name, ours, theirs, None, None)
-            ours_with = hear_with_context(pair.generated, pair.context, cache)
-            theirs_with = hear_with_context(pair.target, pair.context, cache)
-            return HeardPair(pair.name, ours, theirs, ours_with, theirs_with)
-        except UserError as error:
-            return f"{pair.name}: {str(error).rstrip('.')}; left out"
-
     heard: list[HeardPair] = []
     # clips are independent, so they may be heard side by side; their order stays that of the names
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        for done, result in enumerate(pool.map(hear_pair, pairs), start=1):
-            if isinstance(result, str):
-                warnings.append(result)
-            else:
+        results = pool.map(lambda pair: _hear_pair(pair, embeddings, cache), pairs)
+        for done, (result, told) in enumerate(results, start=1):
+            warnings += told
+            if result is not None:
                 heard.append(result)
-                warnings += _doubts(result)
             if progress is not None:
                 progress(done, len(pairs))
     return heard
 
 
-def _doubts(pair: HeardPair) -> list[str]:
+def _hear_pair(
+    pair: Pair, embeddings: Sequence[Embedding], cache: Cache
+) -> tuple[HeardPair | None, list[str]]:
+    """What both clips tell as far as both go, and warnings; None if one cannot be used."""
+    files = {GENERATED: pair.generated, TARGET: pair.target}
+    whole: dict[str, Heard] = {}
+    try:
+        for kind, path in files.items():
+            whole[kind] = hear(path, embeddings, cache)
+        seconds = min(side.seconds for side in whole.values())
+        sides = dict(whole)
+        ends: dict[str, float | None] = {GENERATED: None, TARGET: None}  # where a side is cut
+        for kind, side in whole.items():
+            if side.seconds - seconds > LENGTH_TOLERANCE_S:
+                ends[kind] = seconds
+                sides[kind] = hear(files[kind], embeddings, cache, seconds)
+    except UserError as error:
+        return None, [f"{pair.name}: the {kind} cannot be used: {_reason(error)}; left out"]
+    doubts = _doubts(pair.name, whole, sides)
+    scores: list[dict[str, float] | None] = [None, None]
+    if pair.context is not None:
+        stems = [(path, ends[kind]) for kind, path in files.items()]
+        scores, told = _hear_context(pair.name, stems, pair.context, seconds, cache)
+        doubts += told
+    return HeardPair(pair.name, sides[GENERATED], sides[TARGET], *scores), doubts
+
+
+def _hear_context(
+    name: str,
+    stems: Sequence[tuple[Path, float | None]],
+    context: Path,
+    seconds: float,
+    cache: Cache,
+) -> tuple[list[dict[str, float] | None], list[str]]:
+    """The scores of each stem, cut where it says, with the context, and warnings.
+
+    Without a usable context there are no scores.
+    """
+    try:
+        behind = Source(context)
+        lasts = seconds_of(behind, cache)
+        scores = [hear_with_context(Source(*stem), behind, cache) for stem in stems]
+    except UserError as error:
+        lost = "left out of the scores with context"
+        return [{}, {}], [f"{name}: the context cannot be used: {_reason(error)}; {lost}"]
+    if abs(lasts - seconds) <= LENGTH_TOLERANCE_S:
+        return [*scores], []
+    lengths = f"it lasts {lasts:.2f} s and the clips {seconds:.2f} s"
+    return [*scores], [
+        f"{name}: wrong length of the context, {lengths}; compared as far as both go"
+    ]
+
+
+def _reason(error: UserError) -> str:
+    return str(error).rstrip(".")
+
+
+def _doubts(name: str, whole: dict[str, Heard], compared: dict[str, Heard]) -> list[str]:
     doubts = []
-    for kind, side in (("generated clip", pair.generated), ("target", pair.target)):
+    for kind, side in compared.items():
         if side.silent:
-            doubts.append(f"{pair.name}: the {kind} is silent")
+            doubts.append(f"{name}: the {kind} is silent")
         if side.clipped:
-            doubts.append(f"{pair.name}: the {kind} is clipped ({side.clipped} flat samples)")
-    ours, theirs = pair.generated, pair.target
+            doubts.append(f"{name}: the {kind} is clipped ({side.clipped} flat samples)")
+    ours, theirs = whole[GENERATED], whole[TARGET]
     if abs(ours.seconds - theirs.seconds) > LENGTH_TOLERANCE_S:
         lengths = f"{ours.seconds:.2f} s and its target {theirs.seconds:.2f} s"
-        doubts.append(f"{pair.name}: wrong length, it lasts {lengths}; compared as far as both go")
+        doubts.append(f"{name}: wrong length, it lasts {lengths}; compared as far as both go")
     if ours.sample_rate != theirs.sample_rate:
         rates = f"{ours.sample_rate} Hz and its target {theirs.sample_rate} Hz"
-        doubts.append(f"{pair.name}: the rates differ, {rates}")
+        doubts.append(f"{name}: the rates differ, {rates}")
     return doubts
 
 
@@ -221,9 +272,10 @@ def _run(args: argparse.Namespace) -> int:
 
     report = evaluate(args.generated, args.target, args.context, embeddings, args.cache, progress)
     write_report(report, args.output)
-    for line in summary(report):
-        print(line)
-    print(f"Written to {args.output}")
+    for line in [*summary(report), f"Written to {args.output}"]:
+        # a file name need not fit the terminal's letters
+        encoding = sys.stdout.encoding or "utf-8"
+        print(line.encode(encoding, "backslashreplace").decode(encoding))
     return 0
 
 

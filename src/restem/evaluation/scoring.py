@@ -21,7 +21,8 @@ MANY_DIMENSIONS = 512  # above this one Fréchet distance takes seconds, so it i
 
 @dataclass(frozen=True, eq=False)
 class HeardPair:
-    """A generated clip and its target, and the scores of both with their context, if any."""
+    """A generated clip and its target, and the scores of both with their context: None without
+    one, empty if it cannot be used."""
 
     name: str
     generated: Heard
@@ -111,6 +112,12 @@ def _rhythm_scores(pairs: Sequence[HeardPair], warnings: list[str]) -> dict[str,
     for pair in pairs:
         if pair.target.silent:
             warnings.append(f"{pair.name}: the target is silent; left out of the rhythm scores")
+    unheard = sum(len(pair.target.beats) == 0 for pair in sounding)
+    if unheard:
+        warnings.append(
+            f"beat_f: librosa hears no beat in {unheard} of {len(sounding)} sounding targets, "
+            "so whatever is held against them scores 0"
+        )
     beats, onsets = [], []
     for pair in sounding:
         beats.append(beat_f(pair.target.beats, pair.generated.beats))
@@ -127,7 +134,7 @@ def _context_scores(pairs: Sequence[HeardPair], warnings: list[str]) -> dict[str
         both = [
             (pair.with_context[name], pair.target_with_context[name])
             for pair in pairs
-            if pair.with_context is not None and pair.target_with_context is not None
+            if pair.with_context and pair.target_with_context
         ]
         finite = [(ours, theirs) for ours, theirs in both if np.isfinite(ours + theirs)]
         if len(finite) < len(both):

@@ -7,6 +7,7 @@ import secrets
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -139,30 +140,31 @@ def _add_song_routes(app: FastAPI, store: Store, desk: Desk, limits: Limits) -> 
 
         Wait until `state` is ready.
         """
-        too_large = UserError(
-            f"The file is larger than {limits.upload_bytes >> 20} MB; convert it to FLAC or cut it."
+        most = limits.upload_bytes
+        too_large = HTTPException(
+            413, f"The file is larger than {most >> 20} MB; convert it to FLAC or cut it."
         )
-        length = request.headers.get("content-length", "")
-        if length.isdecimal() and int(length) > limits.upload_bytes:
-            raise HTTPException(413, str(too_large))
+        told = request.headers.get("content-length", "")
+        length = int(told) if told.isdecimal() else 0
+        if length > most:
+            raise too_large
         if desk.waiting_songs() >= limits.waiting_songs:
             raise HTTPException(429, "Too many songs are waiting; try again in a minute.")
-        store.make_room(int(length) if length.isdecimal() else 0)
         shown = "".join(c if c.isprintable() and c not in "/\\" else "_" for c in name)
         song = Song(id=new_id(), name=shown, suffix=suffix_of(name), created=time.time())
         folder = store.folder / "songs" / song.id
-        folder.mkdir()
+        reserve = partial(store.reserve, song.id)
         try:
+            reserve(length)
+            folder.mkdir()
             song.bytes = await received(
-                request.stream(), folder / f"song{song.suffix}", limits.upload_bytes, too_large
+                request.stream(), folder / f"song{song.suffix}", most, too_large, reserve
             )
             if song.bytes == 0:
                 raise HTTPException(400, "The file is empty; choose an audio or MIDI file.")
-        except UserError as error:
-            raise HTTPException(413, str(error)) from None
-        else:
             desk.add_song(song)
         finally:
+            store.arriving.pop(song.id, None)
             if song.id not in store.songs:
                 await asyncio.to_thread(_forget, folder)
         return song
@@ -196,8 +198,11 @@ def _add_song_routes(app: FastAPI, store: Store, desk: Desk, limits: Limits) -> 
     async def delete_song(song_id: Identifier) -> None:
         """Delete a song and everything that was made for it."""
         found(store.songs, song_id)
-        for job in [job for job in store.jobs.values() if job.request.song == song_id]:
-            await desk.cancel(job.id)
+        # A new job may be asked for while one is cancelled; it must not outlive its song.
+        while going := [
+            job for job in store.jobs.values() if job.request.song == song_id and not job.over
+        ]:
+            await desk.cancel(going[0].id)
         if song_id in store.songs:
             store.remove_song(song_id)
 
@@ -218,7 +223,7 @@ def _add_job_routes(app: FastAPI, store: Store, desk: Desk, hub: Hub, limits: Li
                 raise HTTPException(422, "The base take is not one of this song's.")
         if desk.waiting_jobs() >= limits.waiting_jobs:
             raise HTTPException(429, "Too many jobs are waiting; try again when some are done.")
-        store.make_room(keep=song.id)
+        store.make_room(keep=(song.id, asked.base.job if asked.base else ""))
         job = Job(id=new_id(), request=asked, created=time.time(), grid=song.grid)
         desk.add_job(job)
         return job
@@ -254,16 +259,20 @@ def _add_job_routes(app: FastAPI, store: Store, desk: Desk, hub: Hub, limits: Li
     async def job_events(job_id: Identifier) -> StreamingResponse:
         """The news of one job: first its state, then every change and the previews."""
         job: Job = found(store.jobs, job_id)
-        first = [("job", summary(job))]
-        stream = hub.stream(first, lambda data: job_id in (data.get("id"), data.get("job")))
+        stream = hub.stream(
+            lambda: [("job", summary(job))],
+            lambda data: job_id in (data.get("id"), data.get("job")),
+        )
         return StreamingResponse(stream, media_type="text/event-stream")
 
     @app.get("/api/events", tags=["studio"], responses=_EVENTS)
     async def events() -> StreamingResponse:
         """The news of all songs and jobs: first all jobs that wait or run, then every change."""
-        first = [("job", summary(job)) for job in store.jobs.values() if not job.over]
-        return StreamingResponse(hub.stream(first, lambda data: True),
-                                 media_type="text/event-stream")  # fmt: skip
+        stream = hub.stream(
+            lambda: [("job", summary(job)) for job in store.jobs.values() if not job.over],
+            lambda data: True,
+        )
+        return StreamingResponse(stream, media_type="text/event-stream")
 
 
 def _check_kind(asked: JobRequest, song: Song) -> None:

@@ -33,13 +33,18 @@ class Hub:
             listener.put_nowait(item)
 
     async def stream(
-        self, first: list[tuple[str, dict[str, Any]]], wanted: Callable[[dict[str, Any]], bool]
+        self,
+        first: Callable[[], list[tuple[str, dict[str, Any]]]],
+        wanted: Callable[[dict[str, Any]], bool],
     ) -> AsyncIterator[str]:
-        """Text in the format of EventSource: the state as it is, then each event as it happens."""
+        """Text in the format of EventSource: the state as it is, then each event as it happens.
+
+        `first` is asked for the state once the listener is there, so that no news falls between.
+        """
         listener: asyncio.Queue[tuple[str, Any] | None] = asyncio.Queue(MOST_WAITING)
         self._listeners.add(listener)
         try:
-            for kind, data in first:
+            for kind, data in first():
                 yield _lines(kind, data)
             while not self.closed:
                 try:

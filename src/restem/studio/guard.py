@@ -10,10 +10,11 @@ from __future__ import annotations
 import hmac
 import ipaddress
 import socket
-from http.cookies import CookieError, SimpleCookie
+from collections.abc import Callable
 from urllib.parse import parse_qs
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import cookie_parser
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -68,16 +69,9 @@ class Guard:
 
     def _refusal(self, scope: Scope) -> Response | None:
         headers = Headers(scope=scope)
-        host = headers.get("host", "")
-        if not self._ours(host):
-            return _refused(400, "This address is not the studio's; open it by its own address.")
-        origin = headers.get("origin")
-        if origin is not None and origin not in (f"http://{host}", f"https://{host}"):
-            return _refused(403, "Requests from other pages are refused.")
-        if headers.get("sec-fetch-site") in ("cross-site", "same-site") and not (
-            scope["method"] == "GET" and scope["path"] == "/"
-        ):
-            return _refused(403, "Requests from other pages are refused.")
+        refusal = _strange(scope, headers, self._ours)
+        if refusal:
+            return refusal
         if not (scope["method"] == "POST" and scope["path"] == UPLOAD):
             length = headers.get("content-length", "0")
             chunked = "transfer-encoding" in headers
@@ -106,17 +100,43 @@ class Guard:
         scheme, _, word = headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer" and self._right(word.strip()):
             return None
-        try:
-            cookie = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
-        except CookieError:
-            cookie = None
-        if cookie and self._right(cookie.value):
+        # Not http.cookies, which drops all cookies if another program's is malformed.
+        if self._right(cookie_parser(headers.get("cookie", "")).get(COOKIE, "")):
             return None
         words = "The studio wants its token: open the address that it printed when it started."
         return _refused(401, words, {"WWW-Authenticate": "Bearer"})
 
     def _right(self, word: str) -> bool:
         return hmac.compare_digest(word.encode(), (self.token or "").encode())
+
+
+class Door:
+    """ASGI middleware for another application on this machine: no strange Host, no strange page."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "lifespan"):
+            return  # no web sockets here
+        refusal = None
+        if scope["type"] == "http":
+            refusal = _strange(scope, Headers(scope=scope), lambda h: _host_name(h) in LOOPBACK)
+        await (refusal or self.app)(scope, receive, send)
+
+
+def _strange(scope: Scope, headers: Headers, ours: Callable[[str], bool]) -> Response | None:
+    """The answer to a request for another Host or from another page, else nothing."""
+    host, origin = headers.get("host", ""), headers.get("origin")
+    if not ours(host):
+        return _refused(400, "This address is not the studio's; open it by its own address.")
+    if origin is not None and origin not in (f"http://{host}", f"https://{host}"):
+        return _refused(403, "Requests from other pages are refused.")
+    if headers.get("sec-fetch-site") in ("cross-site", "same-site") and not (
+        scope["method"] == "GET" and scope["path"] == "/"
+    ):
+        return _refused(403, "Requests from other pages are refused.")
+    return None
 
 
 def _host_name(host: str) -> str:

@@ -7,6 +7,7 @@ stops. The names and fields are those of HARP 3 (pyharp 0.3).
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 from dataclasses import dataclass
@@ -48,7 +49,10 @@ OUTPUTS: list[dict[str, Any]] = [
 
 @dataclass
 class Bench:
-    """One worker process and a folder for what it makes; a new song clears the last one's."""
+    """One worker process and a folder for what it makes; a new song clears the last one's.
+
+    Gradio hands out all in the folder, so each request's files lie where nobody can guess.
+    """
 
     folder: Path
     limits: Limits
@@ -61,13 +65,11 @@ class Bench:
         if not song:
             raise UserError("Give the song as an audio track.")
         shutil.rmtree(self.folder, ignore_errors=True)
-        self.folder.mkdir(parents=True)
-        upload = self.folder / f"song{suffix_of(song)}"
+        place = self.folder / new_id()
+        place.mkdir(parents=True)
+        upload = place / f"song{suffix_of(song)}"
         shutil.copyfile(song, upload)
-        facts = await self._done(
-            task="prepare", upload=str(upload), name=Path(song).name,
-            longest_seconds=self.limits.song_seconds,
-        )  # fmt: skip
+        facts = await self._prepared(upload, Path(song).name)
         try:
             correction = Correction(bpm=tempo or None, shift=shift)
             request = JobRequest(
@@ -76,13 +78,24 @@ class Bench:
         except ValueError as error:
             raise UserError(f"These controls do not fit: {error}") from None
         grid = corrected(Grid(**facts["tracked"]), correction, facts["seconds"])
-        take = self.folder / "take"
+        take = place / "take"
         await self._done(
             task="make", upload=str(upload), name=Path(song).name, folder=str(take),
             request=request.model_dump(), seed=request.seed, grid=grid.model_dump(),
             base_stem=None,
         )  # fmt: skip
         return str(take / "song.drums.wav"), str(take / "song.mix.wav")
+
+    async def _prepared(self, upload: Path, name: str) -> dict[str, Any]:
+        try:
+            async with asyncio.timeout(self.limits.prepare_seconds):
+                return await self._done(
+                    task="prepare", upload=str(upload), name=name,
+                    longest_seconds=self.limits.song_seconds,
+                )  # fmt: skip
+        except TimeoutError:
+            await self.worker.kill()
+            raise UserError(f"{name} took too long to decode; convert it to WAV or FLAC.") from None
 
     async def cancel(self) -> None:
         """Stop at once."""
@@ -140,12 +153,17 @@ def _component(gr: Any, one: dict[str, Any]) -> Any:
 
 def serve(folder: Path, host: str, port: int) -> str:
     """Serve until Ctrl-C elsewhere; the address. Raises UserError if the port is taken."""
+    from starlette.middleware import Middleware
+
+    from restem.studio.guard import Door
+
     limits = Limits()
     try:
         _, address, _ = make_blocks(folder, limits).launch(
             server_name=host, server_port=port, share=False, quiet=True, inbrowser=False,
             prevent_thread_lock=True, max_file_size=limits.upload_bytes, footer_links=[],
             allowed_paths=[str(folder / "work")], show_error=True,
+            app_kwargs={"middleware": [Middleware(Door)]},
         )  # fmt: skip
     except OSError as error:
         raise UserError(f"HARP's port {port} cannot be used ({error}); choose another.") from None

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import shutil
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from restem.studio.store import Store, StoreFullError
 from restem.studio.worker_process import WorkerProcess
 
 log = logging.getLogger(__name__)
-MOST_STARTS = 2  # a job that was running at two ends of the server may well be their cause
+MOST_STARTS = 2  # a job that was running at two crashes of the server may well be their cause
 
 
 class Desk:
@@ -32,8 +32,12 @@ class Desk:
     def __init__(self, store: Store, hub: Hub, limits: Limits) -> None:
         self.store, self.hub, self.limits = store, hub, limits
         self._new_song, self._new_job = asyncio.Event(), asyncio.Event()
-        self._preparer = WorkerProcess(limits.worker_bytes, store.folder / "temporary-prepare")
-        self._maker = WorkerProcess(limits.worker_bytes, store.folder / "temporary-make")
+        temporary = store.folder / "temporary-prepare", store.folder / "temporary-make"
+        for folder in temporary:  # what a killed studio left; no other one has this store
+            shutil.rmtree(folder, ignore_errors=True)
+        self._preparer, self._maker = (
+            WorkerProcess(limits.worker_bytes, folder) for folder in temporary
+        )
         self._running: str | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -45,8 +49,7 @@ class Desk:
             if job.state == "running" and job.starts >= MOST_STARTS:
                 self._finish(job, "failed", "The studio ended twice while it made this.")
             elif job.state == "running":
-                job.state, job.words, job.seconds_left = "queued", "waiting", None
-                self.store.save_job(job)
+                self._put_back(job)
         self._tasks = [
             asyncio.create_task(self._forever(self._prepare_next, self._new_song)),
             asyncio.create_task(self._forever(self._make_next, self._new_job)),
@@ -57,8 +60,16 @@ class Desk:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        for job in self.store.jobs.values():
+            if job.state == "running":
+                job.starts -= 1  # it is not the cause of an end in order
+                self._put_back(job)
         await self._preparer.kill()
         await self._maker.kill()
+
+    def _put_back(self, job: Job) -> None:
+        job.state, job.words, job.seconds_left = "queued", "waiting", None
+        self._save_or_log(job)
 
     async def _forever(self, step: Any, new: asyncio.Event) -> None:
         while True:
@@ -79,7 +90,9 @@ class Desk:
         self._new_song.set()
 
     def waiting_songs(self) -> int:
-        return sum(song.state == "preparing" for song in self.store.songs.values())
+        """Those that wait for their preparation, and those that are still being sent."""
+        preparing = sum(song.state == "preparing" for song in self.store.songs.values())
+        return preparing + len(self.store.arriving)
 
     async def _prepare_next(self) -> bool:
         waiting = [song for song in self.store.songs.values() if song.state == "preparing"]
@@ -94,6 +107,7 @@ class Desk:
         }
         facts: dict[str, Any] = {}
         try:
+            self.store.make_room()  # songs prepared before may have taken it
             async with asyncio.timeout(self.limits.prepare_seconds):
                 async for message in self._preparer.messages(task):
                     facts = message.get("done", facts)
@@ -117,7 +131,7 @@ class Desk:
         self.store.save_song(song)
         self.store.measure(song.id)
         with suppress(StoreFullError):  # the next upload will be refused
-            self.store.make_room(keep=song.id)
+            self.store.make_room(keep=(song.id,))
         self.hub.publish("song", song.model_dump())
 
     # ---- jobs ----
@@ -147,10 +161,11 @@ class Desk:
         job = min(waiting, key=lambda job: job.created)
         self._running = job.id
         job.state, job.starts, job.words = "running", job.starts + 1, "loading the model"
-        self.store.save_job(job)
-        self._tell(job)
         try:
+            self._save(job)
+            self._tell(job)
             for number in range(len(job.takes) + 1, job.request.takes + 1):
+                self.store.make_room()  # the takes before may have taken it
                 await self._make_take(job, number)
                 if job.over:
                     break
@@ -159,6 +174,11 @@ class Desk:
         except UserError as error:
             if not job.over:  # otherwise it was cancelled, and its worker killed
                 self._finish(job, "failed", str(error))
+        except OSError as error:
+            log.exception("job %s met an error of the system", job.id)
+            if not job.over:
+                words = f"The system says: {error.strerror or error}"
+                self._finish(job, "failed", f"{words}; see if the disk is full, then ask again.")
         except Exception:
             self._finish(job, "failed", "Something went wrong in the studio; see its log.")
             raise
@@ -190,10 +210,9 @@ class Desk:
             elif "done" in message:
                 job.takes.append(Take(number=number, **message["done"]))
                 job.fraction = number / job.request.takes
-                self.store.save_job(job)
-                self.store.measure(job.id)
-                with suppress(StoreFullError):
-                    self.store.make_room(keep=job.request.song)
+                self._save(job)
+                with suppress(StoreFullError):  # the next take will be refused
+                    self.store.make_room()
                 self._tell(job)
 
     def _task(self, job: Job, number: int) -> dict[str, Any]:
@@ -225,9 +244,20 @@ class Desk:
             return
         for part in self.store.job_folder(job.id).glob("*.part"):
             shutil.rmtree(part, ignore_errors=True)
-        self.store.save_job(job)
-        self.store.measure(job.id)
+        self._save_or_log(job)
         self._tell(job)
+
+    def _save(self, job: Job) -> None:
+        if job.id in self.store.jobs:  # else it was deleted, and must not come back
+            self.store.save_job(job)
+            self.store.measure(job.id)
+
+    def _save_or_log(self, job: Job) -> None:
+        """On a full disk a job's end must not be lost in memory too."""
+        try:
+            self._save(job)
+        except OSError:
+            log.exception("job %s could not be written", job.id)
 
     def _tell(self, job: Job) -> None:
         self.hub.publish("job", summary(job))
@@ -239,14 +269,22 @@ def summary(job: Job) -> dict[str, Any]:
 
 
 async def received(
-    stream: AsyncIterator[bytes], path: Path, limit_bytes: int, error: UserError
+    stream: AsyncIterator[bytes],
+    path: Path,
+    limit_bytes: int,
+    error: Exception,
+    reserve: Callable[[int], None],
 ) -> int:
-    """Write a request's body to `path`, not more than `limit_bytes` of it; the bytes written."""
+    """Write a request's body to `path`, not more than `limit_bytes` of it; the bytes written.
+
+    `reserve` is called with the bytes so far before they are written.
+    """
     total = 0
     with open(path, "wb") as file:
         async for chunk in stream:
             total += len(chunk)
             if total > limit_bytes:
                 raise error
+            reserve(total)
             file.write(chunk)
     return total

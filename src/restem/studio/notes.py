@@ -92,6 +92,7 @@ def compose(
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir()
     _write(part, result, song, path, stem, request)
+    shutil.rmtree(final, ignore_errors=True)  # of a server that ended before it wrote it down
     os.replace(part, final)
     return {"seed": seed, "notices": result.notices, "notes": len(result.notes[stem])}
 

@@ -7,18 +7,22 @@ becomes part of a path.
 
 from __future__ import annotations
 
+import heapq
+import logging
 import shutil
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import IO, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from restem.audio.files import atomic_path
 from restem.errors import UserError
 from restem.studio.records import Job, Limits, Song
 
-_Record = TypeVar("_Record", bound=BaseModel)
+log = logging.getLogger(__name__)
+_Record = TypeVar("_Record", Song, Job)
 SUFFIXES = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".m4a", ".mp4",
             ".aac", ".caf", ".au", ".w64", ".mid", ".midi", ".gp3", ".gp4", ".gp5", ".gp",
             ".gpx")  # fmt: skip
@@ -35,6 +39,7 @@ class Store:
         self.folder, self.limits = folder, limits
         self.songs: dict[str, Song] = {}
         self.jobs: dict[str, Job] = {}
+        self.arriving: dict[str, int] = {}  # uploads under way and the bytes they may come to
         self._sizes: dict[str, int] = {}
         self._lock = self._take_folder()
         self._load()
@@ -83,7 +88,7 @@ class Store:
 
     @property
     def used_bytes(self) -> int:
-        return sum(self._sizes.values())
+        return sum(self._sizes.values()) + sum(self.arriving.values())
 
     def measure(self, record_id: str) -> None:
         """Note how much a song or job takes up now."""
@@ -92,39 +97,68 @@ class Store:
         if folder is not None:
             self._sizes[record_id] = _folder_bytes(folder)
 
-    def make_room(self, needed_bytes: int = 0, keep: str | None = None) -> None:
-        """Evict the oldest finished jobs, and songs without any, until `needed_bytes` fit.
+    def reserve(self, song_id: str, total_bytes: int) -> None:
+        """Count an upload before it is here, so that many at once cannot overrun the quota.
 
-        What waits or runs stays, the song `keep` with its jobs too. Raises StoreFullError if that
-        is not enough.
+        It counts until it is taken out of `arriving`. Raises StoreFullError if it does not fit.
+        """
+        if total_bytes > self.arriving.get(song_id, -1):
+            self.arriving[song_id] = total_bytes
+            self.make_room()
+
+    def make_room(self, keep: Collection[str] = ()) -> None:
+        """Evict the oldest finished jobs, and songs without any, until the limits are kept.
+
+        What waits or runs stays with its base takes, and so do the songs and jobs in `keep`.
+        Raises StoreFullError, with nothing evicted, if that is not enough.
         """
         limits = self.limits
-        while (
-            self.used_bytes + needed_bytes > limits.disk_bytes
-            or len(self.songs) > limits.records
-            or len(self.jobs) > limits.records
-        ):
-            oldest = min(self._evictable(keep), key=lambda record: record.created, default=None)
-            if oldest is None:
+        bytes_over = self.used_bytes - limits.disk_bytes
+        songs_over = len(self.songs) + len(self.arriving) - limits.records
+        jobs_over = len(self.jobs) - limits.records
+        oldest, evicted = self._evictable(keep), list[Song | Job]()
+        while max(bytes_over, songs_over, jobs_over) > 0:
+            record = next(oldest, None)
+            if record is None:
                 raise StoreFullError(
                     "There is no room left on the studio's disk quota; delete songs or wait for "
                     "running jobs to end."
                 )
-            if isinstance(oldest, Job):
-                self.remove_job(oldest.id)
+            evicted.append(record)
+            bytes_over -= self._sizes.get(record.id, 0)
+            songs_over -= isinstance(record, Song)
+            jobs_over -= isinstance(record, Job)
+        for record in evicted:
+            if isinstance(record, Job):
+                self.remove_job(record.id)
             else:
-                self.remove_song(oldest.id)
+                self.remove_song(record.id)
 
-    def _evictable(self, keep: str | None) -> Iterator[Song | Job]:
+    def _evictable(self, keep: Collection[str]) -> Iterator[Song | Job]:
+        """What may go, the oldest first; a song when all of its jobs have been named."""
         pinned = {job.request.base.job for job in self.jobs.values()
                   if not job.over and job.request.base}  # fmt: skip
-        used = {job.request.song for job in self.jobs.values()}
+        left = Counter(job.request.song for job in self.jobs.values())
+        waiting: list[tuple[float, str]] = []
+
+        def add(song: Song) -> None:
+            if not left[song.id] and song.id not in keep and song.state != "preparing":
+                heapq.heappush(waiting, (song.created, song.id))
+
         for job in self.jobs.values():
-            if job.over and job.id not in pinned and keep not in (job.id, job.request.song):
-                yield job
+            if job.over and job.id not in pinned and job.id not in keep:
+                heapq.heappush(waiting, (job.created, job.id))
         for song in self.songs.values():
-            if song.id not in used and song.id != keep and song.state != "preparing":
-                yield song
+            add(song)
+        while waiting:
+            record_id = heapq.heappop(waiting)[1]
+            if record_id in self.songs:
+                yield self.songs[record_id]
+                continue
+            job = self.jobs[record_id]
+            yield job
+            left[job.request.song] -= 1
+            add(self.songs[job.request.song])
 
     # ---- the disk ----
 
@@ -153,23 +187,31 @@ class Store:
         return lock
 
     def _load(self) -> None:
-        for folder in self._folders("songs"):
-            song = _read(folder / "song.json", Song)
-            if song and song.id == folder.name:
-                self.songs[song.id] = song
-                self.measure(song.id)
-            else:  # an upload that was cut off
-                shutil.rmtree(folder, ignore_errors=True)
-        for folder in self._folders("jobs"):
-            job = _read(folder / "job.json", Job)
-            if job and job.id == folder.name and job.request.song in self.songs:
+        for song in self._records("songs", "song.json", Song):
+            self.songs[song.id] = song
+            self.measure(song.id)
+        for job in self._records("jobs", "job.json", Job):
+            if job.request.song in self.songs:
                 self.jobs[job.id] = job
                 self.measure(job.id)
             else:
-                shutil.rmtree(folder, ignore_errors=True)
+                log.warning("The song of job %s is not there; the job stays on the disk.", job.id)
 
-    def _folders(self, kind: str) -> list[Path]:
-        return [path for path in (self.folder / kind).iterdir() if path.is_dir()]
+    def _records(self, kind: str, name: str, model: type[_Record]) -> Iterator[_Record]:
+        """All records that can be read. The others stay on the disk: a later start, or a later
+        version, may read them, and no new id is ever the same as theirs."""
+        for folder in [path for path in (self.folder / kind).iterdir() if path.is_dir()]:
+            try:
+                record = model.model_validate_json((folder / name).read_text(encoding="utf-8"))
+                if record.id != folder.name:
+                    raise ValueError("it is of another folder")
+            except FileNotFoundError:  # an upload that was cut off
+                shutil.rmtree(folder, ignore_errors=True)
+            except (OSError, ValueError) as error:
+                words = str(error).partition("\n")[0]
+                log.warning("%s is passed over and stays on the disk: %s", folder / name, words)
+            else:
+                yield record
 
     def _write(self, path: Path, record: BaseModel) -> None:
         path.parent.mkdir(exist_ok=True)
@@ -180,13 +222,6 @@ class Store:
 def suffix_of(name: str) -> str:
     """The ending of an uploaded file's name if it is one of ours, else nothing."""
     return next((end for end in SUFFIXES if name.lower().endswith(end)), "")
-
-
-def _read(path: Path, kind: type[_Record]) -> _Record | None:
-    try:
-        return kind.model_validate_json(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, ValidationError):
-        return None
 
 
 def _folder_bytes(folder: Path) -> int:

@@ -128,6 +128,7 @@ def make(
     _name_song(part / f"{Path(upload).stem}.{request['stem']}.json", name)
     for view, samples in (("stem", mixdown.stem), ("mix", mixdown.mix)):
         write_views(part, view, samples, audio.sample_rate, _full_scale(mixdown))
+    shutil.rmtree(final, ignore_errors=True)  # of a server that ended before it wrote it down
     os.replace(part, final)
     return {
         "seed": seed,

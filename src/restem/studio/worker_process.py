@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import shutil
 import signal
 import sys
+import tempfile
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
@@ -28,6 +28,7 @@ class WorkerProcess:
     def __init__(self, limit_bytes: int, temporary: Path) -> None:
         self._limit_bytes, self._temporary = limit_bytes, temporary
         self._process: asyncio.subprocess.Process | None = None
+        self._own: tempfile.TemporaryDirectory[str] | None = None  # the process's, no other's
 
     @property
     def pid(self) -> int | None:
@@ -62,21 +63,26 @@ class WorkerProcess:
         process, self._process = self._process, None
         if process is None:
             return
+        own, self._own = self._own, None  # the next process may start before this one has ended
         with suppress(ProcessLookupError):
             if hasattr(os, "killpg"):
                 os.killpg(process.pid, signal.SIGKILL)
             else:
                 process.kill()
         await process.wait()
-        shutil.rmtree(self._temporary, ignore_errors=True)  # what it could not clear away itself
+        if own:
+            own.cleanup()  # what it could not clear away itself
 
     async def _running(self) -> asyncio.subprocess.Process:
         if self._process is None or self._process.returncode is not None:
+            if self._own:
+                self._own.cleanup()
             self._temporary.mkdir(exist_ok=True)
+            self._own = tempfile.TemporaryDirectory(dir=self._temporary, ignore_cleanup_errors=True)
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "restem.studio.worker", str(self._limit_bytes),
                 stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
                 start_new_session=True, limit=LONGEST_LINE,
-                env=os.environ | {"TMPDIR": str(self._temporary)},
+                env=os.environ | {"TMPDIR": self._own.name},
             )  # fmt: skip
         return self._process

@@ -7,6 +7,7 @@ import { NotesDeck } from "./notes_deck.js";
 import { Overlay } from "./overlay.js";
 import { RegionPanel } from "./region.js";
 import { Sentence } from "./sentence.js";
+import { Songs, time } from "./songs.js";
 import { SoundDeck } from "./sound_deck.js";
 import { Takes } from "./takes.js";
 import { View } from "./view.js";
@@ -19,22 +20,23 @@ const overlay = new Overlay(view, player);
 const takes = new Takes(report);
 const beats = new Beats(player, report);
 const region = new RegionPanel(overlay, () => song, () => takes.chosen?.take);
-let song = null, current = null, lane = 0, waiting = null;
+const songs = new Songs(report, calm);
+let song = null, opening = null, current = null, lane = 0, waiting = null, frame = 0;
 
 function report(error) {
   $("alert").textContent = error.message;
   $("alert").hidden = false;
 }
-const calm = () => { $("alert").hidden = true; };
+function calm() { $("alert").hidden = true; }
 const say = (words) => { $("live").textContent = words; };
-const time = (s) => `${Math.floor(s / 60)}:${(s % 60).toFixed(1).padStart(4, "0")}`;
 
 // ---- which song, which take: in the address, so that a reload finds them ----
 
 function remember() {
   const words = new URLSearchParams();
-  if (song) words.set("song", song.id);
-  if (takes.chosen) { words.set("job", takes.chosen.job); words.set("take", takes.chosen.take); }
+  const { id, job, take: number } = opening ?? { id: song?.id, ...takes.chosen };
+  if (id) words.set("song", id);
+  if (id && job) { words.set("job", job); words.set("take", number); }
   history.replaceState(null, "", words.size ? `#${words}` : location.pathname);
 }
 
@@ -49,84 +51,73 @@ async function open() {
 
 async function welcome() {
   player.pause();
+  if (song && opening?.id === song.id) opened(); // left before all of it was there
   song = null;
   remember();
-  for (const id of ["workspace", "other-song", "uploading"]) $(id).hidden = true;
+  for (const id of ["workspace", "other-song"]) $(id).hidden = true;
   $("welcome").hidden = false;
   $("song-name").textContent = "";
-  const songs = (await api.getJson("/api/songs")).filter((one) => one.state === "ready");
-  $("recent").hidden = !songs.length;
-  $("recent-songs").replaceChildren(...songs.map(recentSong));
+  await songs.show();
 }
 
-function recentSong(one) {
-  const item = document.createElement("li"), go = document.createElement("button");
-  const name = document.createElement("span"), long = document.createElement("small");
-  name.textContent = one.name;
-  long.textContent = time(one.seconds);
-  go.append(name, long);
-  go.className = "open";
-  go.type = "button";
-  go.onclick = () => openSong(one.id).catch(report);
-  const drop = document.createElement("button");
-  drop.textContent = "Delete";
-  drop.type = "button";
-  drop.setAttribute("aria-label", `Delete ${one.name}`);
-  drop.onclick = async () => {
-    if (!confirm(`Delete ${one.name} and everything that was made for it?`)) return;
-    try { await api.remove(`/api/songs/${one.id}`); item.remove(); } catch (error) { report(error); }
-  };
-  item.append(go, drop);
-  return item;
-}
+songs.addEventListener("open", ({ detail }) => openSong(detail).catch(report));
+songs.addEventListener("delete", ({ detail }) => { if (opening?.id === detail) opened(); });
 
-// ---- a new song ----
-
-async function take(file) {
-  calm();
-  $("uploading").hidden = false;
-  $("upload-words").textContent = `Sending ${file.name}`;
-  try {
-    const sent = await api.upload(file, (fraction) => { $("upload-bar").value = fraction; });
-    $("upload-bar").removeAttribute("value");
-    $("upload-words").textContent = "Reading it, and listening for the beat";
-    say("Reading the song");
-    await openSong(sent.id);
-  } catch (error) { report(error); }
-  $("uploading").hidden = true;
-}
+// ---- opening a song ----
 
 /** Wait until a song is prepared: told by an event, and asked now and then in case one is lost. */
-async function prepared(id) {
-  for (;;) {
-    const found = await api.getJson(`/api/songs/${id}`);
+async function prepared(mine) {
+  for (let told = false; ; told = true) {
+    const found = await api.getJson(`/api/songs/${mine.id}`);
+    if (opening !== mine) return null;
     if (found.state === "failed") throw new Error(found.error);
     if (found.state === "ready") return found;
+    songs.uploading("Reading it, and listening for the beat");
+    if (!told) say("Reading the song");
+    if (!told && !song) await welcome();
     await new Promise((go) => { waiting = go; setTimeout(go, 1000); });
+    if (opening !== mine) return null;
   }
 }
 
-async function openSong(id, chosen) {
-  const ready = await prepared(id);
-  const [show, jobs] = await Promise.all([decks[ready.kind].fetch(ready), api.getJson(`/api/jobs?song=${id}`)]);
-  calm();
-  setDeck(ready.kind);
-  song = ready;
-  choices();
-  $("welcome").hidden = true;
-  $("workspace").hidden = $("other-song").hidden = false;
-  $("song-name").textContent = song.name;
-  document.title = `${song.name} – restem studio`;
-  view.setWidth($("overlay").clientWidth);
-  view.setSong(song.seconds);
-  overlay.grid = song.grid;
-  overlay.setRegion(null);
-  beats.setSong(song);
-  await show();
-  chooseLane(0);
-  takes.setJobs(jobs, chosen);
-  follow(jobs.find((job) => job.state === "running") ?? jobs.find((job) => job.state === "queued"));
+/** Nothing is being opened any more. */
+function opened() {
+  opening = null;
+  $("uploading").hidden = true;
   remember();
+}
+
+async function openSong(id, chosen) {
+  const mine = opening = { id, ...chosen };
+  remember(); // at once, since reading and fetching may take long
+  try {
+    const ready = await prepared(mine);
+    if (!ready) return; // another song is wanted by now
+    const [show, jobs] = await Promise.all([decks[ready.kind].fetch(ready), api.getJson(`/api/jobs?song=${id}`)]);
+    if (opening !== mine) return;
+    calm();
+    setDeck(ready.kind);
+    song = ready;
+    choices();
+    $("welcome").hidden = true;
+    $("workspace").hidden = $("other-song").hidden = false;
+    $("song-name").textContent = song.name;
+    document.title = `${song.name} – restem studio`;
+    view.setWidth($("overlay").clientWidth);
+    view.setSong(song.seconds);
+    overlay.grid = song.grid;
+    overlay.setRegion(null);
+    beats.setSong(song);
+    await show();
+    if (opening !== mine) return;
+    chooseLane(0);
+    takes.setJobs(jobs, chosen);
+    follow(jobs.find((job) => job.state === "running") ?? jobs.find((job) => job.state === "queued"));
+  } catch (error) {
+    if (opening === mine) throw error;
+    return;
+  } finally { if (opening === mine) opened(); }
+  await catchUp(); // with what happened since the jobs were asked for
 }
 
 /** Lanes and player for a song of sound or of notes. */
@@ -183,11 +174,14 @@ function follow(job) {
   $("bar-words").textContent = `${Math.round(100 * current.fraction)} % ${current.words}${left}`;
 }
 
-/** News of any job of any tab. */
+const isOver = (job) => ["done", "failed", "cancelled"].includes(job?.state);
+
+/** News of any job of any tab; openSong catches up with those of the song that it opens. */
 function news(job) {
-  if (job.request.song !== song?.id) return;
+  if (job.request.song !== song?.id || opening?.id === song.id) return;
+  const over = isOver(job);
+  if (!over && isOver(takes.jobs.find((one) => one.id === job.id))) return; // an answer that event overtook
   takes.update(job);
-  const over = ["done", "failed", "cancelled"].includes(job.state);
   if (!over && (!current || current.id === job.id || job.state === "running")) follow(job);
   if (over && current?.id === job.id) {
     say({ done: "Finished", failed: "Failed", cancelled: "Cancelled" }[job.state]);
@@ -197,15 +191,21 @@ function news(job) {
   }
 }
 
+/** What was missed of the song's jobs. */
+async function catchUp() {
+  if (!song) return;
+  try { for (const job of (await api.getJson(`/api/jobs?song=${song.id}`)).reverse()) news(job); }
+  catch (error) { report(error); }
+}
+
+const listed = () => { if (!$("welcome").hidden) songs.show().catch(report); };
 api.listen({
   job: news,
-  song: () => waiting?.(),
+  song: () => { waiting?.(); listed(); },
   preview: (data) => { // of a first take; later ones must not cover what one listens to
     if (data.job === current?.id && data.take === 1) deck.preview(data.png, data.window);
   },
-}).addEventListener("open", async () => { // after a restart: what was missed meanwhile
-  if (song) for (const job of (await api.getJson(`/api/jobs?song=${song.id}`)).reverse()) news(job);
-});
+}).addEventListener("open", () => { catchUp(); listed(); }); // after a restart: what was missed meanwhile
 
 // ---- takes ----
 
@@ -223,6 +223,8 @@ takes.addEventListener("choose", async () => {
 });
 
 takes.addEventListener("settings", ({ detail }) => {
+  const { base } = detail; // what is filled goes on from the take that is chosen
+  if (base && takes.jobs.find((job) => job.id === base.job)?.takes[base.take - 1]) takes.choose(base.job, base.take);
   const values = { sentence: detail.instruction, seed: detail.seed, takes: detail.takes,
     steps: detail.steps ?? "", guidance: detail.guidance ?? "", stem: detail.stem, density: detail.density ?? "",
     dense: detail.density ?? 0, dynamics: detail.dynamics ?? 0, tight: detail.tight ?? 0 };
@@ -231,6 +233,7 @@ takes.addEventListener("settings", ({ detail }) => {
   $("stem").onchange();
   if (detail.region) { overlay.setRegion({ ...detail.region }); $("region-only").checked = true; }
   else $("region-only").checked = false;
+  region.words();
   $("sentence").focus();
 });
 takes.addEventListener("deleted", ({ detail }) => { if (current?.id === detail) follow(null); remember(); });
@@ -259,11 +262,12 @@ for (const one of Object.values(decks)) {
 function transport() {
   $("play").setAttribute("aria-label", player.playing ? "Pause" : "Play");
   $("play").classList.toggle("playing", player.playing);
-  if (player.playing) requestAnimationFrame(tick);
+  cancelAnimationFrame(frame); // or each seek would add a loop of its own
+  if (player.playing) frame = requestAnimationFrame(tick);
   head();
 }
 function tick() {
-  if (player.playing) { view.follow(player.position); requestAnimationFrame(tick); }
+  if (player.playing) { view.follow(player.position); frame = requestAnimationFrame(tick); }
   head();
 }
 function head() {
@@ -288,9 +292,14 @@ matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
 });
 
 overlay.addEventListener("region", setLoop);
-beats.addEventListener("change", () => { song = beats.song; overlay.grid = song.grid; head(); });
+beats.addEventListener("change", () => {
+  if (song?.id !== beats.song.id) return; // it was left before the answer came
+  song = beats.song;
+  overlay.grid = song.grid;
+  head();
+});
 
-// ---- keys, files, start ----
+// ---- keys, start ----
 
 const seen = () => deck.lanes.filter((one) => !one.hidden);
 function chooseLane(number) {
@@ -320,14 +329,6 @@ listenForKeys(withSong({
 }));
 $("dice").onclick = () => { $("seed").value = Math.floor(Math.random() * 1e6); };
 $("other-song").onclick = () => welcome().catch(report);
-$("file").onchange = () => { if ($("file").files[0]) take($("file").files[0]); $("file").value = ""; };
-for (const kind of ["dragover", "dragleave", "drop"]) {
-  addEventListener(kind, (event) => {
-    event.preventDefault();
-    $("drop").classList.toggle("over", kind === "dragover");
-    if (kind === "drop" && event.dataTransfer?.files[0]) take(event.dataTransfer.files[0]);
-  });
-}
 
 const status = await api.getJson("/api/status").catch(report);
 const sentence = new Sentence(status.vocabulary);

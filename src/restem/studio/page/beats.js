@@ -4,16 +4,17 @@ import { put } from "./api.js";
 
 const $ = (id) => document.getElementById(id);
 const MOST_PAUSE = 3000; // milliseconds, after which taps begin anew
+const MOST_DOUBLINGS = 2; // and halvings
 
 export class Beats extends EventTarget {
   constructor(player, report) {
     super();
-    Object.assign(this, { player, report, song: null, taps: [] });
-    $("beat-half").onclick = () => this.#change({ doublings: this.now.doublings - 1 });
-    $("beat-double").onclick = () => this.#change({ doublings: this.now.doublings + 1 });
-    $("beat-reset").onclick = () => this.#send({});
+    Object.assign(this, { player, report, line: null, taps: [] });
+    $("beat-half").onclick = () => this.#change((now) => ({ doublings: Math.max(-MOST_DOUBLINGS, now.doublings - 1) }));
+    $("beat-double").onclick = () => this.#change((now) => ({ doublings: Math.min(MOST_DOUBLINGS, now.doublings + 1) }));
+    $("beat-reset").onclick = () => this.#send(() => ({}));
     for (const button of document.querySelectorAll("[data-shift]")) {
-      button.onclick = () => this.#change({ shift: this.now.shift + Number(button.dataset.shift) });
+      button.onclick = () => this.#change((now) => ({ shift: now.shift + Number(button.dataset.shift) }));
     }
     $("bpm-set").onclick = () => this.#tempo();
     $("bpm").onkeydown = (event) => { if (event.key === "Enter") this.#tempo(); };
@@ -21,10 +22,10 @@ export class Beats extends EventTarget {
     $("tap-use").onclick = () => this.#useTaps();
   }
 
-  get now() { return this.song.correction; }
+  get song() { return this.line?.song; }
 
   setSong(song) {
-    this.song = song;
+    this.line = { song, sent: Promise.resolve() };
     this.#forget();
     this.show();
   }
@@ -35,8 +36,8 @@ export class Beats extends EventTarget {
     $("beat-words").textContent =
       `${grid.bpm.toFixed(1)} BPM, ${grid.beats_per_bar} beats in a bar, ${sure}.`;
     $("bpm").value = grid.bpm.toFixed(2);
-    $("beat-half").disabled = correction.doublings <= -2;
-    $("beat-double").disabled = correction.doublings >= 2;
+    $("beat-half").disabled = correction.doublings <= -MOST_DOUBLINGS;
+    $("beat-double").disabled = correction.doublings >= MOST_DOUBLINGS;
   }
 
   /** One tap: its place in the song if that plays, else only its time. */
@@ -66,7 +67,7 @@ export class Beats extends EventTarget {
 
   #useTaps() {
     const fit = this.#fit();
-    if (fit) this.#send({ bpm: fit.bpm, first_downbeat: fit.first });
+    if (fit) this.#send(() => ({ bpm: fit.bpm, first_downbeat: fit.first }));
     this.#forget();
   }
 
@@ -77,16 +78,24 @@ export class Beats extends EventTarget {
   }
 
   #tempo() {
-    if ($("bpm").reportValidity() && $("bpm").value) this.#send({ bpm: Number($("bpm").value) });
+    if (!$("bpm").reportValidity() || !$("bpm").value) return;
+    const bpm = Number($("bpm").value);
+    this.#send(() => ({ bpm }));
   }
 
-  #change(change) { return this.#send({ ...this.now, ...change }); }
+  #change(change) { this.#send((now) => ({ ...now, ...change(now) })); }
 
-  async #send(correction) {
-    try {
-      this.song = await put(`/api/songs/${this.song.id}/beats`, correction);
-      this.show();
-      this.dispatchEvent(new Event("change"));
-    } catch (error) { this.report(error); }
+  /** Send a correction, made from the one of now: the answer to what was sent before it. */
+  #send(make) {
+    const { line } = this; // of the song that is open, whichever is when the answer comes
+    line.sent = line.sent.then(async () => {
+      try {
+        line.song = await put(`/api/songs/${line.song.id}/beats`, make(line.song.correction));
+        if (this.song.id !== line.song.id) return;
+        this.line.song = line.song; // it may have been opened again meanwhile
+        this.show();
+        this.dispatchEvent(new Event("change"));
+      } catch (error) { this.report(error); }
+    });
   }
 }

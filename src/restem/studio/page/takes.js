@@ -128,6 +128,8 @@ export class Takes extends EventTarget {
     bits.push(new Date(job.created * 1000).toLocaleString([], { dateStyle: "short", timeStyle: "short" }));
     bits.unshift(request.stem);
     for (const what of ["density", "dynamics", "tight"]) if (request[what]) bits.push(`${what} ${request[what]}`);
+    for (const what of ["steps", "guidance"]) if (request[what] !== null) bits.push(`${what} ${request[what]}`);
+    if (request.base) bits.push(`from take ${request.base.take}`);
     entry.append(element("strong", request.instruction), element("span", bits.filter(Boolean).join(" · "), { class: "faint" }));
     if (job.error) entry.append(element("span", job.error, { class: "faint" }));
     const buttons = element("div", "", { class: "buttons" });

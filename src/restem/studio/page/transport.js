@@ -6,7 +6,7 @@ const LEAD = 0.06; // seconds from asking to sounding, so that all sources start
 export class Transport extends EventTarget {
   constructor() {
     super();
-    Object.assign(this, { lanes: new Map(), outputs: new Map(), loop: null, playing: false, offset: 0, duration: 0 });
+    Object.assign(this, { lanes: new Map(), outputs: new Map(), loop: null, playing: false, starting: null, offset: 0, duration: 0 });
   }
 
   /** Lanes with the names given, each with a level of its own, in the context of now. */
@@ -31,14 +31,21 @@ export class Transport extends EventTarget {
   }
 
   async play() {
-    if (!this.ready || this.playing) return;
-    await this.context.resume();
+    if (!this.ready || this.playing || this.starting) return;
+    const context = this.starting = this.context; // one start at a time; pause() takes it back
+    let go = false;
+    try { await context.resume(); } finally {
+      go = this.starting === context;
+      if (go) this.starting = null;
+    }
+    if (!go) return;
     if (this.offset >= this.duration - 0.01) this.offset = 0;
     this.#start();
     this.dispatchEvent(new Event("change"));
   }
 
   pause() {
+    this.starting = null;
     if (!this.playing) return;
     this.offset = this.position;
     this.#stop();
