@@ -201,9 +201,7 @@ def test_a_table_of_one_clip_and_strange_numbers_are_refused(tmp_path, capsys):
     assert main(words) == 2
     assert "At least two clips" in capsys.readouterr().err
     for option in (["--clips", "0"], ["--seeds", "-1"], ["--seeds", "x"]):
-        with pytest.raises(SystemExit) as stopped:
-            main([*words, *option])
-        assert stopped.value.code == 2
+        assert main([*words, *option]) == 2
         assert "is not a whole number of 1 or more" in capsys.readouterr().err
     (songs / "00000.drums.npy").write_bytes(b"")
     assert main(words) == 2
