@@ -10,14 +10,11 @@ from restem.diffusion.path import guided, sample
 from restem.kits import Kit
 from restem.manner import Wish
 from restem.networks.onnx_model import OnnxModel
-from restem.tokens import TokenConfig, mark_features
+from restem.tokens import GUIDED_ABOVE, TokenConfig, mark_features
 
 Progress = Callable[[float, str], None]
 Glimpse = Callable[[int, np.ndarray], None]  # number of the first token, clean tokens as they look
 
-# What words, song and beats decide is settled near the noise (Kynkäänniemi et al. 2024,
-# arXiv 2404.07724).
-GUIDED_ABOVE = 0.8
 NEW = 64  # tokens (2.56 s) that each window after the first adds
 
 

@@ -5,6 +5,7 @@ One definition for training and for use, so that both see the same numbers.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -17,6 +18,11 @@ from restem.audio.spectrogram import SpectrogramConfig
 PHASES = 15
 BLOCK_FRAMES = 4096  # turned at once, so that an hour needs little memory beside itself
 MARKS = 2  # given, and anchor: see `mark_features`
+CONTROLS = 6  # see `control_features`
+GUIDANCE_RATE = 0.3
+# What words, song and beats decide is settled near the noise (Kynkäänniemi et al. 2024,
+# arXiv 2404.07724): there alone a model is guided.
+GUIDED_ABOVE = 0.8
 
 
 @dataclass(frozen=True)
@@ -47,10 +53,6 @@ class TokenConfig:
     def context_spectrogram(self) -> SpectrogramConfig:
         """The same bands without the fine envelope, which only a stem needs."""
         return replace(self.spectrogram, fine_per_frame=0)
-
-    def of_mix(self) -> TokenConfig:
-        """The same for a model that makes whole mixes, in the bands that contexts have."""
-        return replace(self, spectrogram=self.context_spectrogram)
 
     @property
     def phases(self) -> int:
@@ -143,3 +145,29 @@ def mark_features(given: np.ndarray, anchor: int = 0) -> np.ndarray:
     marks[:, 0] = given
     marks[:anchor, 1] = 1.0
     return marks
+
+
+def density_value(hits_per_second: Any, log2: Callable[[Any], Any] = np.log2) -> Any:
+    """Hits a second as the number that a model is told: about -1 to 1, an octave is 0.5."""
+    return 0.5 * log2(hits_per_second + 0.5) - 1.0
+
+
+def loudness_value(power: Any, log2: Callable[[Any], Any] = np.log2) -> Any:
+    """Mean power of a stem beside its context's as the number that a model is told: 10 dB are 1."""
+    return 0.30103 * log2(power + 1e-7) + 0.6
+
+
+def control_features(
+    density: float | None = None, loudness: float | None = None, guidance: float | None = None
+) -> np.ndarray:
+    """(CONTROLS,) float32: for each of the three whether it is told, and its value.
+
+    `density` is a `density_value`, `loudness` a `loudness_value`, `guidance` a scale of 1 or more
+    that a network which has learned guided answers is to answer with.
+    """
+    controls = np.zeros(CONTROLS, np.float32)
+    scale = None if guidance is None else GUIDANCE_RATE * float(np.log2(max(guidance, 1.0)))
+    for i, value in enumerate((density, loudness, scale)):
+        if value is not None:
+            controls[2 * i : 2 * i + 2] = 1.0, value
+    return controls

@@ -1,107 +1,55 @@
-"""Song features in, endless training batches out: (stem, context, phase, text) windows.
+"""Packed songs in, endless training batches out: (stem, context, phase, text) windows.
 
-The mixes are made here: a random non-empty subset of a song's stems, each at a random level, is
-summed in mel power and coloured, so that one song gives many contexts.
+The mixes are made here, on the device that trains: a random non-empty subset of a song's stems,
+each at a random level and in a colour of its own, is summed in mel power, so that one song gives
+many contexts.
 """
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import torch
+from torch import Tensor
 
-from restem.audio.beats import BeatGrid
+from restem.audio.spectrogram import mel_filters
 from restem.dataset.features import FLOOR_DB, STEP_DB
-from restem.errors import UserError
-from restem.tokens import (
-    PHASES,
-    TokenConfig,
-    context_level_db,
-    mark_features,
-    normalise,
-    phase_features,
-    tokens_from_mel,
-)
+from restem.dataset.packed import POWER_FLOOR, POWER_RATE, PackedSongs
+from restem.tokens import CONTROLS, MARKS, PHASES, TokenConfig, density_value, loudness_value
 
 # Drums of SoundFonts sit low under a rendered band; mixed records have them about this much higher.
 LIFT_DB = 3.0
-
+RISE = 0.15  # 3 dB from a token to the next, in the mean of its numbers: a hit
 
 Target = Literal["stem", "mix"]
 
 
-@dataclass(frozen=True)
-class Song:
-    """One song's record and its memory-mapped mel steps.
-
-    `context` is uint8 (stem, frame, mel), `drums` uint8 (take, frame, column), `text` float16
-    (take, sentence, 384).
-    """
-
-    record: dict
-    context: np.ndarray
-    drums: np.ndarray
-    text: np.ndarray
-
-    @property
-    def stems(self) -> int:
-        return len(self.record["stems"])
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Batch:
     """One batch: stem and context (window, token, value), phase (window, token, feature),
-    text (window, 384), given (window, token): True where the network is shown the clean stem."""
+    text (window, 384), controls (window, CONTROLS), given (window, token): True where the network
+    is shown the clean stem."""
 
-    stem: np.ndarray
-    context: np.ndarray
-    phase: np.ndarray
-    text: np.ndarray
-    given: np.ndarray
-
-
-def read_songs(folder: Path, split: str) -> list[Song]:
-    """All songs of one split, in a fixed order."""
-    _allow_open_files()
-    songs = []
-    for path in sorted(folder.glob("*.json")):
-        record = json.loads(path.read_text())
-        if record["split"] == split:
-            arrays = [
-                np.load(path.with_suffix(f".{kind}.npy"), mmap_mode="r")
-                for kind in ("context", "drums", "text")
-            ]
-            songs.append(Song(record, *arrays))
-    if not songs:
-        raise UserError(
-            f"{folder} holds no songs of the split {split!r}; run `restem dataset features`."
-        )
-    return songs
-
-
-def _allow_open_files() -> None:
-    """Each memory-mapped array holds a file open: use all that the system grants."""
-    try:
-        import resource
-    except ImportError:  # Windows has no such limit
-        return
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    stem: Tensor
+    context: Tensor
+    phase: Tensor
+    text: Tensor
+    controls: Tensor
+    given: Tensor
 
 
 class BatchMaker:
     """Draws batches; the same seed and step give the same batch, so training can resume.
 
     The target is the "stem", or the "mix" of context and stem for a base model that hears no
-    context: then `Batch.stem` is the mix in the context's bands, and `Batch.context` silence.
+    context: then `Batch.stem` is the mix, and `Batch.context` silence.
     """
 
     def __init__(
         self,
-        songs: list[Song],
+        songs: PackedSongs,
         config: TokenConfig,
         seed: int,
         augment: bool = True,
@@ -109,141 +57,265 @@ class BatchMaker:
     ) -> None:
         self.songs, self.config, self.seed, self.augment = songs, config, seed, augment
         self.target = target
-        self._power = (10 ** ((np.arange(256) * STEP_DB + FLOOR_DB) / 10)).astype(np.float32)
-        self._power[0] = 0.0
+        self.device = songs.frames.device
+        mels = config.spectrogram.mels
+        places = torch.linspace(0, 5, mels)
+        near = (1 - (places[:, None] - torch.arange(6)).abs()).clamp(min=0)
+        self._curve = near.to(self.device)  # (mel, 6): between six points of a smooth curve
+        self._wide = _wide_bands(config).to(self.device)
 
     def batch(self, step: int, size: int) -> Batch:
-        rng = np.random.default_rng((self.seed, step))
-        rows = [
-            self.window(self.songs[int(rng.integers(len(self.songs)))], rng) for _ in range(size)
-        ]
-        return Batch(*(np.stack(column) for column in zip(*rows, strict=True)))
-
-    def window(self, song: Song, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
-        """One window of one song with one of its takes: the fields of `Batch`, unbatched."""
-        config, takes = self.config, song.record["takes"]
+        """`size` windows."""
+        draw = _Draw(self.seed * 1_000_003 + step, size, self.device)
+        songs, config = self.songs, self.config
+        song = draw.below(len(songs))
         # Half of the windows pair a context with its own drums: those alone can teach listening.
-        take = 0 if len(takes) == 1 or rng.random() < 0.5 else int(rng.integers(1, len(takes)))
-        given, anchor = self._given(rng)
-        rows = self._rows(song, take, anchor, rng)
-        kept = self._subset(song, rng)
-        gains = rng.uniform(-6, 6, song.stems) if self.augment else np.zeros(song.stems)
-        power = self._mix(song, kept, gains, rows) * self._colour(rng)
-        whole = self._level(song, kept, gains)
-        stem_db = self._stem(song, take, rows, rng) + whole - self._band(song)
-        context_db = 10 * np.log10(power + 1e-12)
-        if self.augment and rng.random() < 0.3:  # a noise floor, as of tape or a room
-            context_db = np.maximum(context_db, whole + rng.uniform(-75, -45))
+        others = songs.takes[song] - 1
+        take = torch.where(draw.chance(0.5) | (others == 0), 0, 1 + draw.below(others))
+        given, anchored = self._given(draw)
+        rows = self._rows(song, take, anchored, draw)
+        kept = self._subset(song, draw)
+        gains = draw.uniform(-6, 6, kept.shape[1]) if self.augment else torch.zeros(kept.shape)
+        gains = torch.where(kept, 10 ** (gains.to(self.device) / 10), 0.0)
+        power, changed = self._mix(song, gains, rows, draw)
+        whole = self._level(song, gains) + changed
+        band = self._level(song, (songs.stem_row[song] >= 0).float())
+        stem_db = self._stem(song, take, rows, draw) + (whole - band)[:, None, None]
+        context_db = 10 * torch.log10(power + 1e-12)
+        mels = config.spectrogram.mels
         if self.target == "mix":
-            mels = context_db.shape[1]
-            stem_db = 10 * np.log10(10 ** (context_db / 10) + 10 ** (stem_db[:, :mels] / 10))
-            context_db = np.full_like(context_db, -120.0)
-        phase = self._phase(song.record, rows, rng)
-        if self.augment and anchor:
+            stem_db = 10 * torch.log10(10 ** (context_db / 10) + 10 ** (stem_db / 10))
+            context_db = torch.full_like(context_db, -200.0)
+        elif self.augment:  # a noise floor, as of tape or a room
+            floor = torch.where(draw.chance(0.3), whole + draw.uniform(-75, -45)[:, 0], -200.0)
+            context_db = torch.maximum(context_db, floor[:, None, None])
+        context_db = context_db[:, :, :mels]
+        phase = self._phase(song, rows, draw)
+        if self.augment:
             # A kit may come without its song, and without its beats.
-            until = anchor * config.frames_per_token
-            context_db[:until] = -120.0 if rng.random() < 0.6 else context_db[:until]
-            phase[:anchor] *= float(rng.random() >= 0.15)
-        place = [phase, mark_features(given, anchor)]
-        sentence = song.text[take, int(rng.integers(song.text.shape[1]))].astype(np.float32)
-        return (
-            tokens_from_mel(normalise(stem_db, whole, config), config),
-            tokens_from_mel(normalise(context_db, whole, config), config),
-            np.concatenate(place, axis=1),
-            sentence,
+            early = torch.arange(config.window, device=self.device) < config.anchor
+            early = early[None] & anchored[:, None]
+            hidden = (early & draw.chance(0.6)[:, None]).repeat_interleave(
+                config.frames_per_token, 1
+            )
+            context_db = torch.where(hidden[:, :, None], -200.0, context_db)
+            phase = torch.where((early & draw.chance(0.15)[:, None])[:, :, None], 0.0, phase)
+        marks = torch.zeros(size, config.window, MARKS, device=self.device)
+        marks[:, :, 0] = given
+        marks[:, : config.anchor, 1] = anchored[:, None]
+        stem = self._tokens(stem_db, whole)
+        sentence = draw.below(songs.text.shape[2])
+        return Batch(
+            stem,
+            self._tokens(context_db, whole),
+            torch.cat([phase, marks], dim=2),
+            songs.text[song, take, sentence].float(),
+            self._controls(stem, given, draw),
             given,
         )
 
-    def anchor(
-        self, song: Song, take: int, rng: np.random.Generator
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Stem tokens (token, value) of an anchor of this take beside the whole band, and the
-        phase of each."""
+    def anchor(self, song: int, take: int, places: int, seed: int) -> tuple[Tensor, Tensor]:
+        """Stem tokens (place, token, value) of anchors of a take beside the whole band, and the
+        phase of each, at random places."""
+        config, songs = self.config, self.songs
+        draw = _Draw(seed, places, self.device)
+        which = torch.full((places,), song, device=self.device)
+        takes = torch.full_like(which, take)
+        length = config.anchor * config.frames_per_token
+        start = draw.below((songs.frames[which] - length + 1).clamp(min=1))
+        rows = start[:, None] + torch.arange(length, device=self.device)
+        band = self._level(which, (songs.stem_row[which] >= 0).float())
+        stem = self._tokens(self._stem(which, takes, rows, draw), band)
+        return stem, self._phase(which, rows, draw)
+
+    def _given(self, draw: _Draw) -> tuple[Tensor, Tensor]:
+        """Which tokens (window, token) are given, as in a song's first or later windows or in a
+        repair, and whether the first ones are an anchor (window,)."""
         config = self.config
-        rows = self._rows(song, take, config.anchor, rng)[: config.anchor * config.frames_per_token]
-        stem = normalise(self._stem(song, take, rows, rng), self._band(song), config)
-        return tokens_from_mel(stem, config), self._phase(song.record, rows, rng)
+        token = torch.arange(config.window, device=self.device)
+        if self.target == "mix" or not self.augment:
+            none = torch.zeros(draw.size, dtype=torch.bool, device=self.device)
+            return none[:, None] & (token >= 0), none
+        some = ~draw.chance(0.25)
+        anchored = some & draw.chance(0.85)
+        begins = anchored & draw.chance(0.5)  # a song with a kit, nothing of it made yet
+        first = config.anchor * anchored + torch.where(begins, 0, draw.below(65))
+        end = torch.where(draw.chance(0.15), 1 + draw.below(32), 0)
+        given = (token < first[:, None]) | (token >= config.window - end[:, None])
+        return given & some[:, None], anchored
 
-    def _stem(
-        self, song: Song, take: int, rows: np.ndarray, rng: np.random.Generator
-    ) -> np.ndarray:
-        """A take (frame, column) in dB, as loud as it is to stand beside the whole band."""
-        steps = self._at(song.drums[take], rows)
-        recorded = song.record["takes"][take]["level_db"]
-        jitter = rng.normal(0, 1) if self.augment else 0.0
-        level = np.clip(recorded + LIFT_DB + jitter, *self.config.stem_level_range)
-        return np.where(steps > 0, 10 * np.log10(steps + 1e-12) + level - recorded, -200.0)
-
-    def _given(self, rng: np.random.Generator) -> tuple[np.ndarray, int]:
-        """Which tokens (token,) are given, as in a song's first or later windows or in a repair,
-        and how many of the first ones are an anchor."""
-        given = np.zeros(self.config.window, dtype=bool)
-        if self.target == "mix" or not self.augment or rng.random() < 0.25:
-            return given, 0
-        anchor = self.config.anchor if rng.random() < 0.85 else 0
-        begins = anchor and rng.random() < 0.5  # a song with a kit, nothing of it made yet
-        given[: anchor + (0 if begins else int(rng.integers(0, 65)))] = True
-        if rng.random() < 0.15:
-            given[len(given) - int(rng.integers(1, 33)) :] = True
-        return given, anchor
-
-    def _rows(self, song: Song, take: int, anchor: int, rng: np.random.Generator) -> np.ndarray:
-        """Frames (frame,) of a random window; its anchor is the louder of two random places."""
-        size, length = self.config.frames_per_token, song.context.shape[1]
-        frames = self.config.window_frames
-        rows = int(rng.integers(max(1, length - frames + 1))) + np.arange(frames)
-        if anchor:
-            places = rng.integers(max(1, length - anchor * size + 1), size=2)
-            sound = [song.drums[take, p : p + anchor * size : 4].mean() for p in places]
-            rows[: anchor * size] = places[int(np.argmax(sound))] + np.arange(anchor * size)
+    def _rows(self, song: Tensor, take: Tensor, anchored: Tensor, draw: _Draw) -> Tensor:
+        """Frames (window, frame) of a random window; its anchor is the louder of two places."""
+        config, songs = self.config, self.songs
+        frames, anchor = config.window_frames, config.anchor * config.frames_per_token
+        count = torch.arange(frames, device=self.device)
+        start = draw.below((songs.frames[song] - frames + 1).clamp(min=1))
+        rows = start[:, None] + count
+        last = (songs.frames[song] - anchor + 1).clamp(min=1)
+        places = torch.stack([draw.below(last), draw.below(last)], dim=1)
+        seen = (places[:, :, None] + count[:anchor:4]).minimum(songs.frames[song, None, None] - 1)
+        sound = songs.drums[songs.take_row[song, take][:, None, None] + seen].float()
+        best = sound.mean(dim=(2, 3)).argmax(dim=1, keepdim=True)
+        at = places.gather(1, best) + count[:anchor]
+        rows[:, :anchor] = torch.where(anchored[:, None], at, rows[:, :anchor])
         return rows
 
-    def _at(self, steps: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """Powers (frame, column) at frames of memory-mapped steps; silence after their end."""
-        inside = rows < len(steps)
-        power = np.zeros((len(rows), steps.shape[1]), np.float32)
-        power[inside] = self._power[steps[rows[inside]]]
-        return power
+    def _steps(self, flat: Tensor, first: Tensor, song: Tensor, rows: Tensor) -> Tensor:
+        """Steps (window, frame, column) at frames of songs; silence after their end."""
+        frames = self.songs.frames[song][:, None]
+        inside = (rows < frames) & (first[:, None] >= 0)
+        index = torch.where(inside, first[:, None] + rows, 0)
+        return torch.where(inside[:, :, None], flat[index], 0).float()
 
-    def _subset(self, song: Song, rng: np.random.Generator) -> np.ndarray:
-        if rng.random() < 0.35:
-            return np.arange(song.stems)
-        count = int(rng.integers(1, song.stems + 1))
-        return rng.permutation(song.stems)[:count]
+    def _stem(self, song: Tensor, take: Tensor, rows: Tensor, draw: _Draw) -> Tensor:
+        """A take (window, frame, column) in dB, as loud as it is to stand beside the whole band."""
+        steps = self._steps(self.songs.drums, self.songs.take_row[song, take], song, rows)
+        recorded = self.songs.level_db[song, take]
+        jitter = draw.normal(1)[:, 0] if self.augment else torch.zeros_like(recorded)
+        level = (recorded + LIFT_DB + jitter).clamp(*self.config.stem_level_range) - recorded
+        db = steps * STEP_DB + FLOOR_DB + level[:, None, None]
+        if self.augment and self.target == "stem":  # other kits, near to those that there are
+            colour = self._colour(draw.normal(6) * 2.5)
+            db = db + torch.where(draw.chance(0.6)[:, None], colour, 0.0)[:, None]
+        return torch.where(steps > 0, db, -200.0)
 
-    def _mix(self, song: Song, kept: np.ndarray, gains: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        parts = (self._at(song.context[i], rows) * np.float32(10 ** (gains[i] / 10)) for i in kept)
-        return np.asarray(sum(parts))
-
-    def _level(self, song: Song, kept: np.ndarray, gains: np.ndarray) -> float:
-        """Level of the mix over the whole song, from every 16th frame."""
-        power = sum(self._power[song.context[i, ::16]] * 10 ** (gains[i] / 10) for i in kept)
-        return context_level_db(10 * np.log10(np.asarray(power) + 1e-12))
-
-    def _band(self, song: Song) -> float:
-        return self._level(song, np.arange(song.stems), np.zeros(song.stems))
-
-    def _colour(self, rng: np.random.Generator) -> np.ndarray:
-        """Gain in power for each mel band: a smooth random curve and sometimes a dull top."""
-        mels = self.config.spectrogram.mels
-        if not self.augment:
-            return np.ones(mels, np.float32)
-        points = rng.normal(0, 3, 6)
-        curve = np.interp(np.linspace(0, 5, mels), np.arange(6), points)
-        if rng.random() < 0.25:
-            cut = int(rng.integers(mels // 2, mels))
-            curve[cut:] -= np.linspace(0, rng.uniform(10, 60), mels - cut)
-        return (10 ** (curve / 10)).astype(np.float32)
-
-    def _phase(self, record: dict, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        config = self.config
-        if self.augment and rng.random() < config.phase_dropout:
-            return np.zeros((len(rows) // config.frames_per_token, PHASES), np.float32)
-        grid = BeatGrid(
-            np.array(record["beats"]), np.array(record["positions"]), record["beats_per_bar"], 1.0
+    def _subset(self, song: Tensor, draw: _Draw) -> Tensor:
+        """Which stems (window, stem) play: all of them, or any that are not none."""
+        there = self.songs.stem_row[song] >= 0
+        order = torch.where(there, draw.uniform(0, 1, there.shape[1]), 2.0).argsort(1).argsort(1)
+        count = torch.where(
+            draw.chance(0.35), self.songs.stems[song], 1 + draw.below(self.songs.stems[song])
         )
-        frames = rows[:: config.frames_per_token] + (config.frames_per_token - 1) / 2
-        times = frames * config.spectrogram.hop / config.spectrogram.sample_rate
-        # A tracker is a few milliseconds off: so is the phase in training.
-        late = rng.normal(0, 0.004) if self.augment else 0.0
-        return phase_features(grid, times + late)
+        return order < count[:, None]
+
+    def _mix(
+        self, song: Tensor, gains: Tensor, rows: Tensor, draw: _Draw
+    ) -> tuple[Tensor, Tensor]:
+        """Power (window, frame, column) of the stems, and by how many dB colours changed it."""
+        mels = self.config.spectrogram.mels
+        power = plain = 0.0
+        common = self._colour(draw.normal(6) * 3.0, self._cut(draw)) if self.augment else None
+        for stem in range(gains.shape[1]):
+            steps = self._steps(self.songs.context, self.songs.stem_row[song, stem], song, rows)
+            part = torch.exp2(steps * POWER_RATE + POWER_FLOOR) * (steps > 0)
+            part = part * gains[:, stem, None, None]
+            plain = plain + part[:, :, :mels].sum(dim=(1, 2))
+            if common is not None:
+                own = common + self._colour(draw.normal(6) * 2.0)
+                part = part * 10 ** (own[:, None] / 10)
+            power = power + part
+        assert isinstance(power, Tensor) and isinstance(plain, Tensor)
+        loud = power[:, :, :mels].sum(dim=(1, 2))
+        changed = 10 * torch.log10((loud + 1e-9) / (plain + 1e-9))
+        return power, changed
+
+    def _level(self, song: Tensor, gains: Tensor) -> Tensor:
+        """Level (window,) in dB of a mix over the whole song: `tokens.context_level_db` of it."""
+        power = (self.songs.totals[song] * gains[:, :, None]).sum(dim=1)
+        loud = power > 1e-4 * power.amax(dim=1, keepdim=True)
+        mean = (power * loud).sum(dim=1) / loud.sum(dim=1).clamp(min=1)
+        return 10 * torch.log10(mean + 1e-12)
+
+    def _colour(self, points: Tensor, cut: Tensor | None = None) -> Tensor:
+        """Gain in dB (window, column): a smooth curve through six points (window, 6), and what is
+        cut; the wide bands of the fine envelope have the mean of theirs."""
+        curve = points @ self._curve.T
+        curve = curve if cut is None else curve - cut
+        return torch.cat([curve, curve @ self._wide], dim=1)
+
+    def _cut(self, draw: _Draw) -> Tensor:
+        """dB (window, mel) that a dull top loses, in a quarter of the windows."""
+        mels = self.config.spectrogram.mels
+        first = mels // 2 + draw.below(mels - mels // 2)
+        mel = torch.arange(mels, device=self.device)
+        share = ((mel - first[:, None]) / (mels - 1 - first[:, None]).clamp(min=1)).clamp(min=0)
+        depth = torch.where(draw.chance(0.25), draw.uniform(10, 60)[:, 0], 0.0)
+        return depth[:, None] * share
+
+    def _phase(self, song: Tensor, rows: Tensor, draw: _Draw) -> Tensor:
+        """`tokens.phase_features` of each token, (window, token, PHASES); none in some windows."""
+        config, songs = self.config, self.songs
+        rate = config.spectrogram.frame_rate
+        frames = rows[:, :: config.frames_per_token] + (config.frames_per_token - 1) / 2
+        if self.augment:  # a tracker is a few milliseconds off: so is the phase in training
+            frames = frames + draw.normal(1) * 0.004 * rate
+        at = frames.clamp(min=0).minimum(songs.frames[song][:, None] - 1.001)
+        row = at.floor().long()
+        first = songs.turn_row[song][:, None] + row
+        before, after = songs.turns[first], songs.turns[first + 1]
+        turn = before + (after - before) * (frames - row)[:, :, None]  # goes on past the end
+        beat, bar = turn[:, :, 0], turn[:, :, 1]
+        turns = torch.stack([beat, 2 * beat, 3 * beat, 4 * beat, bar, 2 * bar], dim=2) * 2 * torch.pi
+        waves = torch.stack([turns.sin(), turns.cos()], dim=3).flatten(2)
+        metre = songs.metre[song][:, None].expand(-1, waves.shape[1], -1)
+        phase = torch.cat([waves, metre, torch.ones_like(metre[:, :, :1])], dim=2)
+        assert phase.shape[2] == PHASES
+        if self.augment:
+            phase = torch.where(draw.chance(config.phase_dropout)[:, None, None], 0.0, phase)
+        return phase
+
+    def _tokens(self, db: Tensor, level: Tensor) -> Tensor:
+        """dB (window, frame, column) to network numbers (window, token, value)."""
+        config = self.config
+        relative = (db - level[:, None, None]).clamp(min=config.quiet_db)
+        values = (relative - config.centre_db) / config.scale_db
+        return values.reshape(len(db), -1, config.frames_per_token * db.shape[2])
+
+    def _controls(self, stem: Tensor, given: Tensor, draw: _Draw) -> Tensor:
+        """What is told of how the new part of each window is played (window, CONTROLS): see
+        `tokens.control_features`. Each is left out in half of the windows."""
+        config = self.config
+        controls = torch.zeros(len(stem), CONTROLS, device=self.device)
+        if self.target == "mix":
+            return controls
+        new = ~given
+        seconds = new.sum(1) * config.frames_per_token / config.spectrogram.frame_rate
+        level = stem.mean(dim=2)
+        hits = ((level.diff(dim=1) > RISE) & new[:, 1:]).sum(dim=1) / seconds.clamp(min=0.04)
+        cells = stem.reshape(*stem.shape[:2], config.frames_per_token, -1)
+        db = cells[..., : config.spectrogram.mels] * config.scale_db + config.centre_db
+        power = (10 ** (db / 10)).sum(dim=3).mean(dim=2)
+        mean = (power * new).sum(dim=1) / new.sum(dim=1).clamp(min=1)
+        values = (density_value(hits, torch.log2), loudness_value(mean, torch.log2))
+        for i, value in enumerate(values):
+            told = draw.chance(0.5) & (seconds > 1)
+            controls[:, 2 * i] = told
+            controls[:, 2 * i + 1] = torch.where(told, value, 0.0)
+        return controls
+
+
+def _wide_bands(config: TokenConfig) -> Tensor:
+    """(mel, fine column): shares of each mel band in the mean over a wide band."""
+    spectrogram = config.spectrogram
+    bins = mel_filters(spectrogram).argmax(axis=1)
+    centres = bins * spectrogram.sample_rate / spectrogram.n_fft
+    band = np.searchsorted(spectrogram.fine_edges_hz, centres, side="right")
+    inside = (band[:, None] == np.arange(spectrogram.fine_bands)).astype(np.float32)
+    shares = inside / np.maximum(inside.sum(axis=0), 1)
+    return torch.from_numpy(np.repeat(shares, spectrogram.fine_per_frame, axis=1))
+
+
+class _Draw:
+    """Random numbers of one batch, a row a window."""
+
+    def __init__(self, seed: int, size: int, device: torch.device) -> None:
+        self.size, self.device = size, device
+        self._generator = torch.Generator(device)
+        self._generator.manual_seed(seed)
+
+    def uniform(self, low: float, high: float, columns: int = 1) -> Tensor:
+        """(window, column) between low and high."""
+        drawn = torch.rand(self.size, columns, generator=self._generator, device=self.device)
+        return low + (high - low) * drawn
+
+    def normal(self, columns: int) -> Tensor:
+        """(window, column) of mean 0 and spread 1."""
+        return torch.randn(self.size, columns, generator=self._generator, device=self.device)
+
+    def chance(self, share: float) -> Tensor:
+        """(window,), True in a share of them."""
+        return self.uniform(0, 1)[:, 0] < share
+
+    def below(self, count: int | Tensor) -> Tensor:
+        """(window,) whole numbers from 0 to below count, which may differ for each window."""
+        return (self.uniform(0, 1)[:, 0].double() * count).long()

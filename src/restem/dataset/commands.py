@@ -40,6 +40,7 @@ def _add_render(verbs: Any) -> None:
     add("--leadsheets", type=Path, help="folder of Impro-Visor lead sheets (*.ls)")
     add("--groove-midi", type=Path, help="folder of the Groove MIDI Dataset")
     add("--hydrogen", type=Path, help="folder of Hydrogen drum patterns (STYLE/*.h2pattern)")
+    add("--drumkits", type=Path, help="folder of Hydrogen drum kits (KIT/drumkit.xml)")
     add("--workers", type=int, default=os.cpu_count() or 1)
     add("-o", "--output", type=Path, required=True)
     parser.set_defaults(run=_render)
@@ -64,6 +65,7 @@ def _render(args: argparse.Namespace) -> int:
         args.leadsheets,
         args.groove_midi,
         args.hydrogen,
+        args.drumkits,
     )
     return _follow(render_songs(plan, args.workers), "rendering songs")
 

@@ -37,7 +37,7 @@ def make_features(
 ) -> Iterator[tuple[int, int]]:
     """Write the mel steps of each song that lacks them; yields (done, of); rerunning resumes.
 
-    `NNNNN.context.npy` is uint8 (stem, frame, mel), `NNNNN.drums.npy` (take, frame, column),
+    `NNNNN.context.npy` is uint8 (stem, frame, column), `NNNNN.drums.npy` (take, frame, column),
     `NNNNN.text.npy` float16 (take, sentence, 384), its sentences stand in `NNNNN.json`.
     """
     records = sorted(songs.glob("*.json"))
@@ -54,23 +54,29 @@ def make_features(
 
 
 def _one(record: Path, out: Path, config: TokenConfig) -> None:
-    for kind, spectrogram in (
-        ("context", config.context_spectrogram),
-        ("drums", config.spectrogram),
-    ):
+    write_mels(record, out, config)
+    write_words(json.loads(record.read_text()), out)
+
+
+def write_mels(record: Path, out: Path, config: TokenConfig) -> None:
+    """The mel steps of one rendered song's stems and takes."""
+    for kind in ("context", "drums"):
         waves = np.load(record.with_suffix(f".{kind}.npy")).astype(np.float32) / 32768
-        mels = np.stack([mels_to_bytes(log_mel(wave, spectrogram)) for wave in waves])
+        mels = np.stack([mels_to_bytes(log_mel(wave, config.spectrogram)) for wave in waves])
         np.save(out / f"{record.stem}.{kind}.npy", mels)
-    song = json.loads(record.read_text())
-    rng = np.random.default_rng(int(record.stem))
+
+
+def write_words(song: dict, out: Path) -> None:
+    """Sentences for each take, encoded, and the record that says that the song is done."""
+    rng = np.random.default_rng(int(song["id"]))
     for take in song["takes"]:
         labels = Labels(**take["labels"])
         take["sentences"] = [instruction("drums", labels, rng) for _ in range(SENTENCES)]
     text = [_encoder().encode(take["sentences"]) for take in song["takes"]]
-    np.save(out / f"{record.stem}.text.npy", np.stack(text).astype(np.float16))
-    partial = out / f"{record.stem}.part"
+    np.save(out / f"{song['id']}.text.npy", np.stack(text).astype(np.float16))
+    partial = out / f"{song['id']}.part"
     partial.write_text(json.dumps(song))
-    partial.replace(out / record.name)
+    partial.replace(out / f"{song['id']}.json")
 
 
 @lru_cache(maxsize=1)

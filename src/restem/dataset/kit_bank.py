@@ -8,7 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from restem.dataset.batches import BatchMaker, Song, read_songs
+import torch
+
+from restem.dataset.batches import BatchMaker
+from restem.dataset.packed import PackedSongs
+from restem.dataset.songs import read_songs
 from restem.kits import Kits, stored
 from restem.tokens import TokenConfig
 
@@ -22,20 +26,22 @@ def kits_of(features: Path, config: TokenConfig, seed: int = 0) -> Kits:
     common ones vary. Raises UserError if the folder holds no training songs.
     """
     songs = read_songs(features, "train")
-    maker = BatchMaker(songs, config, seed, augment=False)
+    packed = PackedSongs.of(songs, config, torch.device("cpu"))
+    maker = BatchMaker(packed, config, seed, augment=False)
     rng = np.random.default_rng(seed)
-    by_style: dict[str, list[tuple[Song, int]]] = defaultdict(list)
-    for song in songs:
-        for take, about in enumerate(song.record["takes"]):
+    by_style: dict[str, list[tuple[int, int]]] = defaultdict(list)
+    for song, found in enumerate(songs):
+        for take, about in enumerate(found.record["takes"]):
             by_style[about["labels"]["style"]].append((song, take))
     stems, phases, texts = [], [], []
     for style in sorted(by_style):
         offered = by_style[style]
         for i in rng.permutation(len(offered))[: ceil(sqrt(len(offered)))]:
             song, take = offered[i]
-            offers = [maker.anchor(song, take, rng) for _ in range(PLACES)]
+            offered_places = maker.anchor(song, take, PLACES, int(rng.integers(1 << 31)))
+            offers = zip(*(tensor.numpy() for tensor in offered_places), strict=True)
             stem, phase = max(offers, key=lambda offer: _contrast(offer[0]))
-            text = song.text[take].astype(np.float32).mean(axis=0)
+            text = songs[song].text[take].astype(np.float32).mean(axis=0)
             stems.append(stored(stem, config.silence))
             phases.append(phase.astype(np.float16))
             texts.append((text / np.linalg.norm(text)).astype(np.float16))

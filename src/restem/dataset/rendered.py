@@ -15,6 +15,7 @@ import numpy as np
 from restem.dataset import compose, drums
 from restem.dataset.compose import Part
 from restem.dataset.render import KITS, SAMPLE_RATE, Renderer, room, saturate, tone
+from restem.dataset.sample_kits import read_kits
 from restem.dataset.sentences import style_family
 
 # Tempo ranges (quarters a minute; felt dotted quarters in 6/8) that a band would choose.
@@ -71,6 +72,7 @@ class RenderPlan:
     leadsheets: Path | None = None
     groove_midi: Path | None = None
     hydrogen: Path | None = None
+    drumkits: Path | None = None  # sampled kits beside those of the SoundFonts
 
 
 def render_songs(plan: RenderPlan, workers: int) -> Iterator[tuple[int, int]]:
@@ -102,6 +104,7 @@ class _Material:
         self.played = [s for s in played if not s.fill]
         self.fills = [s for s in played if s.fill]
         self.patterns = [s for s in patterns if not s.fill]
+        self.kits = read_kits(plan.drumkits) if plan.drumkits else []
 
 
 _material: _Material | None = None
@@ -260,7 +263,15 @@ class _Song:
         if kit == "brush" and loudness == "loud":
             kit = "standard"
         part = drums.play_at(Part("drums", KITS[kit], notes), loudness)
-        waveform = self._treat(self._play(part, 0.0), 0.35)
+        if self.m.kits and self.split == "train" and kit != "brush" and rng.random() < 0.5:
+            electronic = family in ("electronic", "dance", "hip hop")
+            fitting = [k for k in self.m.kits if k.electronic == electronic]
+            sampled = self._pick(fitting or self.m.kits)
+            kit = "electronic" if sampled.electronic else "standard"
+            sound = sampled.render(part, self.quarter_bpm, self.samples, rng)
+        else:
+            sound = self._play(part, 0.0)
+        waveform = self._treat(sound, 0.35)
         labels = drums.describe(part.notes, self.groove, style, self.bpm, loudness, kit)
         return {"waveform": waveform, "labels": asdict(labels), "source": source, "family": family}
 

@@ -180,8 +180,8 @@ class Trainer:
             return
         decay = min(self.config.ema, (1 + self.step) / (10 + self.step))
         with torch.no_grad():
-            for name, value_now in self._trained:
-                self.ema[name].lerp_(value_now.float(), 1 - decay)
+            now = [value.float() for _, value in self._trained]
+            torch._foreach_lerp_([self.ema[name] for name, _ in self._trained], now, 1 - decay)
 
     def save(self) -> None:
         """Write weights, EMA, optimiser and step under a temporary name, then rename."""

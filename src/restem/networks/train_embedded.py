@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
-from dataclasses import dataclass
+import copy
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from queue import Queue
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from restem.dataset.batches import Batch, BatchMaker, Target, read_songs
-from restem.diffusion.path import noised
+from restem.dataset.batches import Batch, BatchMaker, Target
+from restem.dataset.packed import PackedSongs
+from restem.dataset.songs import read_songs
+from restem.diffusion.path import guided, noised
 from restem.diffusion.training import Trainer, TrainingConfig
 from restem.networks.embedded import EmbeddedNetwork, NetworkConfig
 from restem.networks.export import start_from
 from restem.text import TextEncoder
-from restem.tokens import TokenConfig
+from restem.tokens import CONTROLS, GUIDANCE_RATE, GUIDED_ABOVE, PHASES, TokenConfig
 
 SPREAD = 0.15  # of what a stem holds beyond the width of the network, about 3 dB
-TEXT_DROPOUT, CONTEXT_DROPOUT = 0.1, 0.05
+# Shares of windows that lose words, song, beats and controls together, as guidance leads away
+# from that; the words alone; the song alone.
+NOTHING, NO_TEXT, NO_CONTEXT = 0.1, 0.07, 0.05
+SILENT_CONTEXT = TokenConfig().silence
+STRONGEST = 4.0  # octaves of guidance that a distilled network learns: 1 to 16
+
+Loss = Callable[[nn.Module, int], Tensor]
 
 
 @dataclass(frozen=True)
@@ -34,19 +41,34 @@ class EmbeddedTraining:
     steps: int
     batch: int = 16
     seed: int = 0
-    width: int = 288
-    blocks: int = 7
+    width: int = 384
+    blocks: int = 12
     learning_rate: float = 6e-4
+    warmup: int = 500
+    ema: float = 0.999
     resume: bool = False
     start: Path | None = None  # model folder whose weights to begin with
     target: Target = "stem"  # "mix": a base model, from the sentence alone
+    distil: bool = False  # learn the guided answers of `start` for any guidance
     compile: bool = False  # faster from the second minute on; needs a C++ compiler
 
 
 def train(settings: EmbeddedTraining) -> Iterator[tuple[int, float]]:
     """Train by the settings, yielding (step, loss); the checkpoint lies in `settings.out`."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    tokens = TokenConfig()
+    songs = PackedSongs.of(read_songs(settings.data, "train"), tokens, device)
+    maker = BatchMaker(songs, tokens, settings.seed, target=settings.target)
+    trainer = trainer_for(settings, maker, new_network(settings).to(device))
+    if settings.resume:
+        trainer.resume()
+    yield from trainer.run()
+
+
+def new_network(settings: EmbeddedTraining) -> EmbeddedNetwork:
+    """A network with random weights, or with those of the folder to start from."""
     torch.manual_seed(settings.seed)
-    tokens = TokenConfig() if settings.target == "stem" else TokenConfig().of_mix()
+    tokens = TokenConfig()
     network = EmbeddedNetwork(
         NetworkConfig(
             tokens.stem_values,
@@ -55,55 +77,125 @@ def train(settings: EmbeddedTraining) -> Iterator[tuple[int, float]]:
             width=settings.width,
             blocks=settings.blocks,
             spread=SPREAD,
+            controls=CONTROLS,
         )
     )
     if settings.start is not None:
         start_from(network, settings.start)
-    null = torch.from_numpy(TextEncoder.load().encode([""]))
-    songs = read_songs(settings.data, "train")
-    maker = BatchMaker(songs, tokens, settings.seed, target=settings.target)
-    ahead = _Ahead(maker, settings.batch)
+    return network
+
+
+def trainer_for(
+    settings: EmbeddedTraining, maker: BatchMaker, network: EmbeddedNetwork
+) -> Trainer:
+    """The loop that trains `network` on what `maker` draws."""
+    null = torch.from_numpy(TextEncoder.load().encode([""])).to(maker.device)
+    teacher = copy.deepcopy(network).eval().requires_grad_(False) if settings.distil else None
     meta = {
         "network": network.config.to_dict(),
-        "tokens": tokens.to_dict(),
+        "tokens": maker.config.to_dict(),
         "target": settings.target,
         "seed": settings.seed,
         "batch": settings.batch,
+        "distilled": settings.distil,
     }
-    trainer = Trainer(
-        network,
-        lambda net, step: batch_loss(net, ahead.get(step), null, settings.seed, step),
-        TrainingConfig(settings.steps, settings.learning_rate),
-        settings.out,
-        meta,
-    )
-    if settings.resume:
-        trainer.resume()
     if settings.compile:
-        network.compile()  # in place: the parameters keep their names
-    yield from trainer.run()
+        for net in (network, teacher):
+            for block in [] if net is None else net.blocks:
+                block.compile()  # in place: the parameters keep their names
+
+    def loss(net: nn.Module, step: int) -> Tensor:
+        batch = maker.batch(step, settings.batch)
+        return batch_loss(net, batch, null, settings.seed, step, teacher)
+
+    config = TrainingConfig(
+        settings.steps, settings.learning_rate, warmup=settings.warmup, ema=settings.ema
+    )
+    return Trainer(network, loss, config, settings.out, meta)
 
 
-def batch_loss(network: nn.Module, batch: Batch, null: Tensor, seed: int, step: int) -> Tensor:
+def batch_loss(
+    network: nn.Module,
+    batch: Batch,
+    null: Tensor,
+    seed: int,
+    step: int,
+    teacher: nn.Module | None = None,
+) -> Tensor:
     """Mean of (x - predicted x)^2 / t^2, the weight capped at 25, over one noised batch.
 
-    Tokens that are given stand in x_t without noise, and do not count.
+    Tokens that are given stand in x_t without noise, and do not count. With a `teacher`, x is what
+    it answers when guided as the network is told.
     """
-    rng = np.random.default_rng((seed, step, 1))
-    clean = torch.from_numpy(batch.stem)
-    noise = torch.from_numpy(rng.standard_normal(clean.shape, dtype=np.float32))
-    t = torch.from_numpy(_times(len(clean), rng))
-    draw = torch.from_numpy(rng.random(len(clean)))
-    text = torch.where((draw < TEXT_DROPOUT)[:, None], null, torch.from_numpy(batch.text))
-    context = torch.from_numpy(batch.context)
-    no_context = (draw >= TEXT_DROPOUT / 2) & (draw < TEXT_DROPOUT / 2 + CONTEXT_DROPOUT)
-    context = torch.where(no_context[:, None, None], SILENT_CONTEXT, context)
-    given = torch.from_numpy(batch.given)[:, :, None]
+    clean, size = batch.stem, len(batch.stem)
+    draw = torch.Generator(clean.device)
+    draw.manual_seed((seed * 1_000_003 + step) * 2 + 1)
+    noise = torch.randn(clean.shape, generator=draw, device=clean.device)
+    t = _times(size, draw, clean.device)
+    given = batch.given[:, :, None]
     shown = torch.where(given, clean, noised(clean, noise, t[:, None, None]))
-    with torch.autocast("cpu", torch.bfloat16, enabled=_quick_in_half()):
-        predicted = network(shown, context, torch.from_numpy(batch.phase), text, t)
+    chance = torch.rand(size, generator=draw, device=clean.device)
+    half = torch.bfloat16 if clean.is_cuda or _quick_in_half() else torch.float32
+    with torch.autocast(clean.device.type, torch.bfloat16, enabled=half == torch.bfloat16):
+        if teacher is None:
+            heard = _without(batch, null, chance)
+        else:
+            octaves = STRONGEST * torch.rand(size, generator=draw, device=clean.device)
+            octaves = torch.where(chance < 0.15, 0.0, octaves)
+            heard = batch
+            clean = _guided_answer(teacher, batch, shown, t, null, octaves)
+            told = batch.controls.clone()
+            told[:, 4], told[:, 5] = (chance >= 0.15).float(), GUIDANCE_RATE * octaves
+            heard = replace(batch, controls=told)
+        predicted = _answer(network, heard, shown, t)
     weight = torch.clamp(1 / t**2, max=25.0)[:, None, None] * ~given
     return (weight * (predicted.float() - clean) ** 2).sum() / ((~given).sum() * clean.shape[2])
+
+
+def _answer(network: nn.Module, batch: Batch, shown: Tensor, t: Tensor) -> Tensor:
+    text = torch.cat([batch.text, batch.controls], dim=1)
+    answer: Tensor = network(shown, batch.context, batch.phase, text, t)
+    return answer
+
+
+def _without(batch: Batch, null: Tensor, chance: Tensor) -> Batch:
+    """Some windows without words, song, beats and controls, some without words, some without song."""
+    nothing = chance < NOTHING
+    no_text = chance < NOTHING + NO_TEXT
+    no_context = nothing | (~no_text & (chance < NOTHING + NO_TEXT + NO_CONTEXT))
+    phase = batch.phase.clone()
+    phase[:, :, :PHASES] *= ~nothing[:, None, None]
+    return replace(
+        batch,
+        text=torch.where(no_text[:, None], null, batch.text),
+        context=torch.where(no_context[:, None, None], SILENT_CONTEXT, batch.context),
+        phase=phase,
+        controls=batch.controls * ~nothing[:, None],
+    )
+
+
+@torch.no_grad()
+def _guided_answer(
+    teacher: nn.Module, batch: Batch, shown: Tensor, t: Tensor, null: Tensor, octaves: Tensor
+) -> Tensor:
+    """What `generation.generate` makes of the teacher's answers near the noise."""
+    plain = _answer(teacher, batch, shown, t).float()
+    nothing = _without(batch, null, torch.zeros_like(t))
+    led = guided(plain, _answer(teacher, nothing, shown, t).float(), (2**octaves)[:, None, None])
+    new = (~batch.given)[:, :, None]
+    count = new.sum(dim=(1, 2), keepdim=True).clamp(min=1) * plain.shape[2]
+
+    def moments(x: Tensor) -> tuple[Tensor, Tensor]:
+        mean = (x * new).sum(dim=(1, 2), keepdim=True) / count
+        spread = (((x - mean) ** 2 * new).sum(dim=(1, 2), keepdim=True) / count).sqrt()
+        return mean, spread
+
+    (mean, spread), (led_mean, led_spread) = moments(plain), moments(led)
+    kept = (led - led_mean) * (spread / led_spread.clamp(min=1e-6)) + mean
+    least = torch.where(new, plain, math.inf).amin(dim=(1, 2), keepdim=True)
+    most = torch.where(new, plain, -math.inf).amax(dim=(1, 2), keepdim=True)
+    kept = torch.minimum(torch.maximum(kept, least), most)
+    return torch.where((t > GUIDED_ABOVE)[:, None, None], kept, plain)
 
 
 @cache
@@ -114,44 +206,13 @@ def _quick_in_half() -> bool:
     return any(getattr(torch.cpu, name, bool)() for name in names)
 
 
-SILENT_CONTEXT = TokenConfig().silence
-
-
-def _times(count: int, rng: np.random.Generator) -> np.ndarray:
+def _times(count: int, draw: torch.Generator, device: torch.device) -> Tensor:
     """Logit-normal times (Esser et al. 2024, arXiv 2403.03206), most of them near the noise.
 
     A token holds hundreds of numbers that rise together, so a hit shows through almost pure noise:
     where the hits come and of which kit, which is what context, beat and sentence decide, is
     settled above 0.9. A third of the times are spread below, where texture is made.
     """
-    high, low = rng.normal(3.2, 1.5, count), rng.normal(0.0, 1.5, count)
-    logits = np.where(rng.random(count) < 2 / 3, high, low)
-    return (1 / (1 + np.exp(-logits))).astype(np.float32)
-
-
-class _Ahead:
-    """Makes the next batches in a thread while the network trains."""
-
-    def __init__(self, maker: BatchMaker, size: int) -> None:
-        self.maker, self.size = maker, size
-        self.queue: Queue[tuple[int, Batch | Exception]] = Queue(maxsize=4)
-        self.thread: threading.Thread | None = None
-
-    def _work(self, step: int) -> None:
-        while True:
-            try:
-                made: Batch | Exception = self.maker.batch(step, self.size)
-            except Exception as error:
-                made = error
-            self.queue.put((step, made))
-            step += 1
-
-    def get(self, step: int) -> Batch:
-        if self.thread is None:
-            self.thread = threading.Thread(target=self._work, args=(step,), daemon=True)
-            self.thread.start()
-        number, batch = self.queue.get()
-        if isinstance(batch, Exception):
-            raise batch
-        assert number == step, "steps are trained in order"
-        return batch
+    high, low = torch.randn(2, count, generator=draw, device=device) * 1.5
+    near = torch.rand(count, generator=draw, device=device) < 2 / 3
+    return torch.where(near, high + 3.2, low).sigmoid()
