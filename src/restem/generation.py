@@ -10,7 +10,7 @@ from restem.diffusion.path import guided, sample
 from restem.kits import Kit
 from restem.manner import Wish
 from restem.networks.onnx_model import OnnxModel
-from restem.tokens import GUIDED_ABOVE, TokenConfig, mark_features
+from restem.tokens import GUIDED_ABOVE, TokenConfig, control_features, mark_features
 
 Progress = Callable[[float, str], None]
 Glimpse = Callable[[int, np.ndarray], None]  # number of the first token, clean tokens as they look
@@ -34,18 +34,20 @@ def generate(
     """Stem tokens (token, value) for context tokens (token, value), a window or more of them.
 
     `phase` is (token, feature). Near the noise, guidance leads from what comes without words, song
-    and beats towards what comes with them (Ho and Salimans 2022, arXiv 2207.12598), and away from
-    what the words opposite to a control would bring. Windows follow one another. The network is
+    and beats towards what comes with them (Ho and Salimans 2022, arXiv 2207.12598); a distilled
+    model has learned that and is told how far (Meng et al. 2023, arXiv 2210.03142). Windows follow one another. The network is
     given the clean end of what is made, so that the pattern goes on, and an anchor, so that the kit
     stays the same to the end: the `kit`, or without one a loud place of the stem's beginning. The
     same seed gives the same stem. `glimpse` gets what is made.
     """
     config = model.tokens
     rng = np.random.default_rng(seed)
-    # What is asked at once: the words with the song, nothing at all, the opposite with the song.
-    vectors = np.stack([asked.text, asked.null, asked.opposite][: 3 if asked.push else 2])
-    hears = (True, False, True)[: len(vectors)]
-    branches = 1 if guidance == 1 and not asked.push else len(vectors)
+    told = control_features(
+        asked.density, asked.loudness, guidance if model.distilled and guidance != 1 else None
+    )[: model.controls]
+    # What is asked at once: the words with the song, and nothing at all.
+    vectors = np.stack([np.append(asked.text, told), np.append(asked.null, 0 * told)])
+    branches = 1 if guidance == 1 or model.distilled else 2
     start, context, phase = _begun(kit, context, phase, config)
     stem = np.empty((len(context), config.stem_values), np.float32)
     stem[: len(start)] = start
@@ -59,8 +61,7 @@ def generate(
         place = np.concatenate([phase[rows], marks], axis=1)
         nowhere = np.concatenate([np.zeros_like(phase[rows]), marks], axis=1)
         silent = np.full_like(context[rows], config.silence)
-        songs = np.stack([context[rows] if heard else silent for heard in hears])
-        places = np.stack([place if heard else nowhere for heard in hears])
+        songs, places = np.stack([context[rows], silent]), np.stack([place, nowhere])
 
         def denoise(
             x: np.ndarray,
@@ -76,8 +77,6 @@ def generate(
             if n > 1:
                 led = guided(clean, predicted[1], guidance)
                 clean = rescaled(led, clean, slice(len(known), None))
-            if n > 2:
-                clean = clean + np.float32(asked.push) * (predicted[0] - predicted[2])
             clean[: len(known)] = known
             return np.asarray(clean)
 

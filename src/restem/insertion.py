@@ -115,10 +115,11 @@ class Inserter:
             if grid is None
             else phase_features(grid, times)
         )
-        asked = wish(self.text, instruction, density, dynamics)
+        (words,) = self.text.encode([instruction])
+        usual = self.kits.usual(words) if self.kits else (0.0, 0.0)
+        asked = wish(self.text, instruction, density, dynamics, usual)
         if kit is None and self.kits:
-            (plain,) = self.text.encode([instruction])  # the same near kits for every setting
-            kit = self.kits.choose(plain, seed, density, dynamics)
+            kit = self.kits.choose(words, seed)
 
         def glimpse(first: int, made: np.ndarray) -> None:
             if preview:

@@ -17,12 +17,21 @@ from restem.audio.spectrogram import log_mel
 from restem.audio.waveform import mono_from_channels, resampled, rms_db
 from restem.errors import UserError
 from restem.hearing import SILENCE_DB, WORKING_DB
-from restem.tokens import PHASES, TokenConfig, context_level_db, normalise, tokens_from_mel
+from restem.tokens import (
+    PHASES,
+    RISE,
+    TokenConfig,
+    context_level_db,
+    density_value,
+    loudness_value,
+    normalise,
+    tokens_from_mel,
+)
 
 FILE = "kits.npz"
 BESIDE_DB = 6.0  # a band is about so much louder than its drums in training
 CHOICE = 3  # a seed chooses among so many nearest kits
-POOL = 24  # and controls among so many
+POOL = 24  # and so many tell what is usual
 _STEP = 1 / 40  # of the stored numbers: half a decibel, as of training features
 
 
@@ -63,32 +72,35 @@ class Kits:
             np.savez_compressed(file, stem=self.stem, phase=self.phase, text=self.text)
         partial.replace(folder / FILE)
 
-    def choose(
-        self, text: np.ndarray, seed: int, density: float = 0.0, dynamics: float = 0.0
-    ) -> Kit:
-        """One of the kits whose sentences are nearest to a sentence vector (384,).
+    def choose(self, text: np.ndarray, seed: int) -> Kit:
+        """One of the kits whose sentences are nearest to a sentence vector (384,), by the seed."""
+        near = self._near(text, CHOICE)
+        pick = int(near[np.random.default_rng((seed, 1)).integers(len(near))])
+        return Kit(self._tokens(pick), self.phase[pick].astype(np.float32))
 
-        The seed chooses; the controls, -2 to 2, go from there towards the kit of fewest or most
-        hits, and the most softly or loudly played, among the near ones.
-        """
-        order = np.argsort(-(self.text.astype(np.float32) @ text), kind="stable")
-        place = int(np.random.default_rng((seed, 1)).integers(min(CHOICE, len(order))))
-        pool = order[:POOL]
-        away = np.zeros(len(pool))
-        for amount, meter in ((density, _hits), (dynamics, np.mean)):
-            if amount:
-                rank = np.argsort(np.argsort([meter(s) for s in self.stem[pool]], kind="stable"))
-                end = len(pool) - 1 if amount > 0 else 0
-                wanted = rank[place] + abs(amount) / 2 * (end - rank[place])
-                away += np.abs(rank - wanted)
-        pick = int(pool[np.argmin(away)]) if density or dynamics else int(order[place])
-        stem = self.silence + self.stem[pick].astype(np.float32) * np.float32(_STEP)
-        return Kit(stem, self.phase[pick].astype(np.float32))
+    def usual(self, text: np.ndarray) -> tuple[float, float]:
+        """The median density and loudness (`tokens.density_value`, `loudness_value`) of the kits
+        whose sentences are near."""
+        found = [_manner(self._tokens(int(k))) for k in self._near(text, POOL)]
+        density, loudness = np.median(found, axis=0)
+        return float(density), float(loudness)
+
+    def _near(self, text: np.ndarray, count: int) -> np.ndarray:
+        return np.argsort(-(self.text.astype(np.float32) @ text), kind="stable")[:count]
+
+    def _tokens(self, kit: int) -> np.ndarray:
+        stem: np.ndarray = self.silence + self.stem[kit].astype(np.float32) * np.float32(_STEP)
+        return stem
 
 
-def _hits(stem: np.ndarray) -> int:
-    """How often the level of a stored kit rises by 3 dB or more from a token to the next."""
-    return int(np.sum(np.diff(stem.mean(axis=1)) * _STEP > 0.15))
+def _manner(stem: np.ndarray) -> tuple[float, float]:
+    """Density and loudness of an anchor (token, value), as training measures them."""
+    config = TokenConfig()
+    seconds = len(stem) * config.frames_per_token / config.spectrogram.frame_rate
+    hits = np.sum(np.diff(stem.mean(axis=1)) > RISE) / seconds
+    cells = stem.reshape(len(stem) * config.frames_per_token, -1)[:, : config.spectrogram.mels]
+    power = 10 ** ((cells * config.scale_db + config.centre_db) / 10)
+    return density_value(hits), loudness_value(power.sum(axis=1).mean())
 
 
 def stored(stem: np.ndarray, silence: float) -> np.ndarray:

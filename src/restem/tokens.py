@@ -20,6 +20,7 @@ BLOCK_FRAMES = 4096  # turned at once, so that an hour needs little memory besid
 MARKS = 2  # given, and anchor: see `mark_features`
 CONTROLS = 6  # see `control_features`
 GUIDANCE_RATE = 0.3
+RISE = 0.15  # 3 dB from a token to the next, in the mean of its numbers: a hit
 # What words, song and beats decide is settled near the noise (Kynkäänniemi et al. 2024,
 # arXiv 2404.07724): there alone a model is guided.
 GUIDED_ABOVE = 0.8

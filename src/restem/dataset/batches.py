@@ -17,11 +17,18 @@ from torch import Tensor
 from restem.audio.spectrogram import mel_filters
 from restem.dataset.features import FLOOR_DB, STEP_DB
 from restem.dataset.packed import POWER_FLOOR, POWER_RATE, PackedSongs
-from restem.tokens import CONTROLS, MARKS, PHASES, TokenConfig, density_value, loudness_value
+from restem.tokens import (
+    CONTROLS,
+    MARKS,
+    PHASES,
+    RISE,
+    TokenConfig,
+    density_value,
+    loudness_value,
+)
 
 # Drums of SoundFonts sit low under a rendered band; mixed records have them about this much higher.
 LIFT_DB = 3.0
-RISE = 0.15  # 3 dB from a token to the next, in the mean of its numbers: a hit
 
 Target = Literal["stem", "mix"]
 

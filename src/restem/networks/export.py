@@ -87,9 +87,9 @@ def export_model(checkpoint: Path, folder: Path, description: dict[str, Any]) ->
 
 
 def example_inputs(
-    tokens: TokenConfig, windows: int = 2, seed: int = 0
+    tokens: TokenConfig, windows: int = 2, seed: int = 0, controls: int = 0
 ) -> tuple[torch.Tensor, ...]:
-    """Random inputs of the right shapes, in the order of INPUTS."""
+    """Random inputs of the right shapes, in the order of INPUTS; no control is told."""
     draw = torch.Generator().manual_seed(seed)
     shapes = [
         (windows, tokens.window, tokens.stem_values),
@@ -98,7 +98,8 @@ def example_inputs(
         (windows, 384),
     ]
     arrays = [torch.randn(shape, generator=draw) for shape in shapes]
-    arrays[3] = torch.nn.functional.normalize(arrays[3])
+    words = torch.nn.functional.normalize(arrays[3])
+    arrays[3] = torch.cat([words, torch.zeros(windows, controls)], dim=1)
     return (*arrays, torch.rand(windows, generator=draw))
 
 
@@ -109,7 +110,7 @@ def write_onnx(network: EmbeddedNetwork, tokens: TokenConfig, path: Path) -> Non
     partial = path.with_suffix(".part")
     torch.onnx.export(
         network.eval(),
-        example_inputs(tokens),
+        example_inputs(tokens, controls=network.config.controls),
         str(partial),
         input_names=INPUTS,
         output_names=["clean"],

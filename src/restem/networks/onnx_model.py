@@ -55,6 +55,16 @@ class OnnxModel:
     def tokens(self) -> TokenConfig:
         return TokenConfig.from_dict(self.description["tokens"])
 
+    @property
+    def controls(self) -> int:
+        """How many numbers about the playing follow the sentence vector; 0 for older models."""
+        return int(self.description.get("network", {}).get("controls", 0))
+
+    @property
+    def distilled(self) -> bool:
+        """Whether it has learned guided answers, so that it is asked but once."""
+        return bool(self.description.get("distilled", False))
+
     @cached_property
     def sha256(self) -> str:
         """Hash of the network file, so that a result names what made it."""
@@ -76,7 +86,8 @@ class OnnxModel:
     ) -> np.ndarray:
         """The clean stem (window, token, value) that the network sees in x_t, all float32.
 
-        Each window has its own sentence vector in `text` (window, 384).
+        Each window has its own sentence vector, and controls where the model has some, in `text`
+        (window, 384 + controls).
         """
         count = len(stem)
         feed = {

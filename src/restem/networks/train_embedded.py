@@ -195,7 +195,7 @@ def _guided_answer(
     least = torch.where(new, plain, math.inf).amin(dim=(1, 2), keepdim=True)
     most = torch.where(new, plain, -math.inf).amax(dim=(1, 2), keepdim=True)
     kept = torch.minimum(torch.maximum(kept, least), most)
-    return torch.where((t > GUIDED_ABOVE)[:, None, None], kept, plain)
+    return torch.where(new & (t > GUIDED_ABOVE)[:, None, None], kept, plain)
 
 
 @cache
