@@ -73,6 +73,16 @@ def test_frechet_with_fewer_clips_than_dimensions_is_right_too():
     assert frechet.frechet_from_statistics(*statistics) == pytest.approx(value, rel=1e-5)
 
 
+def test_frechet_of_many_clips_with_constant_and_repeated_dimensions():
+    """Their covariances have no Cholesky factor."""
+    first, second = np.random.default_rng(0).standard_normal((2, 200, 6))
+    value = frechet.frechet_distance(first, second)
+    constant = [np.hstack([s, np.full((200, 1), c)]) for s, c in ((first, 3.0), (second, 1.0))]
+    assert frechet.frechet_distance(*constant) == pytest.approx(value + 4, rel=1e-9)
+    twice = [np.hstack([side, side]) for side in (first, second)]
+    assert frechet.frechet_distance(*twice) == pytest.approx(2 * value, rel=1e-6)
+
+
 def test_frechet_refuses_what_it_cannot_compare():
     fine = np.zeros((5, 3))
     for bad, complaint in [

@@ -118,11 +118,12 @@ def _rows(args: argparse.Namespace, bench: Bench) -> tuple[dict[str, Row], dict[
     from restem.benchmark.rows import Row, digest_of, reference_rows, sdedit, subtractive
     from restem.insertion import Inserter
 
-    inserter = Inserter.load(args.model)
+    # Clips are made side by side, each on one core: two cores on one step take twice the work.
+    inserter = Inserter.load(args.model, threads=1)
     rows: dict[str, Row] = {}
     sweep: dict[str, Any] = {}
     if args.base is not None:
-        base = Inserter.load(args.base)
+        base = Inserter.load(args.base, threads=1)
         by = digest_of(base)
         for steps in SDEDIT_STEPS:
             strength = _best_strength(base, by, steps, bench, sweep)
