@@ -1,11 +1,13 @@
 """Fréchet distance, KLD, Inception Score and intervals against closed forms and SciPy."""
 
+import time
+
 import numpy as np
 import pytest
 import scipy.linalg
 import scipy.stats
 
-from restem.evaluation import classes, frechet, intervals
+from restem.evaluation import classes, frechet, intervals, threads
 
 
 def scipy_frechet(first, second):
@@ -225,3 +227,16 @@ def test_intervals_are_repeatable_and_refuse_nan():
     assert intervals.scored_mean(scores) == intervals.scored_mean(scores)
     with pytest.raises(ValueError, match="finite"):
         intervals.scored_mean([0.5, np.nan])
+
+
+# --- threads ---------------------------------------------------------------------------------
+
+
+def test_parts_worked_on_side_by_side_keep_their_order_and_their_errors():
+    def late(part):
+        time.sleep(0.02 * (3 - part))
+        return 10 * part
+
+    assert threads.side_by_side(late, range(4)) == [0, 10, 20, 30]
+    with pytest.raises(ZeroDivisionError):
+        threads.side_by_side(lambda part: 1 / part, [1, 0, 2])
