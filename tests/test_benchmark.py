@@ -208,6 +208,13 @@ def test_a_table_of_one_clip_and_strange_numbers_are_refused(tmp_path, capsys):
     assert "00000.json is damaged" in capsys.readouterr().err
 
 
+def test_a_missing_package_is_named_before_songs_are_read(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("restem.evaluation.evaluate.find_spec", lambda name: None)
+    words = ["table1", "--data", f"rendered={tmp_path}", "-o", str(tmp_path / "out")]
+    assert main(words) == 2
+    assert "Scores need torch; run `pip install" in capsys.readouterr().err
+
+
 def test_figures_are_written(tmp_path, song):
     files = []
     for kind in ("context", "stem"):

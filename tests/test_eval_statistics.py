@@ -1,11 +1,13 @@
 """Fréchet distance, KLD, Inception Score and intervals against closed forms and SciPy."""
 
+import time
+
 import numpy as np
 import pytest
 import scipy.linalg
 import scipy.stats
 
-from restem.evaluation import classes, frechet, intervals
+from restem.evaluation import classes, frechet, intervals, threads
 
 
 def scipy_frechet(first, second):
@@ -71,6 +73,16 @@ def test_frechet_with_fewer_clips_than_dimensions_is_right_too():
         part for side in (first, second) for part in (side.mean(0), np.cov(side, rowvar=False))
     ]
     assert frechet.frechet_from_statistics(*statistics) == pytest.approx(value, rel=1e-5)
+
+
+def test_frechet_of_many_clips_with_constant_and_repeated_dimensions():
+    """Their covariances have no Cholesky factor."""
+    first, second = np.random.default_rng(0).standard_normal((2, 200, 6))
+    value = frechet.frechet_distance(first, second)
+    constant = [np.hstack([s, np.full((200, 1), c)]) for s, c in ((first, 3.0), (second, 1.0))]
+    assert frechet.frechet_distance(*constant) == pytest.approx(value + 4, rel=1e-9)
+    twice = [np.hstack([side, side]) for side in (first, second)]
+    assert frechet.frechet_distance(*twice) == pytest.approx(2 * value, rel=1e-6)
 
 
 def test_frechet_refuses_what_it_cannot_compare():
@@ -215,3 +227,16 @@ def test_intervals_are_repeatable_and_refuse_nan():
     assert intervals.scored_mean(scores) == intervals.scored_mean(scores)
     with pytest.raises(ValueError, match="finite"):
         intervals.scored_mean([0.5, np.nan])
+
+
+# --- threads ---------------------------------------------------------------------------------
+
+
+def test_parts_worked_on_side_by_side_keep_their_order_and_their_errors():
+    def late(part):
+        time.sleep(0.02 * (3 - part))
+        return 10 * part
+
+    assert threads.side_by_side(late, range(4)) == [0, 10, 20, 30]
+    with pytest.raises(ZeroDivisionError):
+        threads.side_by_side(lambda part: 1 / part, [1, 0, 2])

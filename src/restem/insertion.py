@@ -70,9 +70,12 @@ class Inserter:
     kits: Kits | None = None
 
     @classmethod
-    def load(cls, model: str | Path = EMBEDDED) -> Inserter:
-        """The embedded model, or a folder that `restem train export` wrote."""
-        loaded = OnnxModel.load(model)
+    def load(cls, model: str | Path = EMBEDDED, threads: int = 0) -> Inserter:
+        """The embedded model, or a folder that `restem train export` wrote.
+
+        Its network works on `threads` cores; 0 means all.
+        """
+        loaded = OnnxModel.load(model, threads)
         kits = Kits.load(loaded.folder, loaded.tokens.silence)
         return cls(loaded, TextEncoder.load(), kits)
 

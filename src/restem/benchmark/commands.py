@@ -46,13 +46,18 @@ def _run(args: argparse.Namespace) -> int:
     from restem.benchmark.clips import CLIP_SAMPLES, RATE, clips_of, write_clips
     from restem.benchmark.table import Bench, markdown, summary, write_table
     from restem.evaluation.embeddings import embedding_from_words
+    from restem.evaluation.evaluate import check_packages
+    from restem.evaluation.threads import one_thread_arithmetic
 
+    check_packages()  # before songs are read
+    embeddings = [embedding_from_words(words) for words in args.embedding]
     say = partial(print, file=sys.stderr, flush=True)
     clips: list[Clip] = []
     full = 0
-    for song in songs_of(args):
-        clips += clips_of(song)
-        full += len(song.context) // CLIP_SAMPLES
+    with one_thread_arithmetic():  # so that clips, and what was made for them, are the same again
+        for song in songs_of(args):
+            clips += clips_of(song)
+            full += len(song.context) // CLIP_SAMPLES
     sounding = len(clips)
     say(f"restem: {sounding} of {full} full clips of {CLIP_SAMPLES / RATE:.2f} s have a stem "
         "louder than -60 dB")  # fmt: skip
@@ -63,7 +68,7 @@ def _run(args: argparse.Namespace) -> int:
     write_clips(clips, args.output)
     songs = len({clip.song for clip in clips})
     say(f"restem: {len(clips)} clips of {songs} songs")
-    bench = Bench.of(args.output, clips, [embedding_from_words(e) for e in args.embedding], say)
+    bench = Bench.of(args.output, clips, embeddings, say)
     left_out = _left_out(args)
     for words in left_out:
         say(f"restem: left out: {words}")
@@ -118,11 +123,12 @@ def _rows(args: argparse.Namespace, bench: Bench) -> tuple[dict[str, Row], dict[
     from restem.benchmark.rows import Row, digest_of, reference_rows, sdedit, subtractive
     from restem.insertion import Inserter
 
-    inserter = Inserter.load(args.model)
+    # Clips are made side by side, each on one core: two cores on one step take twice the work.
+    inserter = Inserter.load(args.model, threads=1)
     rows: dict[str, Row] = {}
     sweep: dict[str, Any] = {}
     if args.base is not None:
-        base = Inserter.load(args.base)
+        base = Inserter.load(args.base, threads=1)
         by = digest_of(base)
         for steps in SDEDIT_STEPS:
             strength = _best_strength(base, by, steps, bench, sweep)

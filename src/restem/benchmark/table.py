@@ -21,7 +21,7 @@ from restem.evaluation.embeddings import Embedding
 from restem.evaluation.evaluate import chosen_embeddings, evaluate
 from restem.evaluation.frechet import frechet_distance
 from restem.evaluation.listening import hear
-from restem.evaluation.threads import one_thread_arithmetic
+from restem.evaluation.threads import one_thread_arithmetic, side_by_side
 
 Say = Callable[[str], None]
 COLUMNS = {
@@ -89,13 +89,18 @@ class Bench:
         place.mkdir(parents=True, exist_ok=True)
         made_by.write_text(by)
         missing = [c for c in self.clips if not (place / "mix" / f"{c.name}.wav").exists()]
-        for number, clip in enumerate(missing):
+
+        def make(number: int) -> None:
             if number % 100 == 0:
                 self.say(f"{name}, seed {seed}: {len(self.clips) - len(missing) + number} clips")
+            clip = missing[number]
             offered = row.offer(clip, seed)
             if offered.stem is not None:
                 write_sound(place / "stem" / f"{clip.name}.wav", offered.stem)
             write_sound(place / "mix" / f"{clip.name}.wav", offered.mix)
+
+        with one_thread_arithmetic():
+            side_by_side(make, range(len(missing)))
 
     def floor(self, kind: str, seed: int = 0) -> dict[str, float]:
         """FD and FAD of one random half of the true clips against the other half.

@@ -54,7 +54,7 @@ def evaluate(
     `clips`, `audio_seconds`, `warnings`, `settings`. A score that cannot be had is null and a
     warning says why. Raises UserError for folders without usable pairs and missing weights.
     """
-    _check_packages()
+    check_packages()
     pairs, warnings = paired_clips(Path(generated), Path(target), _path(context))
     classifier, frames = chosen_embeddings(embeddings)
     for embedding in (classifier, frames):
@@ -102,7 +102,8 @@ def write_report(report: Report, path: str | Path) -> None:
             draft.unlink()
 
 
-def _check_packages() -> None:
+def check_packages() -> None:
+    """Raise UserError if a package of the extra `evaluation` is missing."""
     for name in ("torch", "librosa", "mir_eval", "threadpoolctl"):
         if find_spec(name) is None:
             raise UserError(f"Scores need {name}; run `pip install 'restem[evaluation]'`.")

@@ -1,10 +1,13 @@
 """Two sets of features come in; their Fréchet distance, also for endless sets, goes out."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from restem.evaluation.threads import side_by_side
 
 Floats = NDArray[np.float64]
 
@@ -97,12 +100,13 @@ def frechet_infinity(
     other = order if len(second) == len(first) else generator.permutation(len(second))
     first, second = [first[clip] for clip in order], [second[clip] for clip in other]
 
-    value = _intercept(first, second, sizes)
-    without: list[float] = []
-    for block in range(blocks):  # strided blocks of shuffled clips, left out one by one
+    def without(block: int) -> float:  # strided blocks of shuffled clips, left out one by one
         kept = [[c for n, c in enumerate(part) if n % blocks != block] for part in (first, second)]
-        without.append(_intercept(kept[0], kept[1], sizes))
-    spread = (blocks - 1) / blocks * np.sum((np.array(without) - np.mean(without)) ** 2)
+        return _intercept(kept[0], kept[1], sizes)
+
+    value = _intercept(first, second, sizes)
+    left = side_by_side(without, range(blocks))
+    spread = (blocks - 1) / blocks * np.sum((np.array(left) - np.mean(left)) ** 2)
     return EndlessFrechet(value, float(np.sqrt(spread)))
 
 
@@ -139,8 +143,11 @@ def _factor(features: Floats) -> Floats:
     rows, dimensions = centred.shape
     if rows <= 2 * dimensions:
         return centred
-    # roots of eigenvalues: half the time of a QR decomposition, and as good to about 1e-8
-    values, vectors = np.linalg.eigh(centred.T @ centred)
+    covariance = centred.T @ centred
+    with suppress(np.linalg.LinAlgError):  # much faster than eigenvalues
+        return np.linalg.cholesky(covariance).T
+    # singular, as with a dimension that is constant: roots of eigenvalues
+    values, vectors = np.linalg.eigh(covariance)
     return np.sqrt(np.maximum(values, 0))[:, None] * vectors.T
 
 

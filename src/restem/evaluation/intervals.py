@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from restem.evaluation.threads import side_by_side
+
 
 @dataclass(frozen=True)
 class Scored:
@@ -48,7 +50,8 @@ def scored_set(
     """
     value = score(np.arange(clips))
     generator = np.random.default_rng(seed)
-    spread = np.std([score(_draw(generator, clips)) for _ in range(draws)], ddof=1)
+    drawn = [_draw(generator, clips) for _ in range(draws)]
+    spread = np.std(side_by_side(score, drawn), ddof=1)
     return around(value, float(spread), lowest)
 
 

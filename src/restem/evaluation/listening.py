@@ -104,7 +104,7 @@ def hear(
         embedded[embedding.name] = Embedded(arrays["features"], arrays.get("logits"))
     _check_finite(path, basics["envelope"])
     return Heard(
-        seconds=float(basics["seconds"]),
+        seconds=float(extremes["seconds"]),
         sample_rate=int(basics["sample_rate"]),
         rms_db=float(basics["rms_db"]),
         clipped=int(extremes["clipped"]),
@@ -137,17 +137,15 @@ def _packages() -> tuple[str, ...]:
 
 def _basics(audio: AudioFile) -> Arrays:
     return {
-        "seconds": np.array(len(audio.samples) / audio.sample_rate),
         "sample_rate": np.array(audio.sample_rate),
         "rms_db": np.array(rms_db(audio.samples)),
-        "clipped": np.array(_flat_tops(audio)),  # versions to 0.3.0, sharing a cache, read it here
         "envelope": onset_envelope(audio.samples, audio.sample_rate),
         "beats": librosa_beats(audio.samples, audio.sample_rate),
     }
 
 
 def _extremes_of(source: Source, kept: Cache) -> Arrays:
-    """Length, peak and flat tops, kept apart from the basics, which older caches hold."""
+    """Length, peak and flat tops, kept apart from the basics: all that is asked of a context."""
     extremes = kept.arrays(_key("extremes", *source.key), lambda: _extremes(source.audio))
     if extremes["peak"] > LOUDEST:
         raise UserError(

@@ -24,19 +24,21 @@ class OnnxModel:
     """One exported insertion network and the description that came with it.
 
     The folder holds `network.onnx` and `model.json` (name, tokens, stems, steps, guidance).
+    `threads` work on one call; 0 means all cores.
     """
 
     folder: Path
+    threads: int = 0
 
     @classmethod
-    def load(cls, model: str | Path = EMBEDDED) -> OnnxModel:
+    def load(cls, model: str | Path = EMBEDDED, threads: int = 0) -> OnnxModel:
         """The model in the package ("embedded") or in a folder; UserError if it is not one."""
         folder = Path(str(resources.files("restem"))) / "models" / "embedded"
         folder = folder if model == EMBEDDED else Path(model)
         for name in ("network.onnx", "model.json"):
             if not (folder / name).is_file():
                 raise UserError(f"{folder} is not a restem model: it has no {name}.")
-        loaded = cls(folder)
+        loaded = cls(folder, threads)
         try:
             missing = [key for key in _KEYS if key not in loaded.description]
             if missing:
@@ -74,6 +76,7 @@ class OnnxModel:
     def _session(self) -> onnxruntime.InferenceSession:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
+        options.intra_op_num_threads = self.threads
         try:
             return onnxruntime.InferenceSession(
                 str(self.folder / "network.onnx"), options, providers=["CPUExecutionProvider"]
