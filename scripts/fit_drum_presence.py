@@ -15,10 +15,12 @@ import numpy as np
 from scipy.optimize import minimize
 
 from restem.audio.presence import presence_features
-from restem.dataset.batches import Song, read_songs
 from restem.dataset.features import bytes_to_mels
+from restem.dataset.songs import Song, read_songs
+from restem.tokens import TokenConfig
 
 FRAMES = 1500
+MELS = TokenConfig().spectrogram.mels
 
 
 def examples(songs: list[Song], seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -30,11 +32,11 @@ def examples(songs: list[Song], seed: int) -> tuple[np.ndarray, np.ndarray]:
         kept = rng.permutation(song.stems)[:count]
         gains = rng.uniform(-6, 6, count)
         power = sum(
-            10 ** ((bytes_to_mels(song.context[k, :FRAMES]) + g) / 10)
+            10 ** ((bytes_to_mels(song.context[k, :FRAMES, :MELS]) + g) / 10)
             for k, g in zip(kept, gains, strict=True)
         )
         take = int(rng.integers(len(song.record["takes"])))
-        drums = 10 ** (bytes_to_mels(song.drums[take, :FRAMES, : power.shape[1]]) / 10)
+        drums = 10 ** (bytes_to_mels(song.drums[take, :FRAMES, :MELS]) / 10)
         if drums.sum() < 1e-6:
             continue
         relative = 10 ** (rng.uniform(-10, 3) / 10) * power.sum() / drums.sum()

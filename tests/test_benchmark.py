@@ -79,7 +79,7 @@ def _rendered(folder, name, split, bpm, seed):
 def base(tmp_path_factory):
     """A base model of the shipped format with random weights."""
     folder = tmp_path_factory.mktemp("base")
-    tokens = TokenConfig().of_mix()
+    tokens = TokenConfig()
     torch.manual_seed(0)
     sizes = {"width": 32, "blocks": 1, "heads": 2, "spread": 0.9}
     config = NetworkConfig(tokens.stem_values, tokens.context_values, tokens.phases, **sizes)

@@ -1,6 +1,8 @@
 """The embedded network in torch and as ONNX."""
 
 import json
+import math
+from pathlib import Path
 
 import numpy as np
 import onnxruntime
@@ -9,7 +11,9 @@ import torch
 from safetensors.torch import save_file
 
 from restem.cli import main
+from restem.dataset.batches import Batch
 from restem.errors import UserError
+from restem.generation import rescaled
 from restem.kits import Kits
 from restem.networks.embedded import EmbeddedNetwork, NetworkConfig
 from restem.networks.export import (
@@ -21,14 +25,16 @@ from restem.networks.export import (
     write_onnx,
 )
 from restem.networks.onnx_model import OnnxModel
-from restem.tokens import TokenConfig
+from restem.networks.train_embedded import _guided_answer, batch_loss
+from restem.tokens import CONTROLS, PHASES, TokenConfig
 
 TOKENS = TokenConfig()
+WEIGHTS = Path(__file__).parents[1] / "weights" / "restem-drums"  # of the packaged network
 
 
 def _tiny(spread=0.9):
     torch.manual_seed(0)
-    sizes = {"width": 32, "blocks": 2, "heads": 2, "spread": spread}
+    sizes = {"width": 32, "blocks": 2, "heads": 2, "spread": spread, "controls": CONTROLS}
     config = NetworkConfig(TOKENS.stem_values, TOKENS.context_values, TOKENS.phases, **sizes)
     network = EmbeddedNetwork(config).eval()
     torch.nn.init.normal_(network.stem_out.weight, std=0.1)
@@ -44,7 +50,7 @@ def _run(path, inputs):
 def test_the_onnx_file_gives_what_torch_gives(tmp_path, windows):
     network = _tiny()
     write_onnx(network, TOKENS, tmp_path / "network.onnx")
-    inputs = example_inputs(TOKENS, windows, seed=windows)
+    inputs = example_inputs(TOKENS, windows, seed=windows, controls=CONTROLS)
     with torch.no_grad():
         expected = network(*inputs).numpy()
     assert np.abs(expected).max() > 0.1
@@ -54,7 +60,9 @@ def test_the_onnx_file_gives_what_torch_gives(tmp_path, windows):
 def test_other_lengths_run_too(tmp_path):
     network = _tiny()
     write_onnx(network, TOKENS, tmp_path / "network.onnx")
-    inputs = tuple(x[:, :50] if x.ndim == 3 else x for x in example_inputs(TOKENS))
+    inputs = tuple(
+        x[:, :50] if x.ndim == 3 else x for x in example_inputs(TOKENS, controls=CONTROLS)
+    )
     with torch.no_grad():
         expected = network(*inputs).numpy()
     np.testing.assert_allclose(_run(tmp_path / "network.onnx", inputs), expected, atol=1e-4)
@@ -62,11 +70,11 @@ def test_other_lengths_run_too(tmp_path):
 
 def test_the_shipped_network_is_the_shipped_weights_in_8_bits(tmp_path):
     model = OnnxModel.load()
-    write_8_bit_onnx(network_from_model(model.folder), model.tokens, tmp_path / "network.onnx")
-    inputs = example_inputs(model.tokens, 2)
+    write_8_bit_onnx(network_from_model(WEIGHTS), model.tokens, tmp_path / "network.onnx")
+    inputs = example_inputs(model.tokens, 2, controls=model.controls)
     again, shipped = (_run(f / "network.onnx", inputs) for f in (tmp_path, model.folder))
     np.testing.assert_allclose(again, shipped, atol=1e-5)
-    assert (model.folder / "network.onnx").stat().st_size <= 12e6
+    assert (model.folder / "network.onnx").stat().st_size <= 28e6
 
 
 @pytest.mark.parametrize("t", [0.99, 0.8, 0.2])
@@ -79,10 +87,10 @@ def test_8_bits_change_little_of_what_the_weights_say(t):
     noise = np.random.default_rng(0).standard_normal(clean.shape, dtype=np.float32)
     mels = clean.reshape(2, 128, 4, -1)[..., :96].reshape(2, 128, -1)
     place = np.zeros((2, 128, model.tokens.phases), np.float32)
-    text = kits.text[:2].astype(np.float32)
+    text = np.pad(kits.text[:2].astype(np.float32), ((0, 0), (0, model.controls)))
     inputs = ((1 - t) * clean + t * noise, mels, place, text)
     with torch.no_grad():
-        expected = network_from_model(model.folder).eval()(
+        expected = network_from_model(WEIGHTS).eval()(
             *map(torch.from_numpy, inputs), torch.full((2,), t)
         )
     error = model.predict(*inputs, t) - expected.numpy()
@@ -91,13 +99,17 @@ def test_8_bits_change_little_of_what_the_weights_say(t):
 
 def test_every_input_is_heard():
     network = _tiny()
-    inputs = list(example_inputs(TOKENS))
+    inputs = list(example_inputs(TOKENS, controls=CONTROLS))
+    inputs[3][:, 384:] = 0.4
     with torch.no_grad():
         before = network(*inputs)
         for i in range(len(inputs)):
             changed = [x.clone() for x in inputs]
             changed[i] = changed[i] * 0.5 + 0.1
             assert (network(*changed) - before).abs().max() > 1e-4, INPUTS[i]
+        told = [x.clone() for x in inputs]
+        told[3][:, 384:] = 1.0
+        assert (network(*told) - before).abs().max() > 1e-4
 
 
 def test_a_network_that_adds_nothing_gives_the_best_guess_for_gaussian_cells():
@@ -105,7 +117,7 @@ def test_a_network_that_adds_nothing_gives_the_best_guess_for_gaussian_cells():
     the draws agree, and nothing is taken from x_t at t = 1 or changed at t = 0."""
     network = _tiny(spread=0.5)
     torch.nn.init.zeros_(network.stem_out.weight)
-    _, context, phase, text, _ = example_inputs(TOKENS, 1)
+    _, context, phase, text, _ = example_inputs(TOKENS, 1, controls=CONTROLS)
     rng = np.random.default_rng(0)
     clean = torch.from_numpy(0.5 * rng.standard_normal((1, 128, TOKENS.stem_values))).float()
     noise = torch.from_numpy(rng.standard_normal(clean.shape)).float()
@@ -155,11 +167,59 @@ def test_a_base_model_begins_with_all_but_its_bands(tmp_path, values, width, fit
 def test_weights_alone_become_a_model_that_runs(tmp_path):
     """The packaged weights without their network give the packaged network's answers."""
     packaged = OnnxModel.load()
-    source = tmp_path / "weights"
-    source.mkdir()
-    for name in ("weights.safetensors", "model.json"):
-        (source / name).write_bytes((packaged.folder / name).read_bytes())
-    assert main(["train", "export", str(source), "-o", str(tmp_path / "model")]) == 0
-    inputs = [x.numpy() for x in example_inputs(packaged.tokens, windows=1)][:4]
+    assert main(["train", "export", str(WEIGHTS), "-o", str(tmp_path / "model")]) == 0
+    controls = packaged.controls
+    inputs = [x.numpy() for x in example_inputs(packaged.tokens, 1, controls=controls)][:4]
     made = OnnxModel.load(tmp_path / "model").predict(*inputs, 0.9)
     np.testing.assert_allclose(made, packaged.predict(*inputs, 0.9), atol=1e-5)
+
+
+def _batch(seed=0, windows=3):
+    draw = torch.Generator().manual_seed(seed)
+    sizes = ((128, TOKENS.stem_values), (128, TOKENS.context_values), (128, TOKENS.phases))
+    stem, context, phase = (torch.randn(windows, *size, generator=draw) for size in sizes)
+    text = torch.randn(windows, 384, generator=draw)
+    given = torch.zeros(windows, 128, dtype=torch.bool)
+    given[0, :40] = True
+    given[1] = True  # a window of which all is shown
+    return Batch(stem, context, phase, text, torch.rand(windows, CONTROLS, generator=draw), given)
+
+
+def test_what_is_given_costs_nothing_and_the_rest_by_its_noise():
+    """With a network that answers 0, the loss is the mean of x^2 / t^2, at most 25 x^2."""
+    batch, null = _batch(), torch.zeros(1, 384)
+    times = []
+
+    class Nothing(torch.nn.Module):
+        def forward(self, stem, context, phase, text, t):
+            times.append(t)
+            return torch.zeros_like(stem)
+
+    loss = float(batch_loss(Nothing(), batch, null, 0, 5))
+    weight = torch.clamp(1 / times[0] ** 2, max=25.0)[:, None, None] * ~batch.given[:, :, None]
+    expected = (weight * batch.stem**2).sum() / ((~batch.given).sum() * TOKENS.stem_values)
+    assert loss == pytest.approx(float(expected), rel=1e-4)
+
+
+@pytest.mark.parametrize("scale", [1.0, 3.0, 8.0])
+def test_a_network_learns_the_answers_that_generation_guides(scale):
+    """The teacher's answer to a told guidance is `generation.rescaled` of the led one, above
+    GUIDED_ABOVE alone."""
+    teacher, batch, null = _tiny(), _batch(), torch.randn(1, 384)
+    shown = torch.randn_like(batch.stem)
+    t = torch.tensor([0.95, 0.9, 0.5])
+    octaves = torch.full((3,), math.log2(scale))
+    found = _guided_answer(teacher, batch, shown, t, null, octaves).numpy()
+    assert np.isfinite(found).all()
+    text = torch.cat([batch.text, batch.controls], dim=1)
+    nowhere = batch.phase.clone()
+    nowhere[:, :, :PHASES] = 0
+    silent = torch.full_like(batch.context, TOKENS.silence)
+    empty = torch.cat([null.expand(3, -1), torch.zeros(3, CONTROLS)], dim=1)
+    with torch.no_grad():
+        plain = teacher(shown, batch.context, batch.phase, text, t).numpy()
+        nothing = teacher(shown, silent, nowhere, empty, t).numpy()
+    led = nothing + scale * (plain - nothing)
+    new = slice(40, None)
+    np.testing.assert_allclose(found[0, new], rescaled(led[0], plain[0], new)[new], atol=2e-3)
+    np.testing.assert_allclose(found[2], plain[2], atol=1e-5)

@@ -5,17 +5,17 @@ import pytest
 
 from restem.generation import GUIDED_ABOVE, NEW, generate, rescaled
 from restem.manner import Wish
-from restem.tokens import MARKS, PHASES, TokenConfig
+from restem.tokens import CONTROLS, MARKS, PHASES, TokenConfig, control_features
 
 CONFIG = TokenConfig()
 TEXT, NULL = np.ones(384, np.float32), np.zeros(384, np.float32)
-ASKED = Wish(TEXT, NULL, TEXT, 0.0)
+ASKED = Wish(TEXT, NULL)
 
 
 class Network:
     """Answers with the first number of the context in every cell, and keeps what it was shown."""
 
-    tokens = CONFIG
+    tokens, controls, distilled = CONFIG, 0, False
 
     def __init__(self):
         self.description = {"logits": [6.0, -2.0]}
@@ -50,35 +50,51 @@ def test_every_token_is_made_from_its_own_context(length, guidance):
     assert all(call[0].shape[1] == CONFIG.window for call in network.calls)
 
 
-def test_guidance_leads_away_from_nothing_and_from_the_opposite():
-    """The network answers with what it hears and the first number of its words."""
+class Listener(Network):
+    """Answers with what it hears and the first number of its words; keeps the words too."""
 
-    class Listener(Network):
-        def predict(self, stem, context, phase, text, t):
-            super().predict(stem, context, phase, text, t)
-            self.calls[-1] += (text.copy(),)
-            answer = context[:, :, :1] * (1 + text[:, None, :1])
-            return np.repeat(answer, CONFIG.stem_values, axis=2)
+    def predict(self, stem, context, phase, text, t):
+        super().predict(stem, context, phase, text, t)
+        self.calls[-1] += (text.copy(),)
+        answer = context[:, :, :1] * (1 + text[:, None, :1])
+        return np.repeat(answer, CONFIG.stem_values, axis=2)
 
-    network = Listener()
-    context = np.linspace(-1, 1, 128, dtype=np.float32)[:, None].repeat(CONFIG.context_values, 1)
+
+def _context():
+    return np.linspace(-1, 1, 128, dtype=np.float32)[:, None].repeat(CONFIG.context_values, 1)
+
+
+def test_guidance_leads_away_from_nothing():
+    network, context = Listener(), _context()
     phase = np.ones((128, PHASES), np.float32)
     seen = []
     generate(
-        network, context, phase, Wish(TEXT, NULL, 3 * TEXT, 0.25), seed=1, steps=4, guidance=2.0,
+        network, context, phase, ASKED, seed=1, steps=4, guidance=2.0,
         glimpse=lambda first, made: seen.append(made[:, 0].copy()),
     )  # fmt: skip
     _, heard, place, t, words = network.calls[0]
     assert t == 1.0
-    np.testing.assert_array_equal(words[:, 0], [1, 0, 3])
+    np.testing.assert_array_equal(words[:, 0], [1, 0])
     np.testing.assert_array_equal(heard[0], context)
-    np.testing.assert_array_equal(heard[2], context)
     assert (heard[1] == CONFIG.silence).all()
-    np.testing.assert_array_equal(place[:, 0, 0], [1, 0, 1])
-    wanted, unwanted = 2 * context[:, 0], 4 * context[:, 0]
+    np.testing.assert_array_equal(place[:, 0, 0], [1, 0])
     # The answer to nothing is even, so what is led away from it keeps its shape and is rescaled.
-    np.testing.assert_allclose(seen[0], wanted + 0.25 * (wanted - unwanted), atol=1e-5)
-    np.testing.assert_allclose(seen[-1], wanted, atol=1e-5)
+    np.testing.assert_allclose(seen[0], 2 * context[:, 0], atol=1e-5)
+
+
+@pytest.mark.parametrize("guidance", [1.0, 8.0])
+def test_a_distilled_network_is_asked_once_and_told_all(guidance):
+    network = Listener()
+    network.controls, network.distilled = CONTROLS, True
+    asked = Wish(TEXT, NULL, density=0.4, loudness=None)
+    phase = np.ones((128, PHASES), np.float32)
+    generate(network, _context(), phase, asked, seed=1, steps=4, guidance=guidance)
+    assert len(network.calls) == 4
+    for call in network.calls:
+        (words,) = call[4]
+        told = control_features(0.4, None, None if guidance == 1 else guidance)
+        np.testing.assert_allclose(words, np.append(TEXT, told))
+    assert told[4] == (guidance != 1) and told[5] == pytest.approx(0.9 if guidance == 8 else 0)
 
 
 def test_guidance_neither_raises_nor_sharpens_what_is_new():

@@ -18,7 +18,7 @@ from restem.evaluation.onsets import (
     onsets_per_beat,
 )
 from restem.hearing import at_tempo
-from restem.manner import wish
+from restem.manner import DENSITY_STEP, DYNAMICS_STEP, wish
 from restem.tokens import mel_from_tokens, phase_features
 
 SONG = Path(__file__).parents[1] / "examples" / "evening-bus.ogg"
@@ -109,14 +109,15 @@ def test_a_control_moves_its_meter(inserter, song, control, meter):
     assert low + step < middle < high - step
 
 
-def test_no_control_leaves_the_sentence_alone(inserter):
-    plain = wish(inserter.text, "Add funk drums", 0, 0)
+def test_controls_go_out_from_what_is_usual(inserter):
+    plain = wish(inserter.text, "Add funk drums")
     text, null = inserter.text.encode(["Add funk drums", ""])
-    assert plain.push == 0
     np.testing.assert_array_equal(plain.text, text)
     np.testing.assert_array_equal(plain.null, null)
-    both = wish(inserter.text, "busy night", -2, 1)
-    assert np.linalg.norm(both.text) == pytest.approx(1, abs=1e-5) and both.push == 3.25
+    assert plain.density is None and plain.loudness is None
+    both = wish(inserter.text, "busy night", -2, 1, usual=(0.25, -0.5))
+    assert both.density == pytest.approx(0.25 - 2 * DENSITY_STEP)
+    assert both.loudness == pytest.approx(-0.5 + DYNAMICS_STEP)
 
 
 def test_same_seed_same_stem_other_seed_other_stem(inserter, song, grid, result):

@@ -11,7 +11,7 @@ from restem.insertion import Inserter
 from restem.kits import CHOICE, FILE, Kit, Kits, kit_of, stored
 from restem.networks.onnx_model import EMBEDDED
 from restem.text import TextEncoder
-from restem.tokens import MARKS, PHASES, mel_from_tokens
+from restem.tokens import MARKS, PHASES, density_value, loudness_value, mel_from_tokens
 
 RATE = CONFIG.spectrogram.sample_rate
 
@@ -33,27 +33,20 @@ def test_a_seed_chooses_among_the_nearest_kits():
     assert chosen == [kits.choose(wanted, seed).stem[0, 0] for seed in range(40)]
 
 
-def test_controls_choose_among_the_near_kits():
-    """Kit n is n steps loud and has n % 6 rises."""
+def test_the_near_kits_tell_what_is_usual():
+    """Kits of known hits and level: 20 near ones with five hits, 20 far ones with one."""
     count = 40
     stem = np.zeros((count, CONFIG.anchor, CONFIG.stem_values), np.uint8)
     for n in range(count):
-        stem[n] = n + 1
-        stem[n, 4 : 4 + 4 * (n % 6) : 4] += 40
-    text = np.repeat(np.linspace(1, 0.5, count)[:, None], 384, axis=1).astype(np.float32)
-    kits = Kits(stem, np.zeros((count, CONFIG.anchor, PHASES), np.float16), text, CONFIG.silence)
-    wanted = np.ones(384, np.float32)
-
-    def mean(meter, **control):
-        return np.mean([meter(kits.choose(wanted, seed, **control).stem) for seed in range(8)])
-
-    levels = [mean(np.mean, dynamics=x) for x in (-2, -1, 1, 2)]
-    rises = [mean(lambda s: (np.diff(s[:, 0]) > 0.5).sum(), density=x) for x in (-2, -1, 1, 2)]
-    for seed in range(8):  # one way with each setting, whichever kit the seed begins with
-        one = [np.mean(kits.choose(wanted, seed, dynamics=x).stem) for x in (-2, -1, 0, 1, 2)]
-        assert one == sorted(one) and one[0] < one[-1]
-    assert levels == sorted(levels) and levels[3] > levels[0] + 0.3
-    assert rises == sorted(rises) and rises[3] > rises[0] + 3
+        for hit in range(5 if n < 20 else 1):
+            stem[n, 2 + 5 * hit] = 80  # 40 dB above silence
+    text = np.where(np.arange(count)[:, None] < 20, 1.0, -1.0) * np.ones(384, np.float32)
+    phase = np.zeros((count, CONFIG.anchor, PHASES), np.float16)
+    kits = Kits(stem, phase, text.astype(np.float32), CONFIG.silence)
+    density, loudness = kits.usual(np.ones(384, np.float32))
+    assert density == pytest.approx(density_value(5 / 1.28))
+    power = 96 * (5 * 10 ** (-30 / 10) + 27 * 10 ** (-70 / 10)) / 32
+    assert loudness == pytest.approx(loudness_value(power), abs=1e-3)
 
 
 def test_kits_come_back_from_their_file(tmp_path):

@@ -6,11 +6,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
-from restem.dataset.batches import BatchMaker, read_songs
+from restem.audio.beats import BeatGrid
+from restem.dataset.batches import BatchMaker
 from restem.dataset.features import bytes_to_mels, make_features, mels_to_bytes
+from restem.dataset.packed import PackedSongs
+from restem.dataset.songs import read_songs
 from restem.errors import UserError
-from restem.tokens import PHASES, TokenConfig
+from restem.tokens import (
+    PHASES,
+    TokenConfig,
+    context_level_db,
+    density_value,
+    loudness_value,
+    normalise,
+    phase_features,
+)
 
 LIBRARY, FONT = Path("/usr/share/mma/lib"), Path("/usr/share/sounds/sf2/TimGM6mb.sf2")
 pytestmark = pytest.mark.skipif(
@@ -79,53 +91,113 @@ def test_rendering_again_gives_the_same_bytes_and_does_no_work_twice(songs, tmp_
     assert (tmp_path / "00000.json").stat().st_mtime_ns == before
 
 
+def _packed(features, split="train"):
+    return PackedSongs.of(read_songs(features, split), TokenConfig(), torch.device("cpu"))
+
+
 def test_batches_depend_on_the_step_alone(features):
-    config = TokenConfig()
-    makers = [BatchMaker(read_songs(features, "train"), config, seed=3) for _ in range(2)]
+    config, songs = TokenConfig(), _packed(features)
+    makers = [BatchMaker(songs, config, seed=3) for _ in range(2)]
     makers[1].batch(0, 4)
     first, second = makers[0].batch(5, 4), makers[1].batch(5, 4)
     for name, size in (("stem", config.stem_values), ("context", config.context_values)):
         a, b = getattr(first, name), getattr(second, name)
-        assert a.shape == (4, config.window, size) and a.dtype == np.float32
-        np.testing.assert_array_equal(a, b)
-        assert np.isfinite(a).all() and a.min() >= -1.3 and a.max() < 5
+        assert a.shape == (4, config.window, size) and a.dtype == torch.float32
+        assert torch.equal(a, b)
+        assert a.isfinite().all() and a.min() >= -1.3 and a.max() < 5
     np.testing.assert_allclose(np.linalg.norm(first.text, axis=1), 1, atol=1e-2)
     assert first.phase.shape == (4, config.window, config.phases)
-    np.testing.assert_array_equal(first.given, first.phase[:, :, PHASES] > 0)
+    assert torch.equal(first.given, first.phase[:, :, PHASES] > 0)
 
 
 def test_given_windows_show_an_anchor_from_elsewhere(features):
     """Marks, stem and beat phase of an anchor belong to one other place of the same take."""
     config = TokenConfig()
-    maker = BatchMaker(read_songs(features, "train"), config, seed=0)
-    batch = maker.batch(1, 40)
-    marks = batch.phase[:, :, PHASES:]
+    batch = BatchMaker(_packed(features), config, seed=0).batch(1, 40)
+    phase, given = batch.phase.numpy(), batch.given.numpy()
+    marks = phase[:, :, PHASES:]
     anchored = marks[:, :, 1].any(axis=1)
-    assert 0.2 < anchored.mean() < 0.8 and (~batch.given.any(axis=1)).any()
+    assert 0.2 < anchored.mean() < 0.8 and (~given.any(axis=1)).any()
     assert (marks[anchored][:, : config.anchor, 0] == 1).all()
     assert not marks[:, config.anchor :, 1].any()
-    known = batch.phase[anchored, 0, PHASES - 1] == 1  # the beat is told
-    turns = np.unwrap(np.arctan2(batch.phase[anchored, :, 0], batch.phase[anchored, :, 1])[known])
+    known = phase[anchored, 0, PHASES - 1] == 1  # the beat is told
+    turns = np.unwrap(np.arctan2(phase[anchored, :, 0], phase[anchored, :, 1])[known])
     steps = np.diff(turns, axis=1)
     inside = np.delete(steps, config.anchor - 1, axis=1)
     assert inside.std(axis=1).max() < 0.01  # steady but at the joint
     assert np.abs(steps[:, config.anchor - 1] - inside.mean(axis=1)).max() > 0.1
 
 
-def test_a_base_model_learns_the_sum_of_context_and_stem(features):
+def test_a_window_holds_the_song_at_the_level_of_its_whole(features):
+    """Without augmentation: the frames of one place, its beat phase, and decibels to the level."""
+    config, songs = TokenConfig(), read_songs(features, "train")
+    batch = BatchMaker(_packed(features), config, seed=3, augment=False).batch(2, 12)
+    columns = slice(config.spectrogram.mels)
+    mixes = []
+    for song in songs:
+        steps = np.asarray(song.context[:, :, columns])
+        power = (10 ** (bytes_to_mels(steps) / 10) * (steps > 0)).sum(axis=0)
+        level = context_level_db(10 * np.log10(power[::16] + 1e-12))
+        mixes.append((song.record, normalise(10 * np.log10(power + 1e-12), level, config)))
+    found = 0
+    for context, phase in zip(batch.context.numpy(), batch.phase.numpy(), strict=True):
+        shown = context.reshape(config.window_frames, -1)
+        for record, mix in mixes:
+            starts = np.arange(len(mix) - config.window_frames + 1)
+            near = [np.abs(mix[s : s + 8] - shown[:8]).max() < 0.01 for s in starts]
+            if not any(near):
+                continue  # another song, or not all stems of this one
+            start = int(starts[near][0])
+            np.testing.assert_allclose(shown, mix[start : start + len(shown)], atol=0.01)
+            grid = BeatGrid(record["beats"], record["positions"], record["beats_per_bar"], 1.0)
+            expected = phase_features(grid, config.token_times(start))
+            np.testing.assert_allclose(phase[:, :PHASES], expected, atol=5e-3)
+            found += 1
+    assert found >= 3  # a third of the windows hold all stems
+
+
+def test_density_and_loudness_are_told_as_they_are(features):
+    """Halves of the windows are told; those that are get the hits and the power of their stems."""
     config = TokenConfig()
+    batch = BatchMaker(_packed(features), config, seed=4, augment=False).batch(1, 64)
+    assert 0.2 < batch.controls[:, 0].mean() < 0.8 and not batch.controls[:, 4:].any()
+    stem = batch.stem.numpy()
+    seconds = config.window_frames / config.spectrogram.frame_rate
+    for i in np.flatnonzero(batch.controls[:, 0]):
+        hits = (np.diff(stem[i].mean(axis=1)) > 0.15).sum() / seconds
+        assert float(batch.controls[i, 1]) == pytest.approx(density_value(hits), abs=1e-3)
+    for i in np.flatnonzero(batch.controls[:, 2]):
+        db = stem[i].reshape(-1, config.spectrogram.columns)[:, :96] * config.scale_db - 45.0
+        power = (10 ** (db / 10)).sum(axis=1).mean()
+        assert float(batch.controls[i, 3]) == pytest.approx(loudness_value(power), abs=1e-3)
+
+
+def test_packed_songs_can_be_joined(features):
     songs = read_songs(features, "train")
+    config, cpu = TokenConfig(), torch.device("cpu")
+    parts = [PackedSongs.of([song], config, cpu) for song in songs]
+    joined = parts[0]
+    for part in parts[1:]:
+        joined = joined.joined(part)
+    whole = _packed(features)
+    for name in ("stem", "context", "phase", "text", "controls"):
+        a, b = (getattr(BatchMaker(s, config, seed=1).batch(0, 16), name) for s in (joined, whole))
+        assert torch.equal(a, b), name
+
+
+def test_a_base_model_learns_the_sum_of_context_and_stem(features):
+    config, songs = TokenConfig(), _packed(features)
     stems = BatchMaker(songs, config, seed=3, augment=False).batch(2, 8)
-    mixes = BatchMaker(songs, config.of_mix(), seed=3, augment=False, target="mix").batch(2, 8)
-    assert not mixes.given.any() and np.allclose(mixes.context, config.silence)
+    mixes = BatchMaker(songs, config, seed=3, augment=False, target="mix").batch(2, 8)
+    assert not mixes.given.any() and (mixes.context == config.silence).all()
 
     def powers(tokens, columns):
-        values = tokens.reshape(8, config.window_frames, columns) * config.scale_db
+        values = tokens.numpy().reshape(8, config.window_frames, columns) * config.scale_db
         return 10 ** ((values + config.centre_db) / 10)[:, :, :96]
 
     floor = 10 ** (config.quiet_db / 10)
     stem, context = powers(stems.stem, config.spectrogram.columns), powers(stems.context, 96)
-    mix = powers(mixes.stem, 96)
+    mix = powers(mixes.stem, config.spectrogram.columns)
     loud = np.maximum(stem, context) > 100 * floor
     np.testing.assert_allclose(mix[loud], (stem + context)[loud], rtol=0.03)
 

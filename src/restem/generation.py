@@ -35,10 +35,10 @@ def generate(
 
     `phase` is (token, feature). Near the noise, guidance leads from what comes without words, song
     and beats towards what comes with them (Ho and Salimans 2022, arXiv 2207.12598); a distilled
-    model has learned that and is told how far (Meng et al. 2023, arXiv 2210.03142). Windows follow one another. The network is
-    given the clean end of what is made, so that the pattern goes on, and an anchor, so that the kit
-    stays the same to the end: the `kit`, or without one a loud place of the stem's beginning. The
-    same seed gives the same stem. `glimpse` gets what is made.
+    model has learned that and is told how far (Meng et al. 2023, arXiv 2210.03142). Windows follow
+    one another. The network is given the clean end of what is made, so that the pattern goes on,
+    and an anchor, so that the kit stays the same to the end: the `kit`, or without one a loud place
+    of the stem's beginning. The same seed gives the same stem. `glimpse` gets what is made.
     """
     config = model.tokens
     rng = np.random.default_rng(seed)

@@ -93,7 +93,7 @@ def _edited_mix(
     model, config = base.model, base.model.tokens
     gain = np.float32(10 ** ((WORKING_DB - rms_db(clip.context)) / 20))
     picture = log_mel(clip.context * gain, config.spectrogram)[: config.window_frames]
-    level = context_level_db(picture)
+    level = context_level_db(picture[:, : config.spectrogram.mels])
     start = tokens_from_mel(normalise(picture, level, config), config)[None]
     place = np.concatenate(
         [phase_features(clip.beats, config.token_times()), mark_features(np.zeros(config.window))],
@@ -101,7 +101,8 @@ def _edited_mix(
     )[None]
     assert place.shape[2] == PHASES + 2
     silence = np.full((2, config.window, config.context_values), config.silence, np.float32)
-    vectors = base.text.encode([clip.caption, ""])
+    words = base.text.encode([clip.caption, ""])
+    vectors = np.pad(words, ((0, 0), (0, model.controls)))
 
     def denoise(x: np.ndarray, t: float) -> np.ndarray:
         both = model.predict(np.repeat(x, 2, 0), silence, np.repeat(place, 2, 0), vectors, t)
@@ -137,7 +138,7 @@ def reference_rows(clips: list[Clip], retrieval: Retrieval | None) -> dict[str, 
         "silence": lambda clip, _: Offered(np.zeros_like(clip.mix), np.zeros_like(clip.stem)),
         "random stem": random_stem,
         "round trip of the mix": lambda clip, _: Offered(
-            round_trip(clip.mix, tokens.context_spectrogram), None
+            round_trip(clip.mix, tokens.spectrogram), None
         ),
         "round trip of the stem": lambda clip, _: _with(
             clip, round_trip(clip.stem, tokens.spectrogram)

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from restem.audio.spectrogram import mel_filters
+from restem.dataset.draws import Draw
 from restem.dataset.features import FLOOR_DB, STEP_DB
 from restem.dataset.packed import POWER_FLOOR, POWER_RATE, PackedSongs
 from restem.tokens import (
@@ -73,7 +74,7 @@ class BatchMaker:
 
     def batch(self, step: int, size: int) -> Batch:
         """`size` windows."""
-        draw = _Draw(self.seed * 1_000_003 + step, size, self.device)
+        draw = Draw(self.seed * 1_000_003 + step, size, self.device)
         songs, config = self.songs, self.config
         song = draw.below(len(songs))
         # Half of the windows pair a context with its own drums: those alone can teach listening.
@@ -98,18 +99,15 @@ class BatchMaker:
             context_db = torch.maximum(context_db, floor[:, None, None])
         context_db = context_db[:, :, :mels]
         phase = self._phase(song, rows, draw)
-        if self.augment:
-            # A kit may come without its song, and without its beats.
-            early = torch.arange(config.window, device=self.device) < config.anchor
-            early = early[None] & anchored[:, None]
-            hidden = (early & draw.chance(0.6)[:, None]).repeat_interleave(
-                config.frames_per_token, 1
-            )
-            context_db = torch.where(hidden[:, :, None], -200.0, context_db)
-            phase = torch.where((early & draw.chance(0.15)[:, None])[:, :, None], 0.0, phase)
         marks = torch.zeros(size, config.window, MARKS, device=self.device)
         marks[:, :, 0] = given
         marks[:, : config.anchor, 1] = anchored[:, None]
+        if self.augment:  # a kit may come without its song, and without its beats
+            early = marks[:, :, 1] > 0
+            hidden = early & draw.chance(0.6)[:, None]
+            hidden = hidden.repeat_interleave(config.frames_per_token, 1)
+            context_db = torch.where(hidden[:, :, None], -200.0, context_db)
+            phase = torch.where((early & draw.chance(0.15)[:, None])[:, :, None], 0.0, phase)
         stem = self._tokens(stem_db, whole)
         sentence = draw.below(songs.text.shape[2])
         return Batch(
@@ -125,7 +123,7 @@ class BatchMaker:
         """Stem tokens (place, token, value) of anchors of a take beside the whole band, and the
         phase of each, at random places."""
         config, songs = self.config, self.songs
-        draw = _Draw(seed, places, self.device)
+        draw = Draw(seed, places, self.device)
         which = torch.full((places,), song, device=self.device)
         takes = torch.full_like(which, take)
         length = config.anchor * config.frames_per_token
@@ -135,7 +133,7 @@ class BatchMaker:
         stem = self._tokens(self._stem(which, takes, rows, draw), band)
         return stem, self._phase(which, rows, draw)
 
-    def _given(self, draw: _Draw) -> tuple[Tensor, Tensor]:
+    def _given(self, draw: Draw) -> tuple[Tensor, Tensor]:
         """Which tokens (window, token) are given, as in a song's first or later windows or in a
         repair, and whether the first ones are an anchor (window,)."""
         config = self.config
@@ -151,7 +149,7 @@ class BatchMaker:
         given = (token < first[:, None]) | (token >= config.window - end[:, None])
         return given & some[:, None], anchored
 
-    def _rows(self, song: Tensor, take: Tensor, anchored: Tensor, draw: _Draw) -> Tensor:
+    def _rows(self, song: Tensor, take: Tensor, anchored: Tensor, draw: Draw) -> Tensor:
         """Frames (window, frame) of a random window; its anchor is the louder of two places."""
         config, songs = self.config, self.songs
         frames, anchor = config.window_frames, config.anchor * config.frames_per_token
@@ -174,7 +172,7 @@ class BatchMaker:
         index = torch.where(inside, first[:, None] + rows, 0)
         return torch.where(inside[:, :, None], flat[index], 0).float()
 
-    def _stem(self, song: Tensor, take: Tensor, rows: Tensor, draw: _Draw) -> Tensor:
+    def _stem(self, song: Tensor, take: Tensor, rows: Tensor, draw: Draw) -> Tensor:
         """A take (window, frame, column) in dB, as loud as it is to stand beside the whole band."""
         steps = self._steps(self.songs.drums, self.songs.take_row[song, take], song, rows)
         recorded = self.songs.level_db[song, take]
@@ -186,7 +184,7 @@ class BatchMaker:
             db = db + torch.where(draw.chance(0.6)[:, None], colour, 0.0)[:, None]
         return torch.where(steps > 0, db, -200.0)
 
-    def _subset(self, song: Tensor, draw: _Draw) -> Tensor:
+    def _subset(self, song: Tensor, draw: Draw) -> Tensor:
         """Which stems (window, stem) play: all of them, or any that are not none."""
         there = self.songs.stem_row[song] >= 0
         order = torch.where(there, draw.uniform(0, 1, there.shape[1]), 2.0).argsort(1).argsort(1)
@@ -195,12 +193,11 @@ class BatchMaker:
         )
         return order < count[:, None]
 
-    def _mix(
-        self, song: Tensor, gains: Tensor, rows: Tensor, draw: _Draw
-    ) -> tuple[Tensor, Tensor]:
+    def _mix(self, song: Tensor, gains: Tensor, rows: Tensor, draw: Draw) -> tuple[Tensor, Tensor]:
         """Power (window, frame, column) of the stems, and by how many dB colours changed it."""
         mels = self.config.spectrogram.mels
-        power = plain = 0.0
+        power = torch.zeros(1, device=self.device)
+        plain = torch.zeros(1, device=self.device)
         common = self._colour(draw.normal(6) * 3.0, self._cut(draw)) if self.augment else None
         for stem in range(gains.shape[1]):
             steps = self._steps(self.songs.context, self.songs.stem_row[song, stem], song, rows)
@@ -211,7 +208,6 @@ class BatchMaker:
                 own = common + self._colour(draw.normal(6) * 2.0)
                 part = part * 10 ** (own[:, None] / 10)
             power = power + part
-        assert isinstance(power, Tensor) and isinstance(plain, Tensor)
         loud = power[:, :, :mels].sum(dim=(1, 2))
         changed = 10 * torch.log10((loud + 1e-9) / (plain + 1e-9))
         return power, changed
@@ -230,7 +226,7 @@ class BatchMaker:
         curve = curve if cut is None else curve - cut
         return torch.cat([curve, curve @ self._wide], dim=1)
 
-    def _cut(self, draw: _Draw) -> Tensor:
+    def _cut(self, draw: Draw) -> Tensor:
         """dB (window, mel) that a dull top loses, in a quarter of the windows."""
         mels = self.config.spectrogram.mels
         first = mels // 2 + draw.below(mels - mels // 2)
@@ -239,7 +235,7 @@ class BatchMaker:
         depth = torch.where(draw.chance(0.25), draw.uniform(10, 60)[:, 0], 0.0)
         return depth[:, None] * share
 
-    def _phase(self, song: Tensor, rows: Tensor, draw: _Draw) -> Tensor:
+    def _phase(self, song: Tensor, rows: Tensor, draw: Draw) -> Tensor:
         """`tokens.phase_features` of each token, (window, token, PHASES); none in some windows."""
         config, songs = self.config, self.songs
         rate = config.spectrogram.frame_rate
@@ -252,7 +248,9 @@ class BatchMaker:
         before, after = songs.turns[first], songs.turns[first + 1]
         turn = before + (after - before) * (frames - row)[:, :, None]  # goes on past the end
         beat, bar = turn[:, :, 0], turn[:, :, 1]
-        turns = torch.stack([beat, 2 * beat, 3 * beat, 4 * beat, bar, 2 * bar], dim=2) * 2 * torch.pi
+        turns = (
+            torch.stack([beat, 2 * beat, 3 * beat, 4 * beat, bar, 2 * bar], dim=2) * 2 * torch.pi
+        )
         waves = torch.stack([turns.sin(), turns.cos()], dim=3).flatten(2)
         metre = songs.metre[song][:, None].expand(-1, waves.shape[1], -1)
         phase = torch.cat([waves, metre, torch.ones_like(metre[:, :, :1])], dim=2)
@@ -268,7 +266,7 @@ class BatchMaker:
         values = (relative - config.centre_db) / config.scale_db
         return values.reshape(len(db), -1, config.frames_per_token * db.shape[2])
 
-    def _controls(self, stem: Tensor, given: Tensor, draw: _Draw) -> Tensor:
+    def _controls(self, stem: Tensor, given: Tensor, draw: Draw) -> Tensor:
         """What is told of how the new part of each window is played (window, CONTROLS): see
         `tokens.control_features`. Each is left out in half of the windows."""
         config = self.config
@@ -300,29 +298,3 @@ def _wide_bands(config: TokenConfig) -> Tensor:
     inside = (band[:, None] == np.arange(spectrogram.fine_bands)).astype(np.float32)
     shares = inside / np.maximum(inside.sum(axis=0), 1)
     return torch.from_numpy(np.repeat(shares, spectrogram.fine_per_frame, axis=1))
-
-
-class _Draw:
-    """Random numbers of one batch, a row a window."""
-
-    def __init__(self, seed: int, size: int, device: torch.device) -> None:
-        self.size, self.device = size, device
-        self._generator = torch.Generator(device)
-        self._generator.manual_seed(seed)
-
-    def uniform(self, low: float, high: float, columns: int = 1) -> Tensor:
-        """(window, column) between low and high."""
-        drawn = torch.rand(self.size, columns, generator=self._generator, device=self.device)
-        return low + (high - low) * drawn
-
-    def normal(self, columns: int) -> Tensor:
-        """(window, column) of mean 0 and spread 1."""
-        return torch.randn(self.size, columns, generator=self._generator, device=self.device)
-
-    def chance(self, share: float) -> Tensor:
-        """(window,), True in a share of them."""
-        return self.uniform(0, 1)[:, 0] < share
-
-    def below(self, count: int | Tensor) -> Tensor:
-        """(window,) whole numbers from 0 to below count, which may differ for each window."""
-        return (self.uniform(0, 1)[:, 0].double() * count).long()

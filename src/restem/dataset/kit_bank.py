@@ -7,7 +7,6 @@ from math import ceil, sqrt
 from pathlib import Path
 
 import numpy as np
-
 import torch
 
 from restem.dataset.batches import BatchMaker

@@ -109,7 +109,7 @@ def read_kits(folder: Path) -> list[SampleKit]:
 
 
 def _parsed(path: Path) -> ElementTree.Element:
-    """Older kits write HTML with undeclared names into their descriptions, newer ones a namespace."""
+    """Newer kits declare a namespace, which would be part of each name."""
     text = path.read_text(errors="replace")
     text = re.sub(r'\sxmlns(:\w+)?="[^"]*"', "", text)
     try:

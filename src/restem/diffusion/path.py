@@ -24,7 +24,7 @@ def noised(clean: Array, noise: Array, t: Array) -> Array:
     return (1 - t) * clean + t * noise
 
 
-def guided(with_text: Array, without_text: Array, scale: float) -> Array:
+def guided(with_text: Array, without_text: Array, scale: Array) -> Array:
     """Classifier-free guidance (Ho and Salimans 2022, arXiv 2207.12598, eq. 6)."""
     return without_text + scale * (with_text - without_text)
 

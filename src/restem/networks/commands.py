@@ -24,6 +24,8 @@ def add_parser(verbs: Any) -> None:
     add("--steps", type=int, default=12000)
     add("--batch", type=int, default=16)
     add("--rate", type=float, default=6e-4, help="highest learning rate")
+    add("--width", type=int, default=384)
+    add("--blocks", type=int, default=12)
     add("--seed", type=int, default=0)
     add("--resume", action="store_true", help="go on from the checkpoint in the output folder")
     add("--start-from", type=Path, help="model folder whose weights to begin with")
@@ -32,6 +34,11 @@ def add_parser(verbs: Any) -> None:
         choices=("stem", "mix"),
         default="stem",
         help="mix: a base model of whole mixes, from the sentence alone",
+    )
+    add(
+        "--distil",
+        action="store_true",
+        help="learn the guided answers of the model to start from, so that it is asked but once",
     )
     add("--compile", action="store_true", help="a third faster after a minute; needs g++")
     add("-o", "--output", type=Path, required=True)
@@ -76,16 +83,21 @@ def _train(args: argparse.Namespace) -> int:
     need_torch()
     from restem.networks.train_embedded import EmbeddedTraining, train
 
+    if args.distil and args.start_from is None:
+        raise UserError("Name the model to learn from with --start-from FOLDER.")
     settings = EmbeddedTraining(
         args.data,
         args.output,
         args.steps,
         args.batch,
         args.seed,
+        width=args.width,
+        blocks=args.blocks,
         learning_rate=args.rate,
         resume=args.resume,
         start=args.start_from,
         target=args.target,
+        distil=args.distil,
         compile=args.compile,
     )
     progress = Progress(sys.stderr)

@@ -44,9 +44,8 @@ def unpack_model(source: Path, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     tokens = TokenConfig.from_dict(description["tokens"])
     write_8_bit_onnx(network_from_model(source), tokens, folder / "network.onnx")
-    for name in ("weights.safetensors", "model.json"):
-        if source != folder:
-            shutil.copyfile(source / name, folder / name)
+    if source != folder:
+        shutil.copyfile(source / "model.json", folder / "model.json")
 
 
 def start_from(network: EmbeddedNetwork, folder: Path) -> None:

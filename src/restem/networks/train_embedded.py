@@ -85,9 +85,7 @@ def new_network(settings: EmbeddedTraining) -> EmbeddedNetwork:
     return network
 
 
-def trainer_for(
-    settings: EmbeddedTraining, maker: BatchMaker, network: EmbeddedNetwork
-) -> Trainer:
+def trainer_for(settings: EmbeddedTraining, maker: BatchMaker, network: EmbeddedNetwork) -> Trainer:
     """The loop that trains `network` on what `maker` draws."""
     null = torch.from_numpy(TextEncoder.load().encode([""])).to(maker.device)
     teacher = copy.deepcopy(network).eval().requires_grad_(False) if settings.distil else None
@@ -159,7 +157,7 @@ def _answer(network: nn.Module, batch: Batch, shown: Tensor, t: Tensor) -> Tenso
 
 
 def _without(batch: Batch, null: Tensor, chance: Tensor) -> Batch:
-    """Some windows without words, song, beats and controls, some without words, some without song."""
+    """Shares of windows without words, song, beats and controls; without words; without song."""
     nothing = chance < NOTHING
     no_text = chance < NOTHING + NO_TEXT
     no_context = nothing | (~no_text & (chance < NOTHING + NO_TEXT + NO_CONTEXT))
