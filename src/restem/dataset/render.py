@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +48,8 @@ class Renderer:
         missing = [str(path) for path in soundfonts if not path.is_file()]
         if missing or not soundfonts:
             raise UserError(f"No SoundFont at {', '.join(missing) or 'any given path'}.")
+        if os.name == "posix":  # FluidSynth draws its dither from there when it is first used
+            ctypes.CDLL(None).srand(1)
         self._new_synth = fluidsynth.Synth
         self._soundfonts = soundfonts
 
