@@ -75,6 +75,15 @@ def test_the_probe_fitted_on_some_songs_hears_leaks_in_others(pairs):
     assert np.all(np.diff(means) > 0) and abs(means[0]) < 0.1
 
 
+def test_what_clean_contexts_read_is_taken_off(pairs):
+    """Contexts that share a little of the stem, as if its band began in phase with it."""
+    alike = [(context + 0.02 * stem, stem) for context, stem in pairs]
+    probe = fit_probe(alike[:30])
+    assert probe.clean_gain == pytest.approx(0.02, abs=0.002)
+    fresh = scored_mean([probe.leak(context, stem).residual for context, stem in alike[30:]])
+    assert abs(fresh.value) < 3 * np.hypot(probe.clean_gain_error, (fresh.high - fresh.low) / 4)
+
+
 def test_silence_leaks_nothing(pairs):
     context, stem = pairs[0]
     for a, b in ((context, stem * 0), (context * 0, stem), (stem * 0, stem * 0)):
@@ -119,4 +128,6 @@ def test_the_probe_is_fitted_by_a_command(tmp_path, capsys):
     assert main(["dataset", "fit-leak-probe", str(tmp_path / "few"), "-o", str(out)]) == 2
     folders.rendered(tmp_path / "many", songs=20, seconds=6.0, splits=("train",))
     assert main(["dataset", "fit-leak-probe", str(tmp_path / "many"), "-o", str(out)]) == 0
-    assert set(json.loads(out.read_text())) == {"clean", "weights"}
+    values = json.loads(out.read_text())
+    assert set(values) == {"clean", "clean_gain", "clean_gain_error", "weights"}
+    assert abs(values["clean_gain"]) < 0.01 and 0 < values["clean_gain_error"] < 0.01

@@ -73,6 +73,8 @@ def _build(args: argparse.Namespace) -> int:
     print(f"{total} clips in {args.output / 'data'}" + (f" ({splits})" if splits else ""))
     for reason, count in report.dropped.items():
         print(f"  kept out: {count} ({reason})")
+    for reason, count in report.unanswered.items():
+        print(f"restem: note: {count} instructions are templates: {reason}", file=sys.stderr)
     _complain("songs could not be used", report.failed)
     _complain("entries have no audio", report.missing)
     if not total:

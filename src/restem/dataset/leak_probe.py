@@ -8,6 +8,8 @@ Two readings, both about zero where nothing leaks:
 * the **residual**: the gain at which the stem's high band is found in the context, phase included,
   by weighted least squares. Sharp for a stem that leaks as it is (its standard deviation on clean
   rendered pairs is under 0.001), blind to what a separator or a room has put out of phase.
+  Instruments that begin together push the same way at first, so here, too, what counts is the
+  excess over the mean of clean contexts.
 """
 
 from __future__ import annotations
@@ -49,10 +51,15 @@ class Leak:
 
 @dataclass(frozen=True, eq=False)
 class Probe:
-    """Weights (3 * band,) of the context's features, and the correlation with clean contexts."""
+    """Weights (3 * band,) of the context's features, and what clean contexts read on average.
+
+    `clean` is the correlation, `clean_gain` the gain, with the standard error of that mean.
+    """
 
     weights: np.ndarray
     clean: float
+    clean_gain: float
+    clean_gain_error: float
 
     def correlation(self, context: np.ndarray, stem: np.ndarray) -> float:
         """Of the read onsets with the stem's, -1 to 1, for mono waveforms at 44.1 kHz."""
@@ -63,11 +70,14 @@ class Probe:
         """Both readings for mono waveforms (sample,) of one length; zeros for a silent stem."""
         if not np.any(stem) or not np.any(context):
             return Leak(0.0, 0.0)
-        return Leak(self.correlation(context, stem) - self.clean, residual_gain(context, stem))
+        gain = residual_gain(context, stem) - self.clean_gain
+        return Leak(self.correlation(context, stem) - self.clean, gain)
 
     def save(self, path: Path) -> None:
         """Write it as JSON."""
-        values = {"clean": self.clean, "weights": [round(float(w), 6) for w in self.weights]}
+        values = {"clean": self.clean, "clean_gain": self.clean_gain,
+                  "clean_gain_error": self.clean_gain_error,
+                  "weights": [round(float(w), 6) for w in self.weights]}  # fmt: skip
         with atomic_path(path) as part:
             part.write_text(json.dumps(values) + "\n")
 
@@ -156,16 +166,19 @@ def fit_probe(pairs: Iterable[tuple[np.ndarray, np.ndarray]], seed: int = 0) -> 
     """Ridge regression on clean (context, stem) pairs, with the stem let in at -40 to 0 dB.
 
     Odd pairs fit the weights; even ones are held back for the correlation with clean contexts.
+    The gain, which nothing is fitted for, is read in both.
     """
     rng = np.random.default_rng(seed)
     size = 3 * (len(np.unique(np.ceil(BAND_EDGES_HZ * N_FFT / RATE).astype(int))) - 1)
     gram, moment = np.zeros((size, size)), np.zeros(size)
     held: list[tuple[np.ndarray, np.ndarray]] = []
+    gains = []
     for number, (context, stem) in enumerate(pairs):
         target = stem_onsets(stem)
         deviation = float(target.std())
         if deviation < 1e-6:
             continue
+        gains.append(residual_gain(context, stem))
         if number % 2 == 0:
             held.append((context_features(context), target))
             continue
@@ -176,7 +189,8 @@ def fit_probe(pairs: Iterable[tuple[np.ndarray, np.ndarray]], seed: int = 0) -> 
         moment += features.T @ ((target - target.mean()) / deviation)
     weights = np.linalg.solve(gram + RIDGE * np.trace(gram) / size * np.eye(size), moment)
     clean = [onset_correlation(target, features @ weights) for features, target in held]
-    return Probe(weights, float(np.mean(clean)))
+    error = float(np.std(gains, ddof=1)) / np.sqrt(len(gains))
+    return Probe(weights, float(np.mean(clean)), float(np.mean(gains)), float(error))
 
 
 @cache
@@ -184,4 +198,5 @@ def packaged_probe() -> Probe:
     """The probe in the package, fitted on rendered songs of the training split."""
     text = resources.files("restem").joinpath("models/leak_probe.json").read_text()
     values = json.loads(text)
-    return Probe(np.array(values["weights"]), float(values["clean"]))
+    rest = (float(values[name]) for name in ("clean", "clean_gain", "clean_gain_error"))
+    return Probe(np.array(values["weights"]), *rest)
