@@ -254,7 +254,9 @@ def test_a_build_asks_the_endpoint_once_a_clip(build, tmp_path, capsys):
 def test_a_build_without_answers_counts_templates_and_asks_again_later(build, tmp_path, capsys):
     with server([(401, {}, "{}")]) as (url, _):
         assert build(url) == 0
-    assert "6 instructions are templates: The endpoint 127.0.0.1" in capsys.readouterr().err
+    said = capsys.readouterr()
+    assert "6 instructions are templates: The endpoint 127.0.0.1" in said.err
+    assert "instructions by: template (6)" in said.out
     assert {row["instruction_by"] for row in read_rows(tmp_path / "out")} == {"template"}
     with server([jazz_or_rock]) as (url, asked):
         assert build(url) == 0 and len(asked) == 6

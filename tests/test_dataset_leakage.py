@@ -12,13 +12,17 @@ from restem.cli import main
 from restem.dataset.leak_probe import (
     Leak,
     fit_probe,
+    high_band_fit,
     leak_matched,
     packaged_probe,
-    residual_gain,
 )
 from restem.evaluation.intervals import scored_mean
 
 RATE, SAMPLES = 44100, 225_351
+
+
+def high_band_gain(context, stem):
+    return high_band_fit(context, stem).gain
 
 
 def pair(seed):
@@ -60,7 +64,7 @@ def test_the_meter_rises_with_the_leak_and_is_zero_without(pairs):
 
 def test_the_mean_of_the_residual_rises_from_minus_sixty(pairs):
     levels = (-np.inf, -60, -50, -40, -30, -20, -10)
-    means = [np.mean([residual_gain(c + s * 10 ** (level / 20), s) for c, s in pairs[:20]])
+    means = [np.mean([high_band_gain(c + s * 10 ** (level / 20), s) for c, s in pairs[:20]])
              for level in levels]  # fmt: skip
     assert np.all(np.diff(means) > 0)
 
@@ -76,12 +80,17 @@ def test_the_probe_fitted_on_some_songs_hears_leaks_in_others(pairs):
 
 
 def test_what_clean_contexts_read_is_taken_off(pairs):
-    """Contexts that share a little of the stem, as if its band began in phase with it."""
-    alike = [(context + 0.02 * stem, stem) for context, stem in pairs]
-    probe = fit_probe(alike[:30])
-    assert probe.clean_gain == pytest.approx(0.02, abs=0.002)
-    fresh = scored_mean([probe.leak(context, stem).residual for context, stem in alike[30:]])
-    assert abs(fresh.value) < 3 * np.hypot(probe.clean_gain_error, (fresh.high - fresh.low) / 4)
+    """Contexts of any loudness that begin a little in phase with the stem."""
+    loudness = np.geomspace(0.3, 10, len(pairs))
+    alike = []
+    for (context, stem), loud in zip(pairs, loudness, strict=True):
+        whole = loud * context
+        alike.append((whole + 0.05 * high_band_fit(whole, stem).rest * stem, stem))
+    probe = fit_probe(alike[::2])
+    assert probe.clean_share == pytest.approx(0.05, abs=0.01)
+    shares = [probe.leak(c, s).residual / high_band_fit(c, s).rest for c, s in alike[1::2]]
+    fresh = scored_mean(shares)
+    assert abs(fresh.value) < 3 * np.hypot(probe.clean_share_error, (fresh.high - fresh.low) / 4)
 
 
 def test_silence_leaks_nothing(pairs):
@@ -95,12 +104,12 @@ def test_the_augmentation_leaks_at_the_level_that_it_draws(pairs):
     rng = np.random.default_rng(0)
     leaky = leak_matched(context + stem, context, rng, np.array([0.1]))
     # tilted by up to 6 dB, so the high band reads between half and twice of it
-    assert 0.05 <= residual_gain(leaky, stem) <= 0.2
+    assert 0.05 <= high_band_gain(leaky, stem) <= 0.2
     assert np.array_equal(
         leak_matched(context + stem, context, np.random.default_rng(1)),
         leak_matched(context + stem, context, np.random.default_rng(1)),
     )
-    levels = [residual_gain(leak_matched(context + stem, context, rng), stem) for _ in range(40)]
+    levels = [high_band_gain(leak_matched(context + stem, context, rng), stem) for _ in range(40)]
     assert max(levels) < 0.7 and np.mean(np.array(levels) > 0.003) > 0.6
     assert leak_matched(context + stem, context, rng, np.array([-0.2])) == pytest.approx(context)
 
@@ -129,5 +138,5 @@ def test_the_probe_is_fitted_by_a_command(tmp_path, capsys):
     folders.rendered(tmp_path / "many", songs=20, seconds=6.0, splits=("train",))
     assert main(["dataset", "fit-leak-probe", str(tmp_path / "many"), "-o", str(out)]) == 0
     values = json.loads(out.read_text())
-    assert set(values) == {"clean", "clean_gain", "clean_gain_error", "weights"}
-    assert abs(values["clean_gain"]) < 0.01 and 0 < values["clean_gain_error"] < 0.01
+    assert set(values) == {"clean", "clean_share", "clean_share_error", "weights"}
+    assert abs(values["clean_share"]) < 0.02 and 0 < values["clean_share_error"] < 0.02

@@ -142,8 +142,8 @@ class Builder:
 
         def ask(todo: Waiting) -> Iterator[tuple[Song, Parcel]]:
             if settings.writer == "endpoint" and todo:
-                prompts = (instruct.filled(c, "Generate") for _, p, _ in todo for c in p.clips)
-                self.announce(estimated(prompts))
+                clips = (clip for _, parcel, _ in todo for clip in parcel.clips if clip.caption)
+                self.announce(estimated(instruct.filled(clip, "Generate") for clip in clips))
             return over_threads(work, todo, threads)
 
         made_of = partial(instruct.made_of, settings=settings, writer=name)

@@ -19,7 +19,7 @@ def made_of(before: Parcel) -> str:
     """Fingerprint of the clips and of the probe."""
     probe = packaged_probe()
     weights = hashlib.sha256(np.ascontiguousarray(probe.weights).tobytes()).hexdigest()
-    return fingerprint(VERSION, before.fingerprint, weights, probe.clean, probe.clean_gain)
+    return fingerprint(VERSION, before.fingerprint, weights, probe.clean, probe.clean_share)
 
 
 def leak_song(before: Parcel, made: str, folder: Path) -> Parcel:
