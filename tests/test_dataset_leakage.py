@@ -56,8 +56,10 @@ def test_the_meter_rises_with_the_leak_and_is_zero_without(pairs):
     ])  # fmt: skip
     ranks = np.tile(np.arange(len(LEVELS)), (len(pairs), 1))
     assert spearmanr(ranks.ravel(), scores.ravel())[0] >= 0.9
-    clean = scored_mean(scores[:, 0])
-    assert clean.low <= 0 <= clean.high and np.abs(scores[:, 0]).max() < 0.02
+    # noises that have nothing in common; the packaged meter also takes off what a band has
+    clean = scored_mean([high_band_gain(c, s) for c, s in pairs])
+    assert clean.low <= 0 <= clean.high
+    assert abs(scores[:, 0].mean()) < 0.001 and np.abs(scores[:, 0]).max() < 0.02
     # it is the gain itself
     assert scores[:, 1:].mean(axis=0) == pytest.approx([0.0316, 0.1, 0.316], rel=0.1)
 
@@ -79,15 +81,16 @@ def test_the_probe_fitted_on_some_songs_hears_leaks_in_others(pairs):
     assert np.all(np.diff(means) > 0) and abs(means[0]) < 0.1
 
 
-def test_what_clean_contexts_read_is_taken_off(pairs):
-    """Contexts of any loudness that begin a little in phase with the stem."""
+@pytest.mark.parametrize("share", [0.0, 0.05])
+def test_what_clean_contexts_read_is_taken_off(pairs, share):
+    """Contexts of any loudness that begin a little in phase with the stem, or not at all."""
     loudness = np.geomspace(0.3, 10, len(pairs))
     alike = []
     for (context, stem), loud in zip(pairs, loudness, strict=True):
         whole = loud * context
-        alike.append((whole + 0.05 * high_band_fit(whole, stem).rest * stem, stem))
+        alike.append((whole + share * high_band_fit(whole, stem).rest * stem, stem))
     probe = fit_probe(alike[::2])
-    assert probe.clean_share == pytest.approx(0.05, abs=0.01)
+    assert probe.clean_share == pytest.approx(share, abs=0.01)
     shares = [probe.leak(c, s).residual / high_band_fit(c, s).rest for c, s in alike[1::2]]
     fresh = scored_mean(shares)
     assert abs(fresh.value) < 3 * np.hypot(probe.clean_share_error, (fresh.high - fresh.low) / 4)
