@@ -44,9 +44,10 @@ class Clock:
         return result
 
 
-def stages(songs: list[Song], folder: Path, clock: Clock) -> None:
+def stages(songs: list[Song], folder: Path, writers: list[str], clock: Clock) -> None:
     settings = pair.PairSettings()
     caption.caption_name("offline")  # loads the networks, once
+    opened = {name: instruct.open_writer(name) for name in ("template", *writers)}
     all_clips = []
     for song in songs:
         made = pair.made_of(song, settings, "none")
@@ -64,11 +65,13 @@ def stages(songs: list[Song], folder: Path, clock: Clock) -> None:
             lambda p=parcel, s=song: caption.caption_song(s, p, "", "offline"),
             n,
         )
-        parcel = clock.time(
-            "instruct, templates",
-            lambda p=parcel: instruct.instruct_song(p, "", instruct.InstructSettings(), None),
-            n,
-        )
+        for name, writer in opened.items():
+            chosen = instruct.InstructSettings(name)
+            clock.time(
+                f"instruct, {name}",
+                lambda p=parcel, c=chosen, w=writer: instruct.instruct_song(p, "", c, w),
+                n,
+            )
         for clip in parcel.clips:
             stem = folder / song.key / f"{clip.stem}-{clip.index:04d}"
             all_clips.append((clip, Path(f"{stem}.mix.flac"), Path(f"{stem}.context.flac")))
@@ -119,13 +122,14 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=20, help="songs to time the stages on")
     parser.add_argument("--memory", type=int, nargs="*", default=[], help="numbers of songs")
     parser.add_argument("--separators", nargs="*", default=["drums", "spleeter"])
+    parser.add_argument("--writers", nargs="*", default=[], help="models beside the templates")
     parser.add_argument("-o", "--output", type=Path)
     args = parser.parse_args()
     clock = Clock()
     with tempfile.TemporaryDirectory() as folder:
         songs = list(islice(open_source(f"rendered={args.songs}").songs(), args.count))
         if songs:
-            stages(songs, Path(folder), clock)
+            stages(songs, Path(folder), args.writers, clock)
     if args.real:
         separators(args.real, args.separators, clock)
     for name, row in clock.rows.items():

@@ -45,7 +45,7 @@ def kill_at(songs: Path, out: Path, moment: int, delay: float) -> str:
     process = subprocess.Popen(command(songs, out), stderr=subprocess.DEVNULL,
                                stdout=subprocess.DEVNULL)  # fmt: skip
     while process.poll() is None and len(files(out)) < moment:
-        time.sleep(0.002)
+        time.sleep(0.01)
     time.sleep(delay)
     process.kill()
     if process.wait() != -signal.SIGKILL:

@@ -218,6 +218,17 @@ def test_a_corrupt_song_is_named_and_the_others_go_on(tmp_path, capsys):
     assert {row["song"] for row in read_rows(tmp_path / "out")} == {"song0", "song1"}
 
 
+def test_a_song_with_a_missing_stem_is_not_built_without_it(tmp_path, capsys):
+    folders.stem_folders(tmp_path / "in")
+    bass = tmp_path / "in" / "song1" / "Bass DI.wav"
+    bass.unlink()
+    bass.symlink_to(tmp_path / "gone.wav")
+    assert build("--source", f"stems={tmp_path / 'in'}", "-o", tmp_path / "out") == 0
+    said = capsys.readouterr().err
+    assert "1 songs could not be used" in said and f"no file {bass}" in said
+    assert {row["song"] for row in read_rows(tmp_path / "out")} == {"song0"}
+
+
 def test_nothing_to_keep_is_a_user_error(tmp_path, capsys):
     folders.song_folder(tmp_path / "in")
     assert build("--source", f"songs={tmp_path / 'in'}", "-o", tmp_path / "out") == 2

@@ -203,15 +203,11 @@ def test_the_estimate():
     assert found.cost(0.5, 1.5) == pytest.approx(0.15 + 0.036)
 
 
-def test_a_build_asks_the_endpoint_once_a_clip(tmp_path, monkeypatch, capsys):
+@pytest.fixture
+def build(tmp_path, monkeypatch):
+    """Builds with the endpoint at a URL, from two songs with captions and six clips."""
     folders.musiccaps(tmp_path / "in")
     folders.write(tmp_path / "in" / "wav" / "aaaaaaaaaaa.wav", folders.sound(2, 1))
-
-    def answer(body):
-        prompt = body["messages"][0]["content"]
-        action = prompt.rsplit("Begin with: ", 1)[1].split("\n")[0]
-        style = "jazz" if "jazz song" in prompt.rsplit("Caption: ", 1)[1] else "rock"
-        return says(f"{action} {style} drums")
 
     from restem.dataset.stages import pair
 
@@ -226,18 +222,46 @@ def test_a_build_asks_the_endpoint_once_a_clip(tmp_path, monkeypatch, capsys):
     words = ["dataset", "build", "--source", f"musiccaps={tmp_path / 'in'}", "-o",
              str(tmp_path / "out"), "--separator", "drums", "--captioner", "source",
              "--writer", "endpoint", "--price", "1", "2", "--clip-samples", "88200"]  # fmt: skip
-    with server([answer]) as (url, asked):
+
+    def run(url):
         monkeypatch.setenv("RESTEM_LLM_BASE_URL", url)
         monkeypatch.setenv("RESTEM_LLM_MODEL", "some-model")
-        assert main(words) == 0
+        return main(words)
+
+    return run
+
+
+def jazz_or_rock(body):
+    prompt = body["messages"][0]["content"]
+    action = prompt.rsplit("Begin with: ", 1)[1].split("\n")[0]
+    style = "jazz" if "jazz song" in prompt.rsplit("Caption: ", 1)[1] else "rock"
+    return says(f"{action} {style} drums")
+
+
+def test_a_build_asks_the_endpoint_once_a_clip(build, tmp_path, capsys):
+    with server([jazz_or_rock]) as (url, asked):
+        assert build(url) == 0
         said = capsys.readouterr()
         assert "tokens in and" in said.err and f"{len(asked)} requests" in said.err
         rows = list(read_rows(tmp_path / "out"))
         assert len(asked) == len(rows) == 6
-        assert main(words) == 0 and len(asked) == 6
+        assert build(url) == 0 and len(asked) == 6
     assert {row["instruction_by"] for row in rows} == {"endpoint:some-model"}
     by_song = {row["song"]: row["instruction"].split(" ", 1)[1] for row in rows}
     assert by_song == {"aaaaaaaaaaa": "jazz drums", "bbbbbbbbbbb": "rock drums"}
+
+
+def test_a_build_without_answers_counts_templates_and_asks_again_later(build, tmp_path, capsys):
+    with server([(401, {}, "{}")]) as (url, _):
+        assert build(url) == 0
+    said = capsys.readouterr()
+    assert "6 instructions are templates: The endpoint 127.0.0.1" in said.err
+    assert "instructions by: template (6)" in said.out
+    assert {row["instruction_by"] for row in read_rows(tmp_path / "out")} == {"template"}
+    with server([jazz_or_rock]) as (url, asked):
+        assert build(url) == 0 and len(asked) == 6
+    assert "templates" not in capsys.readouterr().err
+    assert {row["instruction_by"] for row in read_rows(tmp_path / "out")} == {"endpoint:some-model"}
 
 
 @pytest.mark.skipif(

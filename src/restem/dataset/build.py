@@ -142,11 +142,12 @@ class Builder:
 
         def ask(todo: Waiting) -> Iterator[tuple[Song, Parcel]]:
             if settings.writer == "endpoint" and todo:
-                prompts = (instruct.filled(c, "Generate") for _, p, _ in todo for c in p.clips)
-                self.announce(estimated(prompts))
+                clips = (clip for _, parcel, _ in todo for clip in parcel.clips if clip.caption)
+                self.announce(estimated(instruct.filled(clip, "Generate") for clip in clips))
             return over_threads(work, todo, threads)
 
-        self._each("instruct", "caption", lambda p: instruct.made_of(p, settings, name), ask)
+        made_of = partial(instruct.made_of, settings=settings, writer=name)
+        self._each("instruct", "caption", made_of, ask, instruct.answered)
 
     def _over(self, function: Callable, items: Sequence, on_gpu: bool = False) -> Iterator:
         """By the engine that was chosen; `on_gpu` is for networks that use one."""
@@ -163,13 +164,14 @@ class Builder:
     def _each(
         self, stage: str, before: str, made_of: Callable[[Parcel], str],
         work: Callable[[Waiting], Iterator[tuple[Song, Parcel]]],
+        whole: Callable[[Parcel], bool] = lambda _: True,
     ) -> None:  # fmt: skip
-        """Do a stage for the songs whose parcel is not there or is made of something else."""
+        """Do a stage for the songs whose parcel is not there, not whole or of something else."""
         read = partial(self._made, before)
         todo = []
         for song in self.songs:
             made = made_of(read(song))
-            if not self._there(stage, song, made):
+            if not self._there(stage, song, made, whole):
                 todo.append((song, made))
         self._collect(stage, work(Waiting(read, todo)), len(todo))
 
@@ -200,9 +202,11 @@ class Builder:
         assert parcel is not None
         return parcel
 
-    def _there(self, stage: str, song: Song, made: str) -> bool:
+    def _there(
+        self, stage: str, song: Song, made: str, whole: Callable[[Parcel], bool] = lambda _: True
+    ) -> bool:
         parcel = self._read(stage, song)
-        return parcel is not None and parcel.made_of == made
+        return parcel is not None and parcel.made_of == made and whole(parcel)
 
 
 def _pair_work(

@@ -73,6 +73,11 @@ def _build(args: argparse.Namespace) -> int:
     print(f"{total} clips in {args.output / 'data'}" + (f" ({splits})" if splits else ""))
     for reason, count in report.dropped.items():
         print(f"  kept out: {count} ({reason})")
+    if args.writer != "template":
+        writers = ", ".join(f"{name} ({count})" for name, count in report.writers.items())
+        print(f"  instructions by: {writers or 'nobody'}")
+    for reason, count in report.unanswered.items():
+        print(f"restem: note: {count} instructions are templates: {reason}", file=sys.stderr)
     _complain("songs could not be used", report.failed)
     _complain("entries have no audio", report.missing)
     if not total:

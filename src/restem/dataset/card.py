@@ -31,6 +31,7 @@ class Tally:
         self.makers: Counter[str] = Counter()
         self.captioners: Counter[str] = Counter()
         self.writers: Counter[str] = Counter()
+        self.unanswered: Counter[str] = Counter()
         self.leaks = array("d")
         self.examples: list[Clip] = []
 
@@ -44,6 +45,8 @@ class Tally:
         self.makers[clip.made_by] += 1
         self.captioners[clip.caption_by] += 1
         self.writers[clip.instruction_by] += 1
+        if "unanswered" in clip.facts:
+            self.unanswered[clip.facts["unanswered"]] += 1
         if clip.leak is not None:
             self.leaks.append(clip.leak)
 

@@ -45,7 +45,11 @@ def over_ray(
     if not todo:
         return
     if not ray.is_initialized():
-        ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+        try:
+            ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+        except Exception as error:  # Ray raises plain exceptions where a node is slow to start
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise UserError(f"Ray did not start ({reason[:120].rstrip('.')}); try again.") from None
     ray.data.DataContext.get_current().enable_progress_bars = False
     rows = ray.data.from_items(todo, override_num_blocks=min(len(todo), workers * 8))
     worker: Any = _Worker  # Ray takes a class here, which its own types do not say

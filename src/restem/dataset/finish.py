@@ -28,7 +28,10 @@ Notify = Callable[[str, int, int], None]  # stage, songs done, of
 
 @dataclass(frozen=True)
 class Report:
-    """What a build came to: clips kept, dropped by reason, and what each song lacked."""
+    """What a build came to: clips kept, dropped by reason, and what each song lacked.
+
+    `unanswered` counts the clips whose template stands in for a model that did not answer.
+    """
 
     kept: dict[str, int]
     dropped: dict[str, int]
@@ -36,6 +39,7 @@ class Report:
     missing: tuple[str, ...]
     shards: dict[str, str]
     writers: dict[str, int]
+    unanswered: dict[str, int]
     worked: bool = True
 
 
@@ -73,6 +77,7 @@ class Finish:
             tuple(f"{s.kind}: {line}" for s in self.sources for line in s.missing),
             hashes,
             dict(sorted(tally.writers.items())),
+            dict(sorted(tally.unanswered.items())),
         )
         write_card(self.out, self.sources, self.settings, report, tally)
         with atomic_path(self.out / "build.json") as part:
@@ -92,7 +97,7 @@ class Finish:
             return None
         return Report(
             record["kept"], record["dropped"], tuple(record["failed"]), tuple(record["missing"]),
-            record["shards"], record["writers"], worked=False,
+            record["shards"], record["writers"], record["unanswered"], worked=False,
         )  # fmt: skip
 
     def _chosen(self, checker: check.Checker) -> Iterator[check.Place]:

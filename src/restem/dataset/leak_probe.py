@@ -8,6 +8,9 @@ Two readings, both about zero where nothing leaks:
 * the **residual**: the gain at which the stem's high band is found in the context, phase included,
   by weighted least squares. Sharp for a stem that leaks as it is (its standard deviation on clean
   rendered pairs is under 0.001), blind to what a separator or a room has put out of phase.
+  Instruments that begin together push the same way at first, so here, too, what counts is the
+  excess over clean contexts. What those read grows with the context beside the stem; so a share of
+  what the stem does not explain is taken off, which was fitted on clean contexts.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import scipy.fft
@@ -49,10 +53,16 @@ class Leak:
 
 @dataclass(frozen=True, eq=False)
 class Probe:
-    """Weights (3 * band,) of the context's features, and the correlation with clean contexts."""
+    """Weights (3 * band,) of the context's features, and what clean contexts read on average.
+
+    `clean` is the correlation, `clean_share` the mean gain over the mean of `Fit.rest`, with the
+    standard error of that quotient.
+    """
 
     weights: np.ndarray
     clean: float
+    clean_share: float
+    clean_share_error: float
 
     def correlation(self, context: np.ndarray, stem: np.ndarray) -> float:
         """Of the read onsets with the stem's, -1 to 1, for mono waveforms at 44.1 kHz."""
@@ -63,11 +73,15 @@ class Probe:
         """Both readings for mono waveforms (sample,) of one length; zeros for a silent stem."""
         if not np.any(stem) or not np.any(context):
             return Leak(0.0, 0.0)
-        return Leak(self.correlation(context, stem) - self.clean, residual_gain(context, stem))
+        fit = high_band_fit(context, stem)
+        excess = fit.gain - self.clean_share * fit.rest
+        return Leak(self.correlation(context, stem) - self.clean, excess)
 
     def save(self, path: Path) -> None:
         """Write it as JSON."""
-        values = {"clean": self.clean, "weights": [round(float(w), 6) for w in self.weights]}
+        values = {"clean": self.clean, "clean_share": self.clean_share,
+                  "clean_share_error": self.clean_share_error,
+                  "weights": [round(float(w), 6) for w in self.weights]}  # fmt: skip
         with atomic_path(path) as part:
             part.write_text(json.dumps(values) + "\n")
 
@@ -105,7 +119,18 @@ def stem_onsets(stem: np.ndarray) -> np.ndarray:
     return np.asarray(np.maximum(rise, 0).mean(axis=1))
 
 
-def residual_gain(context: np.ndarray, stem: np.ndarray) -> float:
+class Fit(NamedTuple):
+    """Of a stem to a context above 5 kHz.
+
+    `gain` as an amplitude, -1 to 1; `rest` is how loud is what the stem does not explain, as an
+    amplitude beside the stem's, both weighted alike.
+    """
+
+    gain: float
+    rest: float
+
+
+def high_band_fit(context: np.ndarray, stem: np.ndarray) -> Fit:
     """The gain at which the stem's spectrum above 5 kHz goes along with the context's, in phase.
 
     The least-squares gain of the stem in the context, each frame and bin weighted by one over the
@@ -117,12 +142,14 @@ def residual_gain(context: np.ndarray, stem: np.ndarray) -> float:
     a, b = _spectrum(context)[:, low:high], _spectrum(stem)[:, low:high]
     energy = np.abs(b.astype(np.complex128)) ** 2
     if not np.any(np.abs(a)) or energy.sum() < 1e-12:
-        return 0.0
+        return Fit(0.0, 0.0)
     power = _smoothed(np.abs(a) ** 2)
     floor = FLOOR * (float(energy.mean()) + float(power.mean()))
     weight = 1 / (power + floor)
-    gain = np.sum(weight * (a * np.conj(b)).real) / (np.sum(weight * energy) + FAINT)
-    return float(np.clip(gain, -1, 1))
+    known, together = np.sum(weight * energy) + FAINT, np.sum(weight * (a * np.conj(b)).real)
+    gain = together / known
+    rest = max(np.sum(weight * np.abs(a) ** 2) - gain * together, 0.0) / known
+    return Fit(float(np.clip(gain, -1, 1)), float(np.sqrt(rest)))
 
 
 def _smoothed(power: np.ndarray) -> np.ndarray:
@@ -156,16 +183,19 @@ def fit_probe(pairs: Iterable[tuple[np.ndarray, np.ndarray]], seed: int = 0) -> 
     """Ridge regression on clean (context, stem) pairs, with the stem let in at -40 to 0 dB.
 
     Odd pairs fit the weights; even ones are held back for the correlation with clean contexts.
+    The gain, which no weight is fitted for, is read in both.
     """
     rng = np.random.default_rng(seed)
     size = 3 * (len(np.unique(np.ceil(BAND_EDGES_HZ * N_FFT / RATE).astype(int))) - 1)
     gram, moment = np.zeros((size, size)), np.zeros(size)
     held: list[tuple[np.ndarray, np.ndarray]] = []
+    fits: list[Fit] = []
     for number, (context, stem) in enumerate(pairs):
         target = stem_onsets(stem)
         deviation = float(target.std())
         if deviation < 1e-6:
             continue
+        fits.append(high_band_fit(context, stem))
         if number % 2 == 0:
             held.append((context_features(context), target))
             continue
@@ -176,7 +206,18 @@ def fit_probe(pairs: Iterable[tuple[np.ndarray, np.ndarray]], seed: int = 0) -> 
         moment += features.T @ ((target - target.mean()) / deviation)
     weights = np.linalg.solve(gram + RIDGE * np.trace(gram) / size * np.eye(size), moment)
     clean = [onset_correlation(target, features @ weights) for features, target in held]
-    return Probe(weights, float(np.mean(clean)))
+    return Probe(weights, float(np.mean(clean)), *clean_share(fits))
+
+
+def clean_share(fits: list[Fit]) -> tuple[float, float]:
+    """Mean gain over mean rest of clean pairs, so that their mean excess is 0; its standard error.
+
+    Not the mean of the quotients: the fainter a stem, the larger they are.
+    """
+    gain, rest = np.array(fits).T
+    share = gain.sum() / rest.sum()
+    error = np.std(gain - share * rest, ddof=1) / np.sqrt(len(fits)) / rest.mean()
+    return float(share), float(error)
 
 
 @cache
@@ -184,4 +225,5 @@ def packaged_probe() -> Probe:
     """The probe in the package, fitted on rendered songs of the training split."""
     text = resources.files("restem").joinpath("models/leak_probe.json").read_text()
     values = json.loads(text)
-    return Probe(np.array(values["weights"]), float(values["clean"]))
+    rest = (float(values[name]) for name in ("clean", "clean_share", "clean_share_error"))
+    return Probe(np.array(values["weights"]), *rest)

@@ -31,12 +31,15 @@ class Source(Protocol):
 
 
 def audio_files(folder: Path) -> list[Path]:
-    """Audio files under a folder by their ending, in order of name, hidden ones left out."""
+    """Audio files under a folder by their ending, in order of name, hidden ones left out.
+
+    A link to a file that is gone counts: its song is then named, not built without a stem.
+    """
     return sorted(
         path
         for path in folder.rglob("*")
         if path.suffix.lower() in AUDIO_ENDINGS
-        and path.is_file()
+        and not path.is_dir()
         and not any(part.startswith(".") for part in path.relative_to(folder).parts)
     )
 

@@ -13,7 +13,7 @@ from restem.dataset.sentences import ACTIONS, Labels, instruction, style_family
 from restem.dataset.stages.rules import broken_rule
 from restem.errors import UserError
 
-VERSION = "instruct 1"
+VERSION = "instruct 2"
 PROMPT = "instruct-1.txt"
 TRIES, TEMPLATE_DRAWS = 3, 40
 SHORT_WORDS = 5
@@ -94,6 +94,7 @@ def instructed(clip: Clip, seed: int, writer: Writer | None) -> Clip:
     action = str(rng.choice(ACTIONS))
     short = short_caption(clip)
     attempts, reasons = 0, []
+    facts = clip.facts
     known = known_text(clip)
     if writer is not None and clip.caption:
         prompt = filled(clip, action)
@@ -103,6 +104,7 @@ def instructed(clip: Clip, seed: int, writer: Writer | None) -> Clip:
                 answer = cleaned(writer.write(prompt, attempt))
             except UserError as error:
                 reasons.append(str(error))
+                facts = {**facts, "unanswered": str(error)}
                 break  # the writer has tried again by itself
             broken = broken_rule(answer, action, clip.stem, known)
             if broken is None:
@@ -111,11 +113,16 @@ def instructed(clip: Clip, seed: int, writer: Writer | None) -> Clip:
                     short_caption=short, attempts=attempts,
                 )  # fmt: skip
             reasons.append(f"{answer[:80]}: {broken}")
-    facts = {**clip.facts, "refused": reasons} if reasons else clip.facts
+    facts = {**facts, "refused": reasons} if reasons else facts
     return clip.but(
         action=action, instruction=template(clip, action, rng), instruction_by="template",
         short_caption=short, attempts=attempts, facts=facts,
     )  # fmt: skip
+
+
+def answered(parcel: Parcel) -> bool:
+    """Whether the writer said something to every clip, be it that all its answers were refused."""
+    return not any("unanswered" in clip.facts for clip in parcel.clips)
 
 
 def template(clip: Clip, action: str, rng: np.random.Generator) -> str:

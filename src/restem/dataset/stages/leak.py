@@ -12,14 +12,14 @@ from restem.dataset.leak_probe import packaged_probe
 from restem.dataset.record import Parcel, fingerprint
 from restem.errors import UserError
 
-VERSION = "leak 1"
+VERSION = "leak 2"
 
 
 def made_of(before: Parcel) -> str:
     """Fingerprint of the clips and of the probe."""
     probe = packaged_probe()
     weights = hashlib.sha256(np.ascontiguousarray(probe.weights).tobytes()).hexdigest()
-    return fingerprint(VERSION, before.fingerprint, weights, probe.clean)
+    return fingerprint(VERSION, before.fingerprint, weights, probe.clean, probe.clean_share)
 
 
 def leak_song(before: Parcel, made: str, folder: Path) -> Parcel:
