@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from restem.audio.spectrogram import mel_filters
+from restem.audio.spectrogram import fine_filters, mel_filters
 from restem.dataset.draws import Draw
 from restem.dataset.features import FLOOR_DB, STEP_DB
 from restem.dataset.packed import POWER_FLOOR, POWER_RATE, PackedSongs
@@ -27,9 +27,6 @@ from restem.tokens import (
     density_value,
     loudness_value,
 )
-
-# Drums of SoundFonts sit low under a rendered band; mixed records have them about this much higher.
-LIFT_DB = 3.0
 
 Target = Literal["stem", "mix"]
 
@@ -113,7 +110,7 @@ class BatchMaker:
         return Batch(
             stem,
             self._tokens(context_db, whole),
-            torch.cat([phase, marks], dim=2),
+            torch.cat([phase, marks, self._asked(song)], dim=2),
             songs.text[song, take, sentence].float(),
             self._controls(stem, given, draw),
             given,
@@ -177,7 +174,7 @@ class BatchMaker:
         steps = self._steps(self.songs.drums, self.songs.take_row[song, take], song, rows)
         recorded = self.songs.level_db[song, take]
         jitter = draw.normal(1)[:, 0] if self.augment else torch.zeros_like(recorded)
-        level = (recorded + LIFT_DB + jitter).clamp(*self.config.stem_level_range) - recorded
+        level = (recorded + self.config.lift_db + jitter).clamp(*self.config.stem_level_range) - recorded
         db = steps * STEP_DB + FLOOR_DB + level[:, None, None]
         if self.augment and self.target == "stem":  # other kits, near to those that there are
             colour = self._colour(draw.normal(6) * 2.5)
@@ -259,6 +256,13 @@ class BatchMaker:
             phase = torch.where(draw.chance(config.phase_dropout)[:, None, None], 0.0, phase)
         return phase
 
+    def _asked(self, song: Tensor) -> Tensor:
+        """`tokens.stem_features` of each window (window, token, stem)."""
+        asked = self.songs.asked[song][:, None] == torch.arange(
+            len(self.config.stems), device=self.device
+        )
+        return asked[:, None].float().expand(-1, self.config.window, -1)
+
     def _tokens(self, db: Tensor, level: Tensor) -> Tensor:
         """dB (window, frame, column) to network numbers (window, token, value)."""
         config = self.config
@@ -292,9 +296,7 @@ class BatchMaker:
 def _wide_bands(config: TokenConfig) -> Tensor:
     """(mel, fine column): shares of each mel band in the mean over a wide band."""
     spectrogram = config.spectrogram
-    bins = mel_filters(spectrogram).argmax(axis=1)
-    centres = bins * spectrogram.sample_rate / spectrogram.n_fft
-    band = np.searchsorted(spectrogram.fine_edges_hz, centres, side="right")
-    inside = (band[:, None] == np.arange(spectrogram.fine_bands)).astype(np.float32)
+    bins = mel_filters(spectrogram).argmax(axis=1) * spectrogram.fine_n_fft / spectrogram.n_fft
+    inside = fine_filters(spectrogram)[:, np.rint(bins).astype(int)].T
     shares = inside / np.maximum(inside.sum(axis=0), 1)
     return torch.from_numpy(np.repeat(shares, spectrogram.fine_per_frame, axis=1))
