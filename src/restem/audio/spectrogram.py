@@ -82,7 +82,12 @@ class SpectrogramConfig:
     @property
     def fine_bands(self) -> int:
         """Number of wide bands of the fine envelope; 0 where there are no fine columns."""
-        return len(self.fine_edges_hz) + (self.scale == "mel") if self.fine_per_frame else 0
+        return len(self.fine_numbers) if self.fine_per_frame else 0
+
+    @property
+    def fine_numbers(self) -> np.ndarray:
+        """Which of the bands that the edges separate are there, counted from 0 below the first."""
+        return np.arange(self.scale == "tonal", len(self.fine_edges_hz) + 1)
 
     @property
     def columns(self) -> int:
@@ -189,9 +194,7 @@ def fine_filters(config: SpectrogramConfig) -> np.ndarray:
     """The wide bands of the fine envelope, (band, bin) float32 of 0 and 1, read-only."""
     bins = np.arange(config.fine_n_fft // 2 + 1) * config.sample_rate / config.fine_n_fft
     band = np.searchsorted(config.fine_edges_hz, bins, side="right")
-    first = int(config.scale == "tonal")
-    numbers = first + np.arange(config.fine_bands)
-    filters: np.ndarray = (band[None] == numbers[:, None]).astype(np.float32)
+    filters: np.ndarray = (band[None] == config.fine_numbers[:, None]).astype(np.float32)
     filters.setflags(write=False)
     return filters
 

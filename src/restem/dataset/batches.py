@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from restem.audio.spectrogram import fine_filters, mel_filters
+from restem.audio.spectrogram import mel_filters
 from restem.dataset.draws import Draw
 from restem.dataset.features import FLOOR_DB, STEP_DB
 from restem.dataset.packed import POWER_FLOOR, POWER_RATE, PackedSongs
@@ -174,7 +174,9 @@ class BatchMaker:
         steps = self._steps(self.songs.drums, self.songs.take_row[song, take], song, rows)
         recorded = self.songs.level_db[song, take]
         jitter = draw.normal(1)[:, 0] if self.augment else torch.zeros_like(recorded)
-        level = (recorded + self.config.lift_db + jitter).clamp(*self.config.stem_level_range) - recorded
+        level = (recorded + self.config.lift_db + jitter).clamp(
+            *self.config.stem_level_range
+        ) - recorded
         db = steps * STEP_DB + FLOOR_DB + level[:, None, None]
         if self.augment and self.target == "stem":  # other kits, near to those that there are
             colour = self._colour(draw.normal(6) * 2.5)
@@ -296,7 +298,9 @@ class BatchMaker:
 def _wide_bands(config: TokenConfig) -> Tensor:
     """(mel, fine column): shares of each mel band in the mean over a wide band."""
     spectrogram = config.spectrogram
-    bins = mel_filters(spectrogram).argmax(axis=1) * spectrogram.fine_n_fft / spectrogram.n_fft
-    inside = fine_filters(spectrogram)[:, np.rint(bins).astype(int)].T
+    bins = mel_filters(spectrogram).argmax(axis=1)
+    centres = bins * spectrogram.sample_rate / spectrogram.n_fft
+    band = np.searchsorted(spectrogram.fine_edges_hz, centres, side="right")
+    inside = (band[:, None] == spectrogram.fine_numbers).astype(np.float32)
     shares = inside / np.maximum(inside.sum(axis=0), 1)
     return torch.from_numpy(np.repeat(shares, spectrogram.fine_per_frame, axis=1))
