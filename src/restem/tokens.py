@@ -60,7 +60,7 @@ class TokenConfig:
 
     @property
     def phases(self) -> int:
-        """Features of a token's place: its beat phase, whether its stem is given, and which it is."""
+        """Features of a token's place: its beat phase, whether its stem is given, which it is."""
         return PHASES + MARKS + len(self.stems)
 
     @property

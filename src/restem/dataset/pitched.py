@@ -20,10 +20,11 @@ from restem.text import TextEncoder
 from restem.tokens import TokenConfig
 
 AUDIBLE_DB = -30.0  # of a stem beside all others; below it is neither asked for nor heard
-SOFT_DB, LOUD_DB = -14.0, -4.0  # of a stem beside its context
+SOFT_DB, LOUD_DB = -10.0, 0.0  # of a stem beside its context
 SPARSE, BUSY = 0.8, 1.8  # notes a beat
 STACCATO, SUSTAINED = 0.5, 0.9  # share of the time in which it sounds
-REGISTERS_HZ = {"bass": (55.0, 98.0), "guitar": (147.0, 330.0), "keys": (165.0, 392.0)}
+REGISTERS_HZ = {"bass": (49.0, 82.0), "guitar": (98.0, 220.0), "keys": (110.0, 262.0)}
+PARTIAL_DB = 18.0  # the lowest band that is so near to the loudest one is the lowest note's
 FLUX_FRAMES, FLUX_DB = 3, 2.5  # mean rise of the bands that counts as a note
 
 
@@ -146,7 +147,8 @@ def describe(
     seconds = len(rows) / config.frame_rate
     notes = count_notes(mels) / (seconds * record["bpm"] / 60)
     centres = np.argmax(mel_filters(config), axis=1) * config.sample_rate / config.n_fft
-    pitch = float(np.median(centres[mels[sounds].argmax(axis=1)]))
+    near = mels[sounds] > loud[sounds, None] - PARTIAL_DB
+    pitch = float(np.median(centres[near.argmax(axis=1)]))
     low, high = REGISTERS_HZ[stem]
     share = float(sounds.mean())
     return Labels(

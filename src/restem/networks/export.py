@@ -76,6 +76,8 @@ def export_model(checkpoint: Path, folder: Path, description: dict[str, Any]) ->
     network, meta = network_from_checkpoint(checkpoint)
     if meta.get("target") == "mix":
         description = {**description, "stems": []}  # it makes whole mixes only
+    elif meta["tokens"].get("stems"):
+        description = {**description, "stems": list(meta["tokens"]["stems"])}
     halves = {k: v.half().contiguous() for k, v in network.state_dict().items()}
     network.load_state_dict({k: v.float() for k, v in halves.items()})
     folder.mkdir(parents=True, exist_ok=True)
