@@ -29,12 +29,11 @@ def peak_hz(wave: np.ndarray, near: float) -> float:
 
 
 def note(hz: float, seconds: float, partials: int = 6) -> np.ndarray:
-    """A plucked tone of harmonics."""
+    """A plucked tone of harmonics, which is damped at its end."""
     t = np.arange(int(seconds * RATE)) / RATE
     waves = [np.sin(2 * np.pi * hz * n * t + n) / n for n in range(1, partials + 1)]
-    return (0.2 * np.sum(waves, axis=0) * np.exp(-2 * t) * np.minimum(t / 0.005, 1)).astype(
-        np.float32
-    )
+    ends = np.minimum(t / 0.005, 1) * np.minimum((seconds - t) / 0.05, 1)
+    return (0.2 * np.sum(waves, axis=0) * np.exp(-2 * t) * ends).astype(np.float32)
 
 
 @pytest.mark.parametrize("hz", [41.2, 55.0, 98.0, 196.0, 329.63, 622.25, 1318.5])

@@ -92,7 +92,7 @@ class TokenConfig:
 # The picture that keeps pitch, for stems of tones and for the contexts they must fit.
 PITCHED = TokenConfig(
     SpectrogramConfig(
-        n_fft=4032,
+        n_fft=5040,
         mels=133,
         high_hz=16000.0,
         fine_n_fft=512,

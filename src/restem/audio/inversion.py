@@ -26,7 +26,7 @@ from restem.audio.transform import TINY, Transform, unit
 
 ITERATIONS = 8  # twice as many cost twice as much and lift attack correlation by 0.03
 PLAIN_ITERATIONS = 16  # without the fine envelope, at much the same cost
-TONAL_ITERATIONS = 2  # after `tones_from_magnitudes`; 4 and 8 changed no pitch
+TONAL_ITERATIONS = 2  # after `tones_from_magnitudes`; 4 and 8 bring no better pitch
 MOMENTUM = 0.99
 MEL_STEPS = 12
 HIGHEST_DB = 60.0  # far above any sound; keeps absurd input within float32

@@ -1,7 +1,7 @@
 """Magnitudes of a long window come in, a waveform of the tones in them goes out.
 
 Below TOP_HZ everything is done at a low rate, where a window is short and rounds are cheap. Phases
-begin as those of tones that go on from frame to frame at the pitch of their peaks (Beauregard,
+begin as those of tones that go on from frame to frame (Beauregard,
 Harish & Wyse, "Single pass spectrogram inversion", 2015), and are then sought as in Griffin & Lim.
 """
 
@@ -62,21 +62,18 @@ def _slower(config: SpectrogramConfig) -> int:
 def _phases(magnitudes: np.ndarray, windows_a_hop: float) -> np.ndarray:
     """(frame, bin) radians at the centres of the frames.
 
-    Each peak turns on from its place in the frame before, at the frequency of the parabola through
-    its logarithm; the bins around it turn with it.
+    Each peak turns on from its place in the frame before, at the frequency of the centre of power
+    of the bins around it, which turn with it. Bands of a picture keep that centre.
     """
-    levels = np.log(np.maximum(magnitudes, 1e-9))
-    bins = np.arange(levels.shape[1])
+    bins = np.arange(magnitudes.shape[1])
     turned = np.random.default_rng(0).uniform(0, 2 * np.pi, len(bins))
-    phases = np.empty(levels.shape)
-    for frame, level in enumerate(levels):
-        inner = level[1:-1]
-        peaks = 1 + np.flatnonzero((inner > level[:-2]) & (inner >= level[2:]))
+    phases = np.empty(magnitudes.shape)
+    for frame, power in enumerate(np.maximum(magnitudes, 1e-9) ** 2):
+        inner = power[1:-1]
+        peaks = 1 + np.flatnonzero((inner > power[:-2]) & (inner >= power[2:]))
         if len(peaks):
-            before, here, after = level[peaks - 1], level[peaks], level[peaks + 1]
-            bend = np.minimum(before - 2 * here + after, -1e-9)
-            place = peaks + np.clip((before - after) / (2 * bend), -0.5, 0.5)
             owner = np.searchsorted((peaks[1:] + peaks[:-1] + 1) // 2, bins, side="right")
+            place = np.bincount(owner, power * bins) / np.bincount(owner, power)
             turned = (turned[peaks] + 2 * np.pi * windows_a_hop * place)[owner]
         else:
             turned = turned + 2 * np.pi * windows_a_hop * bins
