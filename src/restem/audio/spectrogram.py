@@ -175,9 +175,11 @@ def mel_filters(config: SpectrogramConfig) -> np.ndarray:
     """
     limits = np.array([config.low_hz, config.high_hz])
     if config.scale == "tonal":
-        edges = _hz_from_tonal(np.linspace(*_tonal_from_hz(limits), config.mels + 2))
+        low_end, high_end = _tonal_from_hz(limits)
+        edges = _hz_from_tonal(np.linspace(low_end, high_end, config.mels + 2))
     else:
-        edges = _hz_from_mel(np.linspace(*_mel_from_hz(limits), config.mels + 2))
+        low_end, high_end = _mel_from_hz(limits)
+        edges = _hz_from_mel(np.linspace(low_end, high_end, config.mels + 2))
     bin_hz = config.sample_rate / config.n_fft
     centre = edges[1:-1, None]
     low = np.minimum(edges[:-2, None], centre - bin_hz)
