@@ -70,9 +70,7 @@ class Inserter:
     kits: Kits | None = None
 
     @classmethod
-    def load(
-        cls, model: str | Path = EMBEDDED, threads: int = 0, stem: str = "drums"
-    ) -> Inserter:
+    def load(cls, model: str | Path = EMBEDDED, threads: int = 0, stem: str = "drums") -> Inserter:
         """The embedded model for a stem, or a folder that `restem train export` wrote.
 
         Its network works on `threads` cores; 0 means all.

@@ -31,9 +31,7 @@ class OnnxModel:
     threads: int = 0
 
     @classmethod
-    def load(
-        cls, model: str | Path = EMBEDDED, threads: int = 0, stem: str = "drums"
-    ) -> OnnxModel:
+    def load(cls, model: str | Path = EMBEDDED, threads: int = 0, stem: str = "drums") -> OnnxModel:
         """The model in the package ("embedded") that makes the stem, or that of a folder.
 
         UserError if it is not one.
