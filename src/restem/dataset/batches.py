@@ -96,7 +96,8 @@ class BatchMaker:
             context_db = torch.maximum(context_db, floor[:, None, None])
         context_db = context_db[:, :, :mels]
         phase = self._phase(song, rows, draw)
-        marks = torch.zeros(size, config.window, MARKS, device=self.device)
+        marks = torch.zeros(size, config.window, config.phases - PHASES, device=self.device)
+        marks[:, :, MARKS:] = songs.asked[song][:, None]
         marks[:, :, 0] = given
         marks[:, : config.anchor, 1] = anchored[:, None]
         if self.augment:  # a kit may come without its song, and without its beats
@@ -110,7 +111,7 @@ class BatchMaker:
         return Batch(
             stem,
             self._tokens(context_db, whole),
-            torch.cat([phase, marks, self._asked(song)], dim=2),
+            torch.cat([phase, marks], dim=2),
             songs.text[song, take, sentence].float(),
             self._controls(stem, given, draw),
             given,
@@ -257,13 +258,6 @@ class BatchMaker:
         if self.augment:
             phase = torch.where(draw.chance(config.phase_dropout)[:, None, None], 0.0, phase)
         return phase
-
-    def _asked(self, song: Tensor) -> Tensor:
-        """`tokens.stem_features` of each window (window, token, stem)."""
-        asked = self.songs.asked[song][:, None] == torch.arange(
-            len(self.config.stems), device=self.device
-        )
-        return asked[:, None].float().expand(-1, self.config.window, -1)
 
     def _tokens(self, db: Tensor, level: Tensor) -> Tensor:
         """dB (window, frame, column) to network numbers (window, token, value)."""
