@@ -10,7 +10,13 @@ from restem.diffusion.path import guided, sample
 from restem.kits import Kit
 from restem.manner import Wish
 from restem.networks.onnx_model import OnnxModel
-from restem.tokens import GUIDED_ABOVE, TokenConfig, control_features, mark_features
+from restem.tokens import (
+    GUIDED_ABOVE,
+    TokenConfig,
+    control_features,
+    mark_features,
+    stem_features,
+)
 
 Progress = Callable[[float, str], None]
 Glimpse = Callable[[int, np.ndarray], None]  # number of the first token, clean tokens as they look
@@ -24,6 +30,7 @@ def generate(
     phase: np.ndarray,
     asked: Wish,
     *,
+    stem: str = "drums",
     seed: int,
     steps: int,
     guidance: float,
@@ -33,12 +40,13 @@ def generate(
 ) -> np.ndarray:
     """Stem tokens (token, value) for context tokens (token, value), a window or more of them.
 
-    `phase` is (token, feature). Near the noise, guidance leads from what comes without words, song
-    and beats towards what comes with them (Ho and Salimans 2022, arXiv 2207.12598); a distilled
-    model has learned that and is told how far (Meng et al. 2023, arXiv 2210.03142). Windows follow
-    one another. The network is given the clean end of what is made, so that the pattern goes on,
-    and an anchor, so that the kit stays the same to the end: the `kit`, or without one a loud place
-    of the stem's beginning. The same seed gives the same stem. `glimpse` gets what is made.
+    `phase` is (token, feature); `stem` says which to make of those that the model can. Near the
+    noise, guidance leads from what comes without words, song and beats towards what comes with them
+    (Ho and Salimans 2022, arXiv 2207.12598); a distilled model has learned that and is told how far
+    (Meng et al. 2023, arXiv 2210.03142). Windows follow one another. The network is given the clean
+    end of what is made, so that the pattern goes on, and an anchor, so that the kit stays the same
+    to the end: the `kit`, or without one a loud place of the stem's beginning. The same seed gives
+    the same stem. `glimpse` gets what is made.
     """
     config = model.tokens
     rng = np.random.default_rng(seed)
@@ -49,15 +57,16 @@ def generate(
     vectors = np.stack([np.append(asked.text, told), np.append(asked.null, 0 * told)])
     branches = 1 if guidance == 1 or model.distilled else 2
     start, context, phase = _begun(kit, context, phase, config)
-    stem = np.empty((len(context), config.stem_values), np.float32)
-    stem[: len(start)] = start
+    tokens = np.empty((len(context), config.stem_values), np.float32)
+    tokens[: len(start)] = start
     made, anchor = len(start), np.arange(config.anchor if kit else 0)
     while made < len(context):
         rows = _window_rows(made, len(context), anchor, config)
-        known = stem[rows[rows < made]]  # these come first
+        known = tokens[rows[rows < made]]  # these come first
         noise = np.zeros((len(rows), config.stem_values), np.float32)
         noise[len(known) :] = rng.standard_normal(noise[len(known) :].shape, dtype=np.float32)
         marks = mark_features(np.arange(len(rows)) < len(known), len(anchor))
+        marks = np.concatenate([marks, stem_features(stem, len(rows), config)], axis=1)
         place = np.concatenate([phase[rows], marks], axis=1)
         nowhere = np.concatenate([np.zeros_like(phase[rows]), marks], axis=1)
         silent = np.full_like(context[rows], config.silence)
@@ -82,16 +91,16 @@ def generate(
 
         new = len(rows) - len(known)
         for done, clean in sample(denoise, noise, steps, model.description["logits"]):
-            stem[made : made + new] = clean[len(known) :]
+            tokens[made : made + new] = clean[len(known) :]
             if glimpse:
-                glimpse(made - len(start), stem[made : made + new])
+                glimpse(made - len(start), tokens[made : made + new])
             if progress:
                 share = made - len(start) + new * done / steps
                 progress(share / (len(context) - len(start)), "denoising")
         made += new
         if not len(anchor):
-            anchor = _loudest(stem[:made], config)
-    return stem[len(start) :]
+            anchor = _loudest(tokens[:made], config)
+    return tokens[len(start) :]
 
 
 def rescaled(led: np.ndarray, plain: np.ndarray, part: slice) -> np.ndarray:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # nothing heavy is imported before the arguments are known to
     from restem.audio.files import AudioFile
     from restem.insertion import Insertion
 
-STEMS = ("drums",)
+STEMS = ("drums", "bass", "guitar", "keys")
 WORK_BYTES = 32  # a sample of the song, for the stem, the mix and what is heard and drawn of them
 # Those of its options that all takes share.
 _ORDERED = ("stem", "steps", "guidance", "region", "density", "dynamics", "tight")
@@ -38,7 +38,7 @@ def add_song_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("song", metavar="SONG", type=Path, help="WAV, FLAC, OGG, Opus, MP3, AIFF (m4a with ffmpeg)")
     add("instruction", metavar="INSTRUCTION", type=_sentence, help="what to play, in a sentence")
-    add("--stem", choices=STEMS, default="drums", help="which stem (default: drums)")
+    add("--stem", choices=STEMS, default="drums", help="which stem to make (default: drums)")
     add("-o", "--output", metavar="DIR", type=Path, default=Path("restem-out"),
         help="folder for the results (default: restem-out)")  # fmt: skip
     add("--seed", metavar="N", type=_number(int, 0, 2**63 - 1), default=0,
@@ -128,6 +128,8 @@ def check_request(args: argparse.Namespace, names: list[str], *inputs: Path | No
     """
     if args.half and args.double:
         raise UserError("--half and --double exclude each other; give one.")
+    if args.like and args.stem != "drums":
+        raise UserError("--like takes over the sound of drums; leave it out for other stems.")
     if args.bpm and (args.half or args.double or args.beats):
         raise UserError("--bpm sets the tempo by itself; leave out --half, --double and --beats.")
     for path in (args.output / name for name in names):
@@ -198,7 +200,7 @@ def _takes(
     from restem.kits import kit_of
     from restem.takes import make_takes
 
-    inserter = Inserter.load(args.model)
+    inserter = Inserter.load(args.model, stem=args.stem)
     how: dict[str, Any] = {name: getattr(args, name) for name in _ORDERED}
     if args.like:
         like = read_audio(args.like)

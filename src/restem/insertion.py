@@ -70,12 +70,12 @@ class Inserter:
     kits: Kits | None = None
 
     @classmethod
-    def load(cls, model: str | Path = EMBEDDED, threads: int = 0) -> Inserter:
-        """The embedded model, or a folder that `restem train export` wrote.
+    def load(cls, model: str | Path = EMBEDDED, threads: int = 0, stem: str = "drums") -> Inserter:
+        """The embedded model for a stem, or a folder that `restem train export` wrote.
 
         Its network works on `threads` cores; 0 means all.
         """
-        loaded = OnnxModel.load(model, threads)
+        loaded = OnnxModel.load(model, threads, stem)
         kits = Kits.load(loaded.folder, loaded.tokens.silence)
         return cls(loaded, TextEncoder.load(), kits)
 
@@ -85,6 +85,7 @@ class Inserter:
         instruction: str,
         grid: BeatGrid | None,
         *,
+        stem: str = "drums",
         seed: int = 0,
         steps: int | None = None,
         guidance: float | None = None,
@@ -130,11 +131,12 @@ class Inserter:
                 frame = part.start + first * config.frames_per_token
                 preview(frame / config.spectrogram.frame_rate, rows[:, : config.spectrogram.mels])
 
-        stem = generate(
+        made = generate(
             self.model,
             tokens,
             phase,
             asked,
+            stem=stem,
             seed=seed,
             steps=steps or self.model.description["steps"],
             guidance=self.model.description["guidance"] if guidance is None else guidance,
@@ -142,7 +144,7 @@ class Inserter:
             progress=progress,
             glimpse=glimpse,
         )
-        return denormalise(mel_from_tokens(stem, config), level, config)[: len(context_db)]
+        return denormalise(mel_from_tokens(made, config), level, config)[: len(context_db)]
 
     def insert(
         self,
@@ -213,6 +215,7 @@ class Inserter:
             heard.context_db,
             order.instruction,
             heard.beats,
+            stem=order.stem,
             seed=seed,
             steps=order.steps,
             guidance=order.guidance,
@@ -262,7 +265,7 @@ class Inserter:
             level = round(rms_db(wave[inside]) - heard.level_db, 2)
         settings |= _beat_settings(heard.beats) | {"stem_level_db": level}
         samples = resampled(wave, rate, heard.sample_rate, len(heard.song))
-        samples = like_channels(samples, heard.song, heard.sample_rate)
+        samples = like_channels(samples, heard.song, heard.sample_rate, order.stem != "bass")
         if order.region:  # last, since the sides ring on for some milliseconds
             only_inside(samples, order.region, heard.sample_rate)
         return Insertion(samples, heard.sample_rate, heard.beats, settings, list(heard.notices))

@@ -37,8 +37,11 @@ class TokenConfig:
     centre_db: float = -45.0
     scale_db: float = 20.0
     stem_level_range: tuple[float, float] = (-15.0, 1.0)
+    # Drums of SoundFonts sit low under a rendered band; mixed records have them so much higher.
+    lift_db: float = 3.0
     phase_dropout: float = 0.1
     anchor: int = 32  # tokens (1.28 s) from elsewhere in the song that show its kit
+    stems: tuple[str, ...] = ()  # among which a model of several must be told which to make
 
     @property
     def stem_values(self) -> int:
@@ -57,8 +60,8 @@ class TokenConfig:
 
     @property
     def phases(self) -> int:
-        """Features of a token's place: its beat phase, and whether its stem is given."""
-        return PHASES + MARKS
+        """Features of a token's place: its beat phase, whether its stem is given, which it is."""
+        return PHASES + MARKS + len(self.stems)
 
     @property
     def silence(self) -> float:
@@ -81,8 +84,25 @@ class TokenConfig:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> TokenConfig:
         rest = {k: v for k, v in values.items() if k != "spectrogram"}
-        rest["stem_level_range"] = tuple(rest["stem_level_range"])
+        for name in {"stem_level_range", "stems"} & rest.keys():
+            rest[name] = tuple(rest[name])
         return cls(SpectrogramConfig.from_dict(values["spectrogram"]), **rest)
+
+
+# The picture that keeps pitch, for stems of tones and for the contexts they must fit.
+PITCHED = TokenConfig(
+    SpectrogramConfig(
+        n_fft=5040,
+        mels=133,
+        high_hz=16000.0,
+        fine_n_fft=512,
+        fine_per_frame=3,
+        scale="tonal",
+    ),
+    stem_level_range=(-20.0, 3.0),
+    lift_db=0.0,
+    stems=("bass", "guitar", "keys"),
+)
 
 
 def context_level_db(mel_db: np.ndarray) -> float:
@@ -172,3 +192,9 @@ def control_features(
         if value is not None:
             controls[2 * i : 2 * i + 2] = 1.0, value
     return controls
+
+
+def stem_features(stem: str, tokens: int, config: TokenConfig) -> np.ndarray:
+    """(token, stem) float32: 1 for the stem that is asked for; no columns for a model of one."""
+    asked = np.array([name == stem for name in config.stems], np.float32)
+    return np.repeat(asked[None], tokens, axis=0)

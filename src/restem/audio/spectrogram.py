@@ -28,6 +28,10 @@ class SpectrogramConfig:
     ``fine_n_fft`` samples centred at ``frame * hop + (step - fine_per_frame // 2) * fine_hop``.
 
     ``fine_edges_hz`` separates the wide bands, so there is one band more than there are edges.
+
+    ``scale`` says how the bands of the long window lie: "mel" for drums; "tonal" for what has a
+    pitch, quarter tones up to 2.1 kHz and an eighth of an octave above. A tonal picture has no
+    fine band below the first edge, where short windows would show single waves.
     Raises ``UserError`` for values that describe no spectrogram.
     """
 
@@ -41,6 +45,7 @@ class SpectrogramConfig:
     fine_n_fft: int = 192
     fine_per_frame: int = 7
     fine_edges_hz: tuple[float, ...] = (250.0, 2500.0)
+    scale: str = "mel"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "fine_edges_hz", tuple(float(f) for f in self.fine_edges_hz))
@@ -50,6 +55,7 @@ class SpectrogramConfig:
         sizes = (self.sample_rate, self.n_fft, self.hop, self.mels, self.fine_n_fft, fine)
         checks = {
             "sizes must be whole numbers": all(isinstance(size, int) for size in sizes),
+            'scale must be "mel" or "tonal"': self.scale in ("mel", "tonal"),
             "sample_rate must be positive": self.sample_rate > 0,
             "n_fft must be even and at least 64": self.n_fft >= 64 and self.n_fft % 2 == 0,
             "hop must lie between 1 and n_fft / 2": 1 <= self.hop <= self.n_fft // 2,
@@ -76,7 +82,12 @@ class SpectrogramConfig:
     @property
     def fine_bands(self) -> int:
         """Number of wide bands of the fine envelope; 0 where there are no fine columns."""
-        return len(self.fine_edges_hz) + 1 if self.fine_per_frame else 0
+        return len(self.fine_numbers) if self.fine_per_frame else 0
+
+    @property
+    def fine_numbers(self) -> np.ndarray:
+        """Which of the bands that the edges separate are there, counted from 0 below the first."""
+        return np.arange(self.scale == "tonal", len(self.fine_edges_hz) + 1)
 
     @property
     def columns(self) -> int:
@@ -156,15 +167,19 @@ def fine_from_rows(rows: np.ndarray, config: SpectrogramConfig) -> np.ndarray:
 
 @lru_cache(maxsize=8)
 def mel_filters(config: SpectrogramConfig) -> np.ndarray:
-    """Triangles of height 1 on Slaney's mel scale, (mel, bin) float32, read-only.
+    """Triangles of height 1 on Slaney's mel scale or the tonal one, (mel, bin) float32, read-only.
 
-    Linear to 1 kHz, logarithmic above (Slaney, Auditory Toolbox, 1998).  A band narrower than
+    Mel: linear to 1 kHz, logarithmic above (Slaney, Auditory Toolbox, 1998).  A band narrower than
     the distance of two bins would be empty, so each triangle reaches at least one bin to
     either side of its centre.
     """
-    low_mel, high_mel = _mel_from_hz(np.array([config.low_hz, config.high_hz]))
-    edges_mel = np.linspace(low_mel, high_mel, config.mels + 2)
-    edges = _hz_from_mel(edges_mel)
+    limits = np.array([config.low_hz, config.high_hz])
+    if config.scale == "tonal":
+        low_end, high_end = _tonal_from_hz(limits)
+        edges = _hz_from_tonal(np.linspace(low_end, high_end, config.mels + 2))
+    else:
+        low_end, high_end = _mel_from_hz(limits)
+        edges = _hz_from_mel(np.linspace(low_end, high_end, config.mels + 2))
     bin_hz = config.sample_rate / config.n_fft
     centre = edges[1:-1, None]
     low = np.minimum(edges[:-2, None], centre - bin_hz)
@@ -181,7 +196,7 @@ def fine_filters(config: SpectrogramConfig) -> np.ndarray:
     """The wide bands of the fine envelope, (band, bin) float32 of 0 and 1, read-only."""
     bins = np.arange(config.fine_n_fft // 2 + 1) * config.sample_rate / config.fine_n_fft
     band = np.searchsorted(config.fine_edges_hz, bins, side="right")
-    filters: np.ndarray = (band[None] == np.arange(config.fine_bands)[:, None]).astype(np.float32)
+    filters: np.ndarray = (band[None] == config.fine_numbers[:, None]).astype(np.float32)
     filters.setflags(write=False)
     return filters
 
@@ -226,3 +241,25 @@ def _mel_from_hz(hz: np.ndarray) -> np.ndarray:
 def _hz_from_mel(mel: np.ndarray) -> np.ndarray:
     above = 1000 * np.exp((np.maximum(mel, 15) - 15) * np.log(6.4) / 27)
     return np.where(mel < 15, mel * 200 / 3, above)
+
+
+# The tonal scale counts quarter tones: linear to 200 Hz, where a window cannot tell them apart,
+# 24 an octave to 2.1 kHz, 8 an octave above.
+_KNEES_HZ = (200.0, 2100.0)
+_KNEES = (24 / np.log(2), 24 / np.log(2) + 24 * np.log2(2100 / 200))
+
+
+def _tonal_from_hz(hz: np.ndarray) -> np.ndarray:
+    low, high = _KNEES_HZ
+    tones = _KNEES[0] + 24 * np.log2(np.maximum(hz, low) / low)
+    above = _KNEES[1] + 8 * np.log2(np.maximum(hz, high) / high)
+    return np.where(hz < low, hz / low * _KNEES[0], np.where(hz < high, tones, above))
+
+
+def _hz_from_tonal(tonal: np.ndarray) -> np.ndarray:
+    low, high = _KNEES_HZ
+    tones = low * 2 ** ((tonal - _KNEES[0]) / 24)
+    above = high * 2 ** ((tonal - _KNEES[1]) / 8)
+    return np.where(
+        tonal < _KNEES[0], tonal / _KNEES[0] * low, np.where(tonal < _KNEES[1], tones, above)
+    )

@@ -1,4 +1,4 @@
-"""A mono drum stem in, the same as a kit in a room between two speakers out."""
+"""A mono stem in, the same as a kit or an instrument in a room between two speakers out."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ SPREAD_SECONDS = 0.012  # over which the sides are smeared; longer would sound l
 LOUDER = 1.122  # 1 dB: how much higher than the mono stem's peak a channel's may be
 
 
-def like_channels(wave: np.ndarray, song: np.ndarray, rate: int) -> np.ndarray:
+def like_channels(wave: np.ndarray, song: np.ndarray, rate: int, wide: bool = True) -> np.ndarray:
     """A mono stem (sample,) in the channels of `song` (sample, channel), as float64.
 
-    Two channels that differ are a stereo song, which gets a stereo stem; otherwise, and in
-    surround, every channel gets the wave itself.
+    Two channels that differ are a stereo song, which gets a stereo stem if that is to be `wide`;
+    otherwise, and in surround, every channel gets the wave itself.
     """
-    if song.shape[1] == 2 and not np.array_equal(song[:, 0], song[:, 1]):
+    if wide and song.shape[1] == 2 and not np.array_equal(song[:, 0], song[:, 1]):
         return stereo_from_mono(wave, rate)
     made = room(song.shape, np.float64)
     for b in blocks(len(wave)):

@@ -28,9 +28,6 @@ from restem.tokens import (
     loudness_value,
 )
 
-# Drums of SoundFonts sit low under a rendered band; mixed records have them about this much higher.
-LIFT_DB = 3.0
-
 Target = Literal["stem", "mix"]
 
 
@@ -99,7 +96,8 @@ class BatchMaker:
             context_db = torch.maximum(context_db, floor[:, None, None])
         context_db = context_db[:, :, :mels]
         phase = self._phase(song, rows, draw)
-        marks = torch.zeros(size, config.window, MARKS, device=self.device)
+        marks = torch.zeros(size, config.window, config.phases - PHASES, device=self.device)
+        marks[:, :, MARKS:] = songs.asked[song][:, None]
         marks[:, :, 0] = given
         marks[:, : config.anchor, 1] = anchored[:, None]
         if self.augment:  # a kit may come without its song, and without its beats
@@ -177,7 +175,9 @@ class BatchMaker:
         steps = self._steps(self.songs.drums, self.songs.take_row[song, take], song, rows)
         recorded = self.songs.level_db[song, take]
         jitter = draw.normal(1)[:, 0] if self.augment else torch.zeros_like(recorded)
-        level = (recorded + LIFT_DB + jitter).clamp(*self.config.stem_level_range) - recorded
+        level = (recorded + self.config.lift_db + jitter).clamp(
+            *self.config.stem_level_range
+        ) - recorded
         db = steps * STEP_DB + FLOOR_DB + level[:, None, None]
         if self.augment and self.target == "stem":  # other kits, near to those that there are
             colour = self._colour(draw.normal(6) * 2.5)
@@ -295,6 +295,6 @@ def _wide_bands(config: TokenConfig) -> Tensor:
     bins = mel_filters(spectrogram).argmax(axis=1)
     centres = bins * spectrogram.sample_rate / spectrogram.n_fft
     band = np.searchsorted(spectrogram.fine_edges_hz, centres, side="right")
-    inside = (band[:, None] == np.arange(spectrogram.fine_bands)).astype(np.float32)
+    inside = (band[:, None] == spectrogram.fine_numbers).astype(np.float32)
     shares = inside / np.maximum(inside.sum(axis=0), 1)
     return torch.from_numpy(np.repeat(shares, spectrogram.fine_per_frame, axis=1))

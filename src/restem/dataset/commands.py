@@ -74,6 +74,7 @@ def _add_features(verbs: Any) -> None:
     line = "turn rendered songs into mel features and encoded sentences"
     parser = verbs.add_parser("features", help=line, description=line)
     parser.add_argument("songs", type=Path)
+    parser.add_argument("--pitched", action="store_true", help="of bass, guitar and keys instead")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.set_defaults(run=_features)
@@ -81,8 +82,12 @@ def _add_features(verbs: Any) -> None:
 
 def _features(args: argparse.Namespace) -> int:
     from restem.dataset.features import make_features
-    from restem.tokens import TokenConfig
+    from restem.dataset.pitched import make_pitched_features
+    from restem.tokens import PITCHED, TokenConfig
 
+    if args.pitched:
+        made = make_pitched_features(args.songs, args.output, PITCHED, args.workers)
+        return _follow(made, "pitched features")
     return _follow(make_features(args.songs, args.output, TokenConfig(), args.workers), "features")
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from restem.audio.beats import BeatGrid
 from restem.dataset.features import FLOOR_DB, STEP_DB
 from restem.dataset.songs import Song
-from restem.tokens import TokenConfig
+from restem.tokens import TokenConfig, stem_features
 
 EVERY = 16  # of the frames from which a song's level is taken
 POWER_RATE = STEP_DB * float(np.log2(10)) / 10  # octaves of power a step
@@ -26,7 +26,8 @@ class PackedSongs:
     (row, 2): beats and bars counted at each frame of a song. The rest is a row a song: `stem_row`
     and `take_row` (song, stem or take) the first row of each, -1 where there is none, `turn_row`,
     `frames`, `takes` and `stems` (song,), `level_db` (song, take), `text` float16 (song, take,
-    sentence, 384), `metre` (song, 2), `totals` (song, stem, step) the power of all mel bands in
+    sentence, 384), `metre` (song, 2), `asked` (song, stem) 1 for what of
+    `TokenConfig.stems` the takes are, `totals` (song, stem, step) the power of all mel bands in
     every 16th frame.
     """
 
@@ -42,6 +43,7 @@ class PackedSongs:
     level_db: Tensor
     text: Tensor
     metre: Tensor
+    asked: Tensor
     totals: Tensor
 
     @classmethod
@@ -61,6 +63,7 @@ class PackedSongs:
             "level_db": np.zeros((count, takes), np.float32),
             "text": np.zeros((count, takes, sentences, size), np.float16),
             "metre": np.zeros((count, 2), np.float32),
+            "asked": np.stack([stem_features(s.stem, 1, config)[0] for s in songs]),
             "totals": np.zeros((count, stems, -(-longest // EVERY)), np.float32),
         }
         context, drums, turns = [], [], []

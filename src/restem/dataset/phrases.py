@@ -15,7 +15,7 @@ class Fact:
 
 
 # Words in front of the noun, in the order in which English puts them; the style comes last.
-ORDER = ("loudness", "tempo", "density", "feel", "metre", "kit")
+ORDER = ("loudness", "tempo", "density", "articulation", "register", "feel", "metre", "kit")
 
 OF_LOUDNESS = {
     "soft": Fact(("soft", "quiet", "gentle", "softly played"), ("played softly", "nice and quiet")),
@@ -26,6 +26,14 @@ OF_DENSITY = {
     "sparse": Fact(("sparse", "simple", "minimal"), ("with few notes", "kept simple")),
     "medium": Fact(("moderately busy",), (), 0.15),
     "busy": Fact(("busy", "dense", "intricate"), ("with lots of notes", "kept busy")),
+}
+OF_ARTICULATION = {
+    "short": Fact(("staccato", "choppy"), ("with short notes", "played staccato")),
+    "long": Fact(("sustained", "legato"), ("with long notes", "with held notes")),
+}
+OF_REGISTER = {
+    "low": Fact(("low", "low-pitched"), ("in a low register",), 0.6),
+    "high": Fact(("high", "high-pitched"), ("in a high register",), 0.6),
 }
 OF_TEMPO = {
     "slow": Fact(("slow", "slow", "slow-tempo", "unhurried"), ("at a slow tempo",), 1.6),
@@ -72,6 +80,46 @@ NOUNS: dict[str, tuple[tuple[str, bool], ...]] = {
     "guitar": (("guitar", False),) * 3 + (("guitar part", True), ("guitar accompaniment", False)),
     "keys": (("keys", False),) * 3 + (("keyboards", False), ("keyboard part", True)),
 }
+
+# What General MIDI's programs are called.
+INSTRUMENTS: dict[str, dict[int, tuple[str, ...]]] = {
+    "bass": {
+        32: ("upright bass", "double bass", "acoustic bass"),
+        33: ("fingered bass", "electric bass"),
+        34: ("picked bass", "electric bass"),
+        35: ("fretless bass",),
+        36: ("slap bass",),
+        37: ("slap bass",),
+        38: ("synth bass",),
+        39: ("synth bass",),
+    },
+    "guitar": {
+        24: ("nylon guitar", "classical guitar", "acoustic guitar"),
+        25: ("steel-string guitar", "acoustic guitar"),
+        26: ("jazz guitar", "electric guitar"),
+        27: ("clean guitar", "clean electric guitar"),
+        28: ("muted guitar", "palm-muted guitar"),
+        29: ("overdriven guitar", "electric guitar"),
+        30: ("distorted guitar", "distortion guitar"),
+    },
+    "keys": {
+        0: ("piano", "grand piano"),
+        1: ("piano", "bright piano"),
+        2: ("electric grand piano", "piano"),
+        3: ("honky-tonk piano",),
+        4: ("electric piano", "Rhodes"),
+        5: ("electric piano", "FM electric piano"),
+        6: ("harpsichord",),
+        7: ("clavinet", "clav"),
+        11: ("vibraphone", "vibes"),
+        16: ("organ", "Hammond organ"),
+        17: ("organ", "percussive organ"),
+        18: ("rock organ", "organ"),
+        19: ("church organ", "pipe organ"),
+        21: ("accordion",),
+    },
+}
+PART = {"bass": "line", "guitar": "part", "keys": "part"}  # of an instrument, to count it
 
 SHORT: dict[str, tuple[str, ...]] = {
     "Insert": ("Insert {np}", "Insert {np} here"),

@@ -19,6 +19,8 @@ LOUDNESS = ("soft", "medium", "loud")
 DENSITY = ("sparse", "medium", "busy")
 KITS = ("standard", "room", "power", "electronic", "tr-808", "jazz", "brush", "orchestra")
 FEELS = ("swing", "straight", "four on the floor", "half-time", "shuffle")
+ARTICULATIONS = ("short", "long")
+REGISTERS = ("low", "high")
 SHORT_WORDS = 7
 TYPO_SHARE = 0.02
 _T = TypeVar("_T")
@@ -29,8 +31,9 @@ class Labels:
     """What is known about a stem; None means unknown, and is never mentioned.
 
     `style` is lower-case words ("bossa nova"), `bpm` beats a minute, `metre` "4/4" and the like;
-    `loudness`, `density`, `kit` and `feel` are among LOUDNESS, DENSITY, KITS and FEELS. Raises
-    ValueError otherwise.
+    `loudness`, `density`, `kit` and `feel` are among LOUDNESS, DENSITY, KITS and FEELS; of pitched
+    stems, `articulation` and `register` are among ARTICULATIONS and REGISTERS, and `program` is
+    General MIDI's, from 0. Raises ValueError otherwise.
     """
 
     style: str
@@ -40,6 +43,9 @@ class Labels:
     density: str | None = None
     kit: str | None = None
     feel: str | None = None
+    articulation: str | None = None
+    register: str | None = None
+    program: int | None = None
 
     def __post_init__(self) -> None:
         if not self.style.strip():
@@ -49,7 +55,8 @@ class Labels:
         if self.metre is not None and not re.fullmatch(r"\d+/\d+", self.metre):
             raise ValueError(f'metre must look like "3/4", not "{self.metre}"')
         for name, known in (
-            ("loudness", LOUDNESS), ("density", DENSITY), ("kit", KITS), ("feel", FEELS)
+            ("loudness", LOUDNESS), ("density", DENSITY), ("kit", KITS), ("feel", FEELS),
+            ("articulation", ARTICULATIONS), ("register", REGISTERS),
         ):  # fmt: skip
             value = getattr(self, name)
             if value is not None and value not in known:
@@ -134,6 +141,10 @@ def _facts(stem: str, labels: Labels) -> dict[str, phrases.Fact]:
             facts["feel"] = phrases.Fact(
                 facts["feel"].before, (*facts["feel"].after, phrases.KICK_TAIL)
             )
+    if labels.articulation is not None:
+        facts["articulation"] = phrases.OF_ARTICULATION[labels.articulation]
+    if labels.register is not None:
+        facts["register"] = phrases.OF_REGISTER[labels.register]
     if labels.metre is not None:
         facts["metre"] = phrases.OF_METRE.get(
             labels.metre, phrases.Fact((), (f"in {labels.metre}",))
@@ -161,7 +172,7 @@ def _noun_phrase(
     stem: str, labels: Labels, facts: dict[str, phrases.Fact], with_style: bool, bare: bool,
     rng: np.random.Generator,
 ) -> str:  # fmt: skip
-    noun, countable = _choice(phrases.NOUNS.get(stem, ((stem, False), (f"{stem} part", True))), rng)
+    noun, countable = _choice(_nouns(stem, labels.program), rng)
     style = _style_name(find_style(labels.style), rng) if with_style else ""
     # Said after the noun now and then ("drums in a reggae style").
     behind = f"in {_article(style)} {style} style" if style and rng.random() < 0.06 else ""
@@ -186,6 +197,18 @@ def _noun_phrase(
     elif not countable and not bare and rng.random() < 0.2:
         phrase = f"some {phrase}"
     return " ".join((phrase, *tails))
+
+
+def _nouns(stem: str, program: int | None) -> tuple[tuple[str, bool], ...]:
+    """What the stem may be called, and whether that is countable; half of it by its instrument."""
+    plain = phrases.NOUNS.get(stem, ((stem, False), (f"{stem} part", True)))
+    names = phrases.INSTRUMENTS.get(stem, {}).get(-1 if program is None else program, ())
+    if not names:
+        return plain
+    own = [
+        noun for name in names for noun in ((name, False), (f"{name} {phrases.PART[stem]}", True))
+    ]
+    return plain + tuple(own[i % len(own)] for i in range(len(plain)))
 
 
 def _style_name(row: Style, rng: np.random.Generator) -> str:

@@ -16,7 +16,7 @@ class Song:
     """One song's record and its memory-mapped mel steps.
 
     `context` is uint8 (stem, frame, column), `drums` uint8 (take, frame, column), `text` float16
-    (take, sentence, 384).
+    (take, sentence, 384). Where the takes are not of drums, the record says of which `stem`.
     """
 
     record: dict
@@ -27,6 +27,11 @@ class Song:
     @property
     def stems(self) -> int:
         return len(self.record["stems"])
+
+    @property
+    def stem(self) -> str:
+        """What the takes are."""
+        return str(self.record.get("stem", "drums"))
 
 
 def read_songs(folder: Path, split: str) -> list[Song]:

@@ -40,6 +40,7 @@ def add_parser(verbs: Any) -> None:
         action="store_true",
         help="learn the guided answers of the model to start from, so that it is asked but once",
     )
+    add("--pitched", action="store_true", help="bass, guitar and keys, not drums")
     add("--compile", action="store_true", help="a third faster after a minute; needs g++")
     add("-o", "--output", type=Path, required=True)
     embedded.set_defaults(run=_train)
@@ -99,6 +100,7 @@ def _train(args: argparse.Namespace) -> int:
         target=args.target,
         distil=args.distil,
         compile=args.compile,
+        pitched=args.pitched,
     )
     progress = Progress(sys.stderr)
     mean = 0.0

@@ -51,7 +51,7 @@ def unpack_model(source: Path, folder: Path) -> None:
 def start_from(network: EmbeddedNetwork, folder: Path) -> None:
     """Begin with a model folder's weights, with nothing on inputs that it did not have.
 
-    Layers in and out of a stem with another number of bands, as a base model's, begin anew. Raises
+    Layers in and out of a picture with another number of bands begin anew. Raises
     UserError if the networks differ in more than that.
     """
     fresh, old = network.state_dict(), network_from_model(folder).state_dict()
@@ -62,7 +62,7 @@ def start_from(network: EmbeddedNetwork, folder: Path) -> None:
         raise UserError(f"The model in {folder} has other sizes; train with its width and blocks.")
     wider[:, : known.shape[1]] = known
     old[name] = wider
-    for name in ("stem_in.weight", "stem_out.weight", "stem_out.bias"):
+    for name in ("context_in.0.weight", "stem_in.weight", "stem_out.weight", "stem_out.bias"):
         if old[name].shape != fresh[name].shape:
             old[name] = fresh[name]
     network.load_state_dict(old)
@@ -76,6 +76,8 @@ def export_model(checkpoint: Path, folder: Path, description: dict[str, Any]) ->
     network, meta = network_from_checkpoint(checkpoint)
     if meta.get("target") == "mix":
         description = {**description, "stems": []}  # it makes whole mixes only
+    elif meta["tokens"].get("stems"):
+        description = {**description, "stems": list(meta["tokens"]["stems"])}
     halves = {k: v.half().contiguous() for k, v in network.state_dict().items()}
     network.load_state_dict({k: v.float() for k, v in halves.items()})
     folder.mkdir(parents=True, exist_ok=True)

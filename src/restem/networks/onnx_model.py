@@ -31,10 +31,19 @@ class OnnxModel:
     threads: int = 0
 
     @classmethod
-    def load(cls, model: str | Path = EMBEDDED, threads: int = 0) -> OnnxModel:
-        """The model in the package ("embedded") or in a folder; UserError if it is not one."""
-        folder = Path(str(resources.files("restem"))) / "models" / "embedded"
-        folder = folder if model == EMBEDDED else Path(model)
+    def load(cls, model: str | Path = EMBEDDED, threads: int = 0, stem: str = "drums") -> OnnxModel:
+        """The model in the package ("embedded") that makes the stem, or that of a folder.
+
+        UserError if it is not one.
+        """
+        folder = Path(model)
+        if model == EMBEDDED:
+            name = "embedded" if stem == "drums" else "pitched"
+            folder = Path(str(resources.files("restem"))) / "models" / name
+            if stem != "drums" and not folder.is_dir():
+                raise UserError(
+                    f"This version brings no model for {stem}; name one of yours with --model DIR."
+                )
         for name in ("network.onnx", "model.json"):
             if not (folder / name).is_file():
                 raise UserError(f"{folder} is not a restem model: it has no {name}.")

@@ -14,13 +14,14 @@ from torch import Tensor, nn
 
 from restem.dataset.batches import Batch, BatchMaker, Target
 from restem.dataset.packed import PackedSongs
+from restem.dataset.pitched import read_pitched
 from restem.dataset.songs import read_songs
 from restem.diffusion.path import guided, noised
 from restem.diffusion.training import Trainer, TrainingConfig
 from restem.networks.embedded import EmbeddedNetwork, NetworkConfig
 from restem.networks.export import start_from
 from restem.text import TextEncoder
-from restem.tokens import CONTROLS, GUIDANCE_RATE, GUIDED_ABOVE, PHASES, TokenConfig
+from restem.tokens import CONTROLS, GUIDANCE_RATE, GUIDED_ABOVE, PHASES, PITCHED, TokenConfig
 
 SPREAD = 0.15  # of what a stem holds beyond the width of the network, about 3 dB
 # Shares of windows that lose words, song, beats and controls together, as guidance leads away
@@ -51,13 +52,19 @@ class EmbeddedTraining:
     target: Target = "stem"  # "mix": a base model, from the sentence alone
     distil: bool = False  # learn the guided answers of `start` for any guidance
     compile: bool = False  # faster from the second minute on; needs a C++ compiler
+    pitched: bool = False  # bass, guitar and keys, from features of theirs
+
+    @property
+    def tokens(self) -> TokenConfig:
+        return PITCHED if self.pitched else TokenConfig()
 
 
 def train(settings: EmbeddedTraining) -> Iterator[tuple[int, float]]:
     """Train by the settings, yielding (step, loss); the checkpoint lies in `settings.out`."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    tokens = TokenConfig()
-    songs = PackedSongs.of(read_songs(settings.data, "train"), tokens, device)
+    tokens = settings.tokens
+    read = read_pitched if settings.pitched else read_songs
+    songs = PackedSongs.of(read(settings.data, "train"), tokens, device)
     maker = BatchMaker(songs, tokens, settings.seed, target=settings.target)
     trainer = trainer_for(settings, maker, new_network(settings).to(device))
     if settings.resume:
@@ -68,7 +75,7 @@ def train(settings: EmbeddedTraining) -> Iterator[tuple[int, float]]:
 def new_network(settings: EmbeddedTraining) -> EmbeddedNetwork:
     """A network with random weights, or with those of the folder to start from."""
     torch.manual_seed(settings.seed)
-    tokens = TokenConfig()
+    tokens = settings.tokens
     network = EmbeddedNetwork(
         NetworkConfig(
             tokens.stem_values,
