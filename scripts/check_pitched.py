@@ -2,7 +2,8 @@
 
     python scripts/check_pitched.py SONGS [--count 4]
 
-SONGS is a folder of `restem dataset render`; `count` clips of 6 s each of bass, guitar and keys. Chroma:
+SONGS is a folder of `restem dataset render`; `count` clips of 6 s each of bass, guitar and keys.
+Chroma:
 mean correlation per frame of librosa's chroma_cqt with the original's, frames within 20 dB of the
 loudest. Attack: correlation of the rises of a 10 ms envelope. LSD: log-spectral distance (log10),
 window 2048. Not a score of a model: what one that made no error would reach.

@@ -164,6 +164,12 @@ def test_a_base_model_begins_with_all_but_its_bands(tmp_path, values, width, fit
     torch.testing.assert_close(new.blocks[0].qkv.weight, old.blocks[0].qkv.weight.half().float())
 
 
+def test_a_folder_without_weights_is_named(capsys):
+    folder = OnnxModel.load().folder
+    assert main(["train", "export", str(folder), "-o", str(folder)]) == 2
+    assert "has no weights.safetensors" in capsys.readouterr().err
+
+
 def test_weights_alone_become_a_model_that_runs(tmp_path):
     """The packaged weights without their network give the packaged network's answers."""
     packaged = OnnxModel.load()

@@ -30,6 +30,12 @@ def network_from_checkpoint(path: Path) -> tuple[EmbeddedNetwork, dict[str, Any]
 
 def network_from_model(folder: Path) -> EmbeddedNetwork:
     """The network of a model folder from its fp16 weights, in fp32, for fine-tuning."""
+    for name in ("model.json", "weights.safetensors"):
+        if not (folder / name).is_file():
+            raise UserError(
+                f"{folder} has no {name}. Give a folder of `restem train export`; the weights of the "
+                "packaged model lie in the repository's weights/restem-drums."
+            )
     description = json.loads((folder / "model.json").read_text())
     network = EmbeddedNetwork(NetworkConfig(**description["network"]))
     network.load_state_dict(
