@@ -8,7 +8,7 @@ from restem.audio.spectrogram import log_mel
 from restem.errors import UserError
 from restem.generation import generate
 from restem.insertion import Inserter
-from restem.kits import CHOICE, FILE, Kit, Kits, kit_of, stored
+from restem.kits import BACK, CHOICE, FILE, POOL, Kit, Kits, kit_of, stored
 from restem.networks.onnx_model import EMBEDDED
 from restem.text import TextEncoder
 from restem.tokens import MARKS, PHASES, density_value, loudness_value, mel_from_tokens
@@ -17,20 +17,37 @@ RATE = CONFIG.spectrogram.sample_rate
 
 
 def _kits(count=9):
+    """Kit n is n steps above silence everywhere, and so is its phase."""
     text = np.eye(count, 384, dtype=np.float32)
-    stem = np.arange(count, dtype=np.uint8)[:, None, None]
-    stem = np.broadcast_to(stem, (count, CONFIG.anchor, CONFIG.stem_values))
-    return Kits(stem, np.zeros((count, CONFIG.anchor, PHASES), np.float16), text, CONFIG.silence)
+    number = np.arange(1, count + 1)[:, None, None]
+    stem = np.broadcast_to(number, (count, CONFIG.anchor, CONFIG.stem_values)).astype(np.uint8)
+    phase = np.broadcast_to(number, (count, CONFIG.anchor, PHASES)).astype(np.float16)
+    return Kits(stem, phase, text, CONFIG.silence)
 
 
 def test_a_seed_chooses_among_the_nearest_kits():
     kits = _kits()
     wanted = np.zeros(384, np.float32)
     wanted[[2, 5, 7]] = 0.5, 0.6, 0.4
-    chosen = [kits.choose(wanted, seed).stem[0, 0] for seed in range(40)]
-    numbers = {round((value - CONFIG.silence) * 40) for value in chosen}
-    assert numbers == {2, 5, 7} and len(numbers) == CHOICE
-    assert chosen == [kits.choose(wanted, seed).stem[0, 0] for seed in range(40)]
+    chosen = [int(kits.choose(wanted, seed).phase[0, 0]) for seed in range(40)]
+    assert set(chosen) == {3, 6, 8} and CHOICE == 3
+    assert chosen == [int(kits.choose(wanted, seed).phase[0, 0]) for seed in range(40)]
+
+
+def test_kits_are_as_loud_as_is_usual_or_as_told():
+    """All seeds' kits have one level, 2.5 dB under the usual; what is silent in them stays so."""
+    kits = _kits(30)
+    kits.stem[:, 5] = 0
+    wanted = np.linspace(1, 0.5, 384, dtype=np.float32)
+    found = [kits.choose(wanted, seed).stem for seed in range(10)]
+    level = np.log10(np.mean(10 ** (np.delete(found[0], 5, axis=0) * 2)))
+    for stem in found:
+        assert np.log10(np.mean(10 ** (np.delete(stem, 5, axis=0) * 2))) == pytest.approx(level, abs=0.01)
+        assert (stem[5] == CONFIG.silence).all()
+    median = CONFIG.silence + np.median(kits.stem[:POOL, 0, 0]) / 40
+    assert found[0][0, 0] == pytest.approx(median - 10 * BACK / CONFIG.scale_db, abs=0.03)
+    louder = kits.choose(wanted, 0, loudness=kits.usual(wanted)[1] - BACK + 0.5).stem
+    np.testing.assert_allclose(louder[0] - found[0][0], 5 / CONFIG.scale_db, atol=1e-4)
 
 
 def test_the_near_kits_tell_what_is_usual():
@@ -56,7 +73,9 @@ def test_kits_come_back_from_their_file(tmp_path):
     kits.save(tmp_path)
     assert [p.name for p in tmp_path.iterdir()] == [FILE]
     back = Kits.load(tmp_path, CONFIG.silence)
-    np.testing.assert_allclose(back.choose(ASKED.text, 0).stem, stem[0], atol=0.0126)  # half a step
+    as_it_is = back.usual(ASKED.text)[1]
+    found = back.choose(ASKED.text, 0, as_it_is).stem
+    np.testing.assert_allclose(found, stem[0], atol=0.0126)  # half a step
     (tmp_path / FILE).write_bytes((tmp_path / FILE).read_bytes()[:200])
     with pytest.raises(UserError, match=r"kits\.npz is damaged"):
         Kits.load(tmp_path, CONFIG.silence)

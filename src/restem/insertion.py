@@ -123,7 +123,7 @@ class Inserter:
         usual = self.kits.usual(words) if self.kits else (0.0, 0.0)
         asked = wish(self.text, instruction, density, dynamics, usual)
         if kit is None and self.kits:
-            kit = self.kits.choose(words, seed)
+            kit = self.kits.choose(words, seed, asked.loudness)
 
         def glimpse(first: int, made: np.ndarray) -> None:
             if preview:
