@@ -2,7 +2,7 @@
 
     python scripts/check_drum_notes.py restem-out/*.drums.wav
 
-Notes nearer than 30 ms are one onset. The control, what chance finds, is the same notes 90 ms later.
+Notes nearer than 30 ms are one onset. The control, what chance finds: the same notes 90 ms later.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import soundfile as sf
-from train_drum_notes import apart, matched
+from score_drum_notes import apart, matched
 
 from restem.audio.drum_notes import CONFIG, DRUMS, PITCHES, hear_drums
 from restem.audio.waveform import resampled
