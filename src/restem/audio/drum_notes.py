@@ -20,6 +20,7 @@ PITCHES = (36, 38, 42, 46, 48, 43, 49, 51)
 DRUMS = ("kick", "snare", "hats", "hats", "toms", "toms", "cymbals", "cymbals")
 RANGE_DB = 72.0  # below the loudest frames, all is silence
 PEAK = 0.7  # to which a stem is brought, so that the spectrogram's floor is far below
+FAR = 2.0  # log-odds, from which one of a kick and a tom at once is taken for the other's echo
 NEAR = 3  # frames; one drum is not struck twice within this time
 DILATIONS = (1, 1, 2, 4, 8, 16)  # of the layers; all but the first add to what they are given
 REACH = 33  # frames on either side that a note's verdict hangs on
@@ -83,7 +84,8 @@ def _convolved(x: np.ndarray, w: np.ndarray, b: np.ndarray, dilation: int) -> np
 def pick_notes(logits: np.ndarray, velocities: np.ndarray, thresholds: np.ndarray) -> DrumNotes:
     """Peaks of (frame, drum) log-odds above their drum's threshold, refined by a parabola.
 
-    Two pitches of one drum that sound alike speak together; one note is told by the likelier.
+    Two pitches of one drum that sound alike speak together; one note is told by the likelier. So
+    is one of a kick and a tom at once where the other is far likelier: each is easily heard in it.
     """
     notes = []
     for drum in dict.fromkeys(DRUMS):
@@ -98,11 +100,20 @@ def pick_notes(logits: np.ndarray, velocities: np.ndarray, thresholds: np.ndarra
             bend = before - 2 * at + after
             shift = 0.5 * (before - after) / bend if bend < 0 else 0.0
             strength = velocities[frame, kind] * 127
-            notes.append((frame + np.clip(shift, -0.5, 0.5), PITCHES[kind], strength))
-    found = np.array(sorted(notes)).reshape(-1, 3)
+            notes.append(
+                (frame + np.clip(shift, -0.5, 0.5), PITCHES[kind], strength, drum, best[frame])
+            )
+    kept = [note[:3] for note in notes if not _doubled(note, notes)]
+    found = np.array(sorted(kept)).reshape(-1, 3)
     hard = np.clip(np.rint(found[:, 2]), 1, 127).astype(np.int64)
     times = np.maximum(found[:, 0], 0) / CONFIG.frame_rate
     return DrumNotes(times, found[:, 1].astype(np.int64), hard)
+
+
+def _doubled(note: tuple, notes: list[tuple]) -> bool:
+    """Whether a kick or tom (frame, pitch, velocity, drum, odds) is far the unlikelier of both."""
+    other = {"kick": "toms", "toms": "kick"}.get(note[3])
+    return any(n[3] == other and abs(n[0] - note[0]) <= 2 and n[4] > note[4] + FAR for n in notes)
 
 
 @cache
