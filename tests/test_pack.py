@@ -12,8 +12,10 @@ import soundfile as sf
 from restem import cli
 from restem.audio.beats import BeatGrid
 from restem.audio.drum_notes import (
+    DILATIONS,
     DRUMS,
     PITCHES,
+    REACH,
     DrumNotes,
     hear_drums,
     loudest,
@@ -216,14 +218,26 @@ def test_peaks_become_notes_of_the_likelier_pitch():
     assert notes.times[1] == pytest.approx(0.5)
 
 
-def test_the_network_sees_the_same_in_the_middle_as_alone():
+def test_pitches_of_one_drum_speak_together():
+    logits = np.full((40, len(PITCHES)), -9.0)
+    logits[10, 4] = logits[10, 5] = logits[25, 4] = -0.3  # half high tom, half low: surely a tom
+    notes = pick_notes(logits, np.full(logits.shape, 0.5), np.zeros(len(PITCHES)))
+    assert len(notes.times) == 1 and notes.times[0] == pytest.approx(0.1)
+
+
+def test_the_network_sees_the_same_in_blocks_and_in_the_middle_as_alone(monkeypatch):
     rng = np.random.default_rng(0)
     weights = {"w_out": rng.normal(size=(4, 2 * len(PITCHES))), "b_out": np.zeros(2 * len(PITCHES))}
-    for layer, (taps, size) in enumerate([(5, 117), (3, 4), (3, 4)]):
-        weights |= {f"w{layer}": rng.normal(size=(taps, size, 4)), f"b{layer}": np.zeros(4)}
-    x = rng.normal(size=(60, 117))
-    whole, part = network(x, weights)[0], network(x[10:50], weights)[0]
-    assert np.allclose(whole[20:40], part[10:30]) and whole.shape == (60, len(PITCHES))
+    for layer in range(len(DILATIONS)):
+        taps, size = (3, 4) if layer else (5, 117)
+        weights |= {f"w{layer}": 0.3 * rng.normal(size=(taps, size, 4)), f"b{layer}": np.zeros(4)}
+    x = rng.normal(size=(200, 117))
+    whole = network(x, weights)[0]
+    part = network(x[40:180], weights)[0]
+    assert np.allclose(whole[40 + REACH : 180 - REACH], part[REACH:-REACH], rtol=1e-4)
+    assert not np.allclose(whole[39 + REACH], part[REACH - 1], rtol=1e-4)  # as far as that
+    monkeypatch.setattr("restem.audio.drum_notes.BLOCK", 30)
+    assert np.allclose(network(x, weights)[0], whole, rtol=1e-4)
 
 
 def test_level_does_not_matter_and_silence_holds_nothing():

@@ -20,8 +20,11 @@ PITCHES = (36, 38, 42, 46, 48, 43, 49, 51)
 DRUMS = ("kick", "snare", "hats", "hats", "toms", "toms", "cymbals", "cymbals")
 RANGE_DB = 72.0  # below the loudest frames, all is silence
 PEAK = 0.7  # to which a stem is brought, so that the spectrogram's floor is far below
+FAR = 2.0  # log-odds, from which one of a kick and a tom at once is taken for the other's echo
 NEAR = 3  # frames; one drum is not struck twice within this time
-DILATIONS = (1, 1, 3)
+DILATIONS = (1, 1, 2, 4, 8, 16)  # of the layers; all but the first add to what they are given
+REACH = 33  # frames on either side that a note's verdict hangs on
+BLOCK = 6000  # frames heard at once, so that an hour needs little memory
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,10 +59,14 @@ def note_features(levels: np.ndarray, loud: float) -> np.ndarray:
 
 def network(features: np.ndarray, weights: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """(frame, column) features -> (frame, drum) log-odds of an onset, and its velocity 0..1."""
-    x = features
-    for layer, dilation in enumerate(DILATIONS):
-        x = np.maximum(_convolved(x, weights[f"w{layer}"], weights[f"b{layer}"], dilation), 0)
-    out = x @ weights["w_out"] + weights["b_out"]
+    out = np.empty((len(features), 2 * len(PITCHES)), np.float32)
+    for first in range(0, len(features), BLOCK):
+        begin, last = max(first - REACH, 0), min(first + BLOCK, len(features))
+        x = features[begin : last + REACH]
+        for layer, dilation in enumerate(DILATIONS):
+            new = np.maximum(_convolved(x, weights[f"w{layer}"], weights[f"b{layer}"], dilation), 0)
+            x = x + new if layer else new
+        out[first:last] = (x @ weights["w_out"] + weights["b_out"])[first - begin : last - begin]
     return out[:, : len(PITCHES)], 1 / (1 + np.exp(-out[:, len(PITCHES) :]))
 
 
@@ -77,13 +84,14 @@ def _convolved(x: np.ndarray, w: np.ndarray, b: np.ndarray, dilation: int) -> np
 def pick_notes(logits: np.ndarray, velocities: np.ndarray, thresholds: np.ndarray) -> DrumNotes:
     """Peaks of (frame, drum) log-odds above their drum's threshold, refined by a parabola.
 
-    One note of a drum is told by one pitch: of two that sound like one stroke the likelier stays.
+    Two pitches of one drum that sound alike speak together; one note is told by the likelier. So
+    is one of a kick and a tom at once where the other is far likelier: each is easily heard in it.
     """
     notes = []
     for drum in dict.fromkeys(DRUMS):
         kinds = [k for k, name in enumerate(DRUMS) if name == drum]
         over = (logits - thresholds)[:, kinds]
-        best = over.max(axis=1)
+        best = np.logaddexp.reduce(over, axis=1)
         padded = np.pad(best, NEAR, constant_values=-np.inf)
         around = np.lib.stride_tricks.sliding_window_view(padded, 2 * NEAR + 1)
         for frame in np.flatnonzero((best > 0) & (around.argmax(axis=1) == NEAR)):
@@ -92,11 +100,20 @@ def pick_notes(logits: np.ndarray, velocities: np.ndarray, thresholds: np.ndarra
             bend = before - 2 * at + after
             shift = 0.5 * (before - after) / bend if bend < 0 else 0.0
             strength = velocities[frame, kind] * 127
-            notes.append((frame + np.clip(shift, -0.5, 0.5), PITCHES[kind], strength))
-    found = np.array(sorted(notes)).reshape(-1, 3)
+            notes.append(
+                (frame + np.clip(shift, -0.5, 0.5), PITCHES[kind], strength, drum, best[frame])
+            )
+    kept = [note[:3] for note in notes if not _doubled(note, notes)]
+    found = np.array(sorted(kept)).reshape(-1, 3)
     hard = np.clip(np.rint(found[:, 2]), 1, 127).astype(np.int64)
     times = np.maximum(found[:, 0], 0) / CONFIG.frame_rate
     return DrumNotes(times, found[:, 1].astype(np.int64), hard)
+
+
+def _doubled(note: tuple, notes: list[tuple]) -> bool:
+    """Whether a kick or tom (frame, pitch, velocity, drum, odds) is far the unlikelier of both."""
+    other = {"kick": "toms", "toms": "kick"}.get(note[3])
+    return any(n[3] == other and abs(n[0] - note[0]) <= 2 and n[4] > note[4] + FAR for n in notes)
 
 
 @cache

@@ -1,0 +1,215 @@
+"""Human drum performances, SoundFonts and sample kits in; clips with known notes out.
+
+    python scripts/render_drum_notes.py --groove-midi DIR --soundfont FluidR3_GM.sf2 \\
+        --soundfont MuseScore_General_Full.sf2 --soundfont TimGM6mb.sf2 --kits DIR -o WORK
+
+`--kits` holds Debian's hydrogen-drumkits and hydrogen-data, a folder for each kit.
+"""
+
+from __future__ import annotations
+
+import argparse
+import pickle
+from pathlib import Path
+
+import numpy as np
+from drum_kits import HEARD, Kit, hydrogen_kit, level, play, soundfont_kit
+
+from restem.audio.drum_notes import CONFIG, DRUMS, PEAK
+from restem.audio.inversion import waveform_from_log_mel
+from restem.audio.spectrogram import log_mel
+from restem.dataset.compose import Part
+from restem.dataset.drums import DrumSource, read_groove_midi
+from restem.dataset.render import KITS, SAMPLE_RATE, Renderer, room, saturate, tone
+
+SECONDS = 12
+CLIPS = {"test": 60, "test-kits": 60, "validation": 48, "train": 1400}
+# (SoundFont by its place, kit) and sample kits, of the test and of the thresholds alone.
+TEST = [(0, "electronic"), (0, "jazz"), (1, "room"), (1, "power"), (2, "standard")]
+TEST_KITS = ["ForzeeStereo", "BJA_Pacific"]
+VALIDATION = [(0, "room"), (1, "jazz"), (2, "brush")]
+VALIDATION_KITS = ["ColomboAcousticDrumkit", "Millo_MultiLayered3"]
+# The GM2 orchestra kit has timpani where the others have toms and cymbals.
+TRAIN = [
+    (font, kit)
+    for font in range(3)
+    for kit in KITS
+    if kit != "orchestra" and (font, kit) not in TEST + VALIDATION
+]
+
+
+def render(args: argparse.Namespace) -> None:
+    """Write clips of every split: levels as bytes, notes (time, kind, velocity)."""
+    renderer = Renderer(args.soundfont)
+    args.output.mkdir(parents=True, exist_ok=True)
+    kits = kits_of(args, renderer)
+    for split, count in CLIPS.items():
+        paths = [args.output / f"{split}-{index:04d}.npz" for index in range(count)]
+        missing = [index for index, path in enumerate(paths) if not path.exists()]
+        sources = performances(args.groove_midi, split) if missing else []
+        for index in missing[args.part :: args.parts]:
+            rng = np.random.default_rng((len(split), index))
+            if split == "test":
+                made = soundfont_clip(sources, renderer, rng)
+            else:
+                made = kit_clip(sources, kits[split], split == "train", rng)
+            np.savez_compressed(paths[index], **made)
+        print(split, count, flush=True)
+
+
+def kits_of(args: argparse.Namespace, renderer: Renderer) -> dict[str, list[Kit]]:
+    """split -> kits; kept in a file, since cutting SoundFonts into strokes takes minutes."""
+    kept = args.output / "kits.pickle"
+    if not kept.exists():
+        pairs = {"train": TRAIN, "validation": VALIDATION}
+        kits = {split: [soundfont_kit(renderer, *p) for p in own] for split, own in pairs.items()}
+        kits["test-kits"] = []
+        for folder in sorted(args.kits.iterdir()):
+            kit = hydrogen_kit(folder)
+            apart = {"test-kits": TEST_KITS, "validation": VALIDATION_KITS}
+            split = next((s for s, names in apart.items() if kit.name in names), "train")
+            kits[split] += [kit] if len(kit.strokes) > 5 else []
+        kept.write_bytes(pickle.dumps(kits))
+    return pickle.loads(kept.read_bytes())
+
+
+def performances(folder: Path, split: str) -> list:
+    """Those of a split; the dataset's validation share gives thresholds and test, by turns."""
+    if split == "train":
+        return read_groove_midi(folder, split)
+    return read_groove_midi(folder, "validation")[split.startswith("test") :: 2]
+
+
+def stretch(source: DrumSource, rng: np.random.Generator) -> tuple[np.ndarray, float, float]:
+    """Some seconds of a performance: notes in quarters, its tempo, its end in seconds."""
+    quarter = 60 / source.bpm
+    start = rng.uniform(0, max(0.0, source.quarters * quarter - SECONDS)) / quarter
+    notes = source.notes.copy()
+    notes[:, 0] -= start
+    end = min(SECONDS, (source.quarters - start) * quarter + 1)
+    return notes[(notes[:, 0] >= 0) & (notes[:, 0] * quarter < end - 0.2)], source.bpm, end
+
+
+def soundfont_clip(sources: list, renderer: Renderer, rng: np.random.Generator) -> dict:
+    """A performance through a held-out SoundFont and kit, by FluidSynth itself."""
+    source = sources[int(rng.integers(len(sources)))]
+    font, kit = TEST[int(rng.integers(len(TEST)))]
+    notes, bpm, end = stretch(source, rng)
+    part = Part("drums", KITS[kit], notes)
+    wave = renderer.render(part, bpm, int(end * SAMPLE_RATE), font)
+    struck = [(t * 60 / bpm, HEARD[int(p)], v) for t, _, p, v in notes if int(p) in HEARD]
+    return finished(wave, struck, f"{font} {kit}", 0.0, rng)
+
+
+def kit_clip(sources: list, kits: list[Kit], train: bool, rng: np.random.Generator) -> dict:
+    """A performance by a kit; in training often varied, by a kit of many kits' drums."""
+    notes, bpm, end = stretch(sources[int(rng.integers(len(sources)))], rng)
+    kit = kits[int(rng.integers(len(kits)))]
+    notes = notes[np.isin(notes[:, 2], list(HEARD))]
+    if train:
+        notes = varied(notes, rng)
+        kit = mixed(kit, kits, rng) if rng.random() < 0.6 else kit
+        kit = retuned(kit, rng) if rng.random() < 0.7 else kit
+    strokes = [(t * 60 / bpm, int(p), float(v)) for t, _, p, v in notes]
+    wave, played = play(strokes, end, kit, rng)
+    struck = [(t, HEARD[p], v) for t, p, v in played]
+    return finished(wave, struck, kit.name, rng.uniform(0, 3) if train else 0.0, rng)
+
+
+def finished(
+    wave: np.ndarray, struck: list, kit: str, blur: float, rng: np.random.Generator
+) -> dict:
+    """Half of the clips in a room, a third drawn (`blur` dB off) and turned to sound again."""
+    if rng.random() < 0.5:
+        wave = room(tone(wave, rng), rng.uniform(0.1, 0.8), rng.uniform(0.05, 0.3), rng)
+    if rng.random() < 0.3:
+        wave = saturate(wave, rng.uniform(1, 4))
+    levels = log_mel(wave / (np.abs(wave).max() + 1e-9) * PEAK, CONFIG)
+    drawn = bool(rng.random() < 1 / 3)
+    if drawn:
+        levels += np.float32(blur) * rng.standard_normal(levels.shape, dtype=np.float32)
+        levels = log_mel(waveform_from_log_mel(levels, CONFIG, len(wave), 0), CONFIG)
+    return {
+        "levels": np.rint((levels + 80) * 3).clip(0, 255).astype(np.uint8),
+        "notes": np.array(sorted(struck)).reshape(-1, 3),
+        "drawn": drawn,
+        "kit": kit,
+    }
+
+
+def varied(notes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The performance on other drums: rides for hats, more crashes, toms, open hats; softer.
+
+    The last columns of `notes` are pitch and velocity, the first is time.
+    """
+    notes = notes.copy()
+    kinds = np.array([HEARD[int(p)] for p in notes[:, -2]], int)
+    hats, rides = np.isin(kinds, (2, 3)), kinds == 7
+    chance = rng.random(6)
+    if chance[0] < 0.25:
+        notes[hats, -2] = rng.choice([51, 51, 53, 49, 57, 46])
+    elif chance[0] < 0.5:
+        notes[rides, -2] = 42
+    for way, pick, pitches in (
+        (1, kinds == 2, [46]),
+        (2, kinds == 1, [41, 43, 45, 47, 48, 50]),
+        (3, np.isin(kinds, (0, 2)), [49, 57, 55, 52, 51]),
+        (4, kinds == 0, [41, 45, 48]),
+    ):
+        if chance[way] < 0.2:
+            some = pick & (rng.random(len(notes)) < 0.25)
+            notes[some, -2] = rng.choice(pitches, int(some.sum()))
+    if chance[5] < 0.3:
+        some = np.flatnonzero(kinds == 0)
+        more = notes[some[rng.random(len(some)) < 0.3]]
+        more[:, -2] = rng.choice([49, 57, 55, 51, 46, 48, 43], len(more))
+        more[:, -1] = rng.uniform(40, 127, len(more))
+        notes = np.concatenate([notes, more])
+        notes = notes[np.argsort(notes[:, 0], kind="stable")]
+    notes[:, -1] = np.clip(notes[:, -1] * rng.uniform(0.6, 1.2), 1, 127)
+    return notes
+
+
+def mixed(base: Kit, kits: list[Kit], rng: np.random.Generator) -> Kit:
+    """Some drums of other kits, about as loud as the base's own."""
+    strokes = dict(base.strokes)
+    for drum in dict.fromkeys(DRUMS):
+        if rng.random() < 0.35:
+            continue
+        donor = kits[int(rng.integers(len(kits)))]
+        had, new = ([p for p in k.strokes if DRUMS[HEARD[p]] == drum] for k in (base, donor))
+        if not new:
+            continue
+        aim = level(base, had) if had else level(base, list(base.strokes)) / 2
+        gain = np.float32(aim / level(donor, new) * 10 ** (rng.normal(0, 3) / 20))
+        for pitch in had:
+            del strokes[pitch]
+        for pitch in new:
+            strokes[pitch] = [(v, wave * gain) for v, wave in donor.strokes[pitch]]
+    return Kit(base.name + " and others", strokes)
+
+
+def retuned(kit: Kit, rng: np.random.Generator) -> Kit:
+    """Every drum a little higher or lower, some damped, with levels of their own."""
+    tuning = {}
+    for kind, drum in enumerate(DRUMS):
+        kept = int(rng.integers(17, 24) if drum in ("hats", "cymbals") else rng.integers(16, 26))
+        damp = rng.uniform(0.1, 0.6) if rng.random() < 0.2 else np.inf
+        tuning[kind] = (kept, float(damp), float(10 ** (rng.normal(0, 3) / 20)))
+    return Kit(kit.name, kit.strokes, tuning)
+
+
+def main() -> None:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--groove-midi", type=Path, required=True)
+    parser.add_argument("--soundfont", type=Path, action="append", required=True)
+    parser.add_argument("--kits", type=Path, required=True)
+    parser.add_argument("-o", "--output", type=Path, required=True)
+    parser.add_argument("--part", type=int, default=0, help="which of the --parts this one makes")
+    parser.add_argument("--parts", type=int, default=1)
+    render(parser.parse_args())
+
+
+if __name__ == "__main__":
+    main()
