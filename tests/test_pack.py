@@ -49,7 +49,7 @@ class StandIn:
 @pytest.fixture
 def model(monkeypatch):
     stand_in = StandIn()
-    monkeypatch.setattr(Inserter, "load", lambda model: stand_in)
+    monkeypatch.setattr(Inserter, "load", lambda model, stem="drums": stand_in)
     return stand_in
 
 
