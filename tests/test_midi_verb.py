@@ -10,7 +10,7 @@ import mido
 import pytest
 import soundfile
 from midi_builders import band, day_long, events_of, many_tracks, name, note, save, to_bytes
-from mido import Message, MetaMessage
+from mido import MetaMessage
 
 from restem import cli
 from restem.errors import UserError

@@ -32,14 +32,14 @@ class Wishes:
     a fifth, the middle and four fifths of the songs trained on stand to one another; or onsets a
     quarter note in a song like the middle one. None and "medium" leave it to the song.
     `temperature`: below 1 keeps nearer to the likeliest cells. `guidance`: above 1 exaggerates what
-    context and style suggest.
+    context and style suggest, which each step then asks of the network twice.
     """
 
     style: str = ""
     density: str | float | None = None
     temperature: float = 1.0
-    guidance: float = 1.0
-    steps: int = 64
+    guidance: float = 2.0
+    steps: int = 32
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -48,7 +48,7 @@ class Wishes:
         if not 0.05 <= self.temperature <= 20:
             raise UserError("The temperature must lie between 0.05 and 20; 1 is usual.")
         if not 0 <= self.guidance <= 20:
-            raise UserError("The guidance must lie between 0 and 20; 1 is usual.")
+            raise UserError("The guidance must lie between 0 and 20; 2 is usual.")
 
 
 def complete(
