@@ -59,3 +59,20 @@ def save(folder: Path, data: bytes, file_name: str = "song.mid") -> Path:
     path = folder / file_name
     path.write_bytes(data)
     return path
+
+
+def day_long() -> bytes:
+    """One note of 24 hours."""
+    return to_bytes([note(0, 60, 0, 480 * 2 * 3600 * 24)])
+
+
+def many_tracks() -> bytes:
+    """A file of 10,000 empty tracks."""
+    empty = b"MTrk" + bytes([0, 0, 0, 4, 0, 255, 47, 0])
+    return (
+        b"MThd"
+        + bytes([0, 0, 0, 6, 0, 1])
+        + (10_000).to_bytes(2, "big")
+        + b"\1\xe0"
+        + empty * 10_000
+    )

@@ -10,7 +10,7 @@ from pathlib import Path
 import mido
 import numpy as np
 import pytest
-from midi_builders import band, events_of, name, note, save, to_bytes
+from midi_builders import band, day_long, events_of, many_tracks, name, note, save, to_bytes
 from mido import Message, MetaMessage
 
 from restem.errors import UserError
@@ -130,21 +130,6 @@ def test_bars_follow_metres_that_change_each_bar_and_in_mid_bar() -> None:
 def test_no_tempo_means_120_and_says_so() -> None:
     song = song_from_bytes(to_bytes([note(0, 60, 0, 960)]), "song")
     assert float(song.seconds(960)) == pytest.approx(1.0) and "120" in song.notices[0]
-
-
-def day_long() -> bytes:
-    return to_bytes([note(0, 60, 0, 480 * 2 * 3600 * 24)])
-
-
-def many_tracks() -> bytes:
-    empty = b"MTrk" + bytes([0, 0, 0, 4, 0, 255, 47, 0])
-    return (
-        b"MThd"
-        + bytes([0, 0, 0, 6, 0, 1])
-        + (10_000).to_bytes(2, "big")
-        + b"\1\xe0"
-        + empty * 10_000
-    )
 
 
 @pytest.mark.parametrize(

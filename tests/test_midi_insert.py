@@ -185,8 +185,21 @@ def test_a_network_that_loses_notes_on_its_way_makes_as_many_as_it_first_expecte
             return np.full(x.shape, np.log(1 / 19)) if first else 80 * (0.04 - ranks)
 
     for density, times in ((None, 1), ("sparse", 0.5), ("busy", 1.5), (1.0, 0.5)):
-        made = fill(Fading("drums"), {}, FORTY[:8], Wishes(steps=16, density=density))
+        made = fill(Fading("drums"), {}, FORTY[:8], Wishes(guidance=1, steps=16, density=density))
         assert made[ONSET].sum() == pytest.approx(times * 8 * 48 * 47 / 20, rel=0.1)
+
+
+def test_many_small_chances_become_the_notes_that_they_add_up_to() -> None:
+    class Unsure(Known):
+        """Gives every cell about one chance in twenty, some a little more, to the end."""
+
+        def log_odds(self, x: np.ndarray, *_: object) -> np.ndarray:
+            self.__dict__["seen"].append(x)
+            return np.random.default_rng(1).normal(-3, 0.2, x.shape)
+
+    made = fill(Unsure("drums"), {}, FORTY[:8], Wishes(guidance=1, steps=16))
+    chance = 1 / (1 + np.exp(-np.random.default_rng(1).normal(-3, 0.2, 64 * 282)))
+    assert made[ONSET].sum() == round(chance.sum()) > 800
 
 
 def inserter() -> MidiInserter:

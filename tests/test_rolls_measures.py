@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from restem.symbolic import measures
 from restem.symbolic.corpora import Piece
 from restem.symbolic.rolls import flat, roll_from_notes
-from restem.symbolic.scoring import looped, references, score, training_marks, trials
+from restem.symbolic.scoring import (
+    Trial,
+    by_source,
+    interval,
+    looped,
+    references,
+    score,
+    training_marks,
+    trials,
+)
 
 BARS = np.array([(i * 48, 48, 4, 4) for i in range(16)])
 
@@ -95,10 +106,25 @@ def test_the_table_puts_the_true_part_first() -> None:
     assert table["true part"]["accents"] > 3 * abs(table["true part"]["swapped"])
     assert table["true part"]["frechet"] == pytest.approx(0, abs=1e-6)
     assert table["true part"]["density ratio"] == pytest.approx(1)
+    assert table["true part"]["from"] == table["true part"]["to"] == pytest.approx(1)
     for name in ("random song", "retrieval", "commonest bar"):
         assert table[name]["accents"] < 0.7 and table[name]["copied bars"] == 1.0
     assert table["retrieval"]["accents"] > table["random song"]["accents"]
     assert table["true part"]["copied bars"] == 0.0
+
+
+def test_the_interval_draws_whole_style_files() -> None:
+    """Two files of eight alike songs say no more than two songs would."""
+    names = [f"{'AB'[i % 2]}/groove/{i}:1" for i in range(16)]
+    tests = [Trial(replace(song(0), name=n), np.zeros(0), {}, []) for n in names]
+    groups = by_source(tests)
+    assert [g.tolist() for g in groups] == [list(range(0, 16, 2)), list(range(1, 16, 2))]
+    values = np.arange(16) % 2 * 1.0
+    assert interval(lambda chosen: float(values[chosen].mean()), groups) == (0.0, 1.0)
+    alone = interval(
+        lambda chosen: float(values[chosen].mean()), [np.array([i]) for i in range(16)]
+    )
+    assert 0.2 < alone[0] < 0.5 < alone[1] < 0.8
 
 
 def test_looping() -> None:

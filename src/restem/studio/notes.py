@@ -79,7 +79,7 @@ def compose(
     region = Region(**request["region"]) if request["region"] else None
     wishes = Wishes(
         style=request["instruction"], density=request["density"], seed=seed,
-        guidance=1.0 if request["guidance"] is None else request["guidance"],
+        guidance=Wishes.guidance if request["guidance"] is None else request["guidance"],
         steps=request["steps"] or Wishes.steps,
     )  # fmt: skip
     result = _inserter().insert(

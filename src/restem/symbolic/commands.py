@@ -62,10 +62,10 @@ def _add_insert(verbs: Any) -> None:
         "--guidance",
         metavar="X",
         type=float,
-        default=1.0,
-        help="above 1 follows the song and the style more strictly (default: 1)",
+        default=2.0,
+        help="above 1 follows the song and the style more strictly (default: 2)",
     )
-    add("--steps", metavar="N", type=int, default=64, help="denoising steps (default: 64)")
+    add("--steps", metavar="N", type=int, default=32, help="denoising steps (default: 32)")
     add("--seed", metavar="N", type=int, default=0, help="another seed plays another version")
     add("--on-grid", action="store_true", help="drums exactly on the grid, evenly played")
     add(

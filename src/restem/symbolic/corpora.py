@@ -97,11 +97,12 @@ def dadagp_pieces(folder: Path) -> Iterator[Piece]:
 def chunks(piece: Piece, count: int = CHUNK_BARS) -> Iterator[Piece]:
     """The piece cut into chunks of `count` bars; a shorter rest is left out unless it is all."""
     total = len(piece.bars)
+    whole = dict(piece.parts)  # a packed piece is unpacked once, not once a chunk
     for first in range(0, max(total - count, 0) + 1, count):
         bars = piece.bars[first : first + count].copy()
         start, stop = int(bars[0, 0]), int(bars[-1, 0] + bars[-1, 1])
         bars[:, 0] -= start
-        parts = {kind: planes[:, start:stop] for kind, planes in piece.parts.items()}
+        parts = {kind: planes[:, start:stop] for kind, planes in whole.items()}
         yield Piece(
             f"{piece.name}:{first + 1}", piece.corpus, piece.split, piece.style, parts, bars
         )

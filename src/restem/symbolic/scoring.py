@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -55,9 +56,11 @@ def score(
     """Scores of each maker over all trials: the means of its measures, and the Fréchet distance.
 
     `known`: marks of all training bars. The distance is of simple statistics of each four bars to
-    those of the true parts. "density ratio" is the ratio of mean densities.
+    those of the true parts. "density ratio" is the ratio of mean densities, followed by the ends of
+    its 95 % interval, which draws style files and songs anew, since songs of one file are alike.
     """
-    true_density = float(np.mean([measures.density(t.truth, t.piece.bars) for t in tests]))
+    groups = by_source(tests)
+    true_density = np.array([measures.density(t.truth, t.piece.bars) for t in tests])
     reference = np.concatenate([list(_statistics(t.truth, t.piece, stem)) for t in tests])
     table = {}
     for name, maker in rows.items():
@@ -66,7 +69,14 @@ def score(
             _scores(planes, trial, stem, known) for planes, trial in zip(made, tests, strict=True)
         ]
         row = {key: _nan_mean([scores[key] for scores in each]) for key in each[0]}
-        row["density ratio"] = row.pop("density") / true_density
+        density = np.array([scores["density"] for scores in each])
+
+        def ratio(chosen: np.ndarray, density: np.ndarray = density) -> float:
+            return float(density[chosen].mean() / true_density[chosen].mean())
+
+        del row["density"]
+        row["density ratio"] = ratio(np.arange(len(tests)))
+        row["from"], row["to"] = interval(ratio, groups)
         features = np.concatenate(
             [list(_statistics(p, t.piece, stem)) for p, t in zip(made, tests, strict=True)]
         )
@@ -74,6 +84,27 @@ def score(
         row["frechet"] = frechet_distance(reference / spread, features / spread)
         table[name] = row
     return table
+
+
+def by_source(tests: Sequence[Trial]) -> list[np.ndarray]:
+    """The indices of the trials of each style file or song."""
+    found: dict[str, list[int]] = {}
+    for index, trial in enumerate(tests):
+        found.setdefault(re.split("[/:]", trial.piece.name)[0], []).append(index)
+    return [np.array(indices) for indices in found.values()]
+
+
+def interval(
+    value: Callable[[np.ndarray], float], groups: Sequence[np.ndarray], draws: int = 1000
+) -> tuple[float, float]:
+    """The bootstrap's 95 % interval of a value of trials, whole groups of which are drawn."""
+    rng = np.random.default_rng(0)
+    values = [
+        value(np.concatenate([groups[i] for i in rng.integers(len(groups), size=len(groups))]))
+        for _ in range(draws)
+    ]
+    low, high = np.nanpercentile(values, [2.5, 97.5])
+    return float(low), float(high)
 
 
 def references(
