@@ -33,8 +33,8 @@ def network_from_model(folder: Path) -> EmbeddedNetwork:
     for name in ("model.json", "weights.safetensors"):
         if not (folder / name).is_file():
             raise UserError(
-                f"{folder} has no {name}. Give a folder of `restem train export`; the weights of the "
-                "packaged model lie in the repository's weights/restem-drums."
+                f"{folder} has no {name}. Give a folder of `restem train export`; the packaged "
+                "model's weights lie in the repository's weights/restem-drums."
             )
     description = json.loads((folder / "model.json").read_text())
     network = EmbeddedNetwork(NetworkConfig(**description["network"]))
