@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import lru_cache
 from pathlib import Path
@@ -40,6 +40,18 @@ def make_features(
     `NNNNN.context.npy` is uint8 (stem, frame, column), `NNNNN.drums.npy` (take, frame, column),
     `NNNNN.text.npy` float16 (take, sentence, 384), its sentences stand in `NNNNN.json`.
     """
+    yield from each_song(songs, out, config, workers, _one)
+
+
+def each_song(
+    songs: Path,
+    out: Path,
+    config: TokenConfig,
+    workers: int,
+    make: Callable[[Path, Path, TokenConfig], None],
+) -> Iterator[tuple[int, int]]:
+    """`make` of (record, out, config) in worker processes for each song that has no record in `out`;
+    yields (done, of)."""
     records = sorted(songs.glob("*.json"))
     if not records:
         raise UserError(f"{songs} holds no rendered songs; make some with `restem dataset render`.")
@@ -47,7 +59,7 @@ def make_features(
     missing = [path for path in records if not (out / f"{path.stem}.json").exists()]
     done = len(records) - len(missing)
     with ProcessPoolExecutor(workers) as pool:
-        for future in as_completed([pool.submit(_one, p, out, config) for p in missing]):
+        for future in as_completed([pool.submit(make, p, out, config) for p in missing]):
             future.result()
             done += 1
             yield done, len(records)

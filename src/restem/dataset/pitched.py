@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
@@ -12,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from restem.audio.spectrogram import SpectrogramConfig, log_mel, mel_filters
-from restem.dataset.features import SENTENCES, bytes_to_mels, mels_to_bytes
+from restem.dataset.features import SENTENCES, bytes_to_mels, each_song, mels_to_bytes
 from restem.dataset.sentences import Labels, instruction
 from restem.dataset.songs import Song
 from restem.errors import UserError
@@ -38,17 +37,7 @@ def make_pitched_features(
     each kind of stem in the song one `source`, the sources of its `context`, `level_db` beside
     that, `labels` and `sentences`.
     """
-    records = sorted(songs.glob("*.json"))
-    if not records:
-        raise UserError(f"{songs} holds no rendered songs; make some with `restem dataset render`.")
-    out.mkdir(parents=True, exist_ok=True)
-    missing = [path for path in records if not (out / f"{path.stem}.json").exists()]
-    done = len(records) - len(missing)
-    with ProcessPoolExecutor(workers) as pool:
-        for future in as_completed([pool.submit(_one, p, out, config) for p in missing]):
-            future.result()
-            done += 1
-            yield done, len(records)
+    yield from each_song(songs, out, config, workers, _one)
 
 
 def read_pitched(folder: Path, split: str) -> list[Song]:
