@@ -50,8 +50,7 @@ def each_song(
     workers: int,
     make: Callable[[Path, Path, TokenConfig], None],
 ) -> Iterator[tuple[int, int]]:
-    """`make` (record, out, config), in worker processes, each song that has no record in `out`; yields
-    (done, of)."""
+    """`make` (record, out, config) each song without a record in `out`; yields (done, of)."""
     records = sorted(songs.glob("*.json"))
     if not records:
         raise UserError(f"{songs} holds no rendered songs; make some with `restem dataset render`.")
