@@ -118,6 +118,8 @@ def test_controls_go_out_from_what_is_usual(inserter):
     both = wish(inserter.text, "busy night", -2, 1, usual=(0.25, -0.5))
     assert both.density == pytest.approx(0.25 - 2 * DENSITY_STEP)
     assert both.loudness == pytest.approx(-0.5 + DYNAMICS_STEP)
+    as_usual = wish(inserter.text, "busy night", usual=(0.25, -0.5))
+    assert as_usual.density is None and as_usual.loudness == pytest.approx(-0.5)
 
 
 def test_same_seed_same_stem_other_seed_other_stem(inserter, song, grid, result):

@@ -8,7 +8,7 @@ from restem.audio.spectrogram import log_mel
 from restem.errors import UserError
 from restem.generation import generate
 from restem.insertion import Inserter
-from restem.kits import BACK, CHOICE, FILE, POOL, Kit, Kits, kit_of, stored
+from restem.kits import CHOICE, FILE, POOL, Kit, Kits, kit_of, stored
 from restem.networks.onnx_model import EMBEDDED
 from restem.text import TextEncoder
 from restem.tokens import MARKS, PHASES, density_value, loudness_value, mel_from_tokens
@@ -29,17 +29,18 @@ def test_a_seed_chooses_among_the_nearest_kits():
     kits = _kits()
     wanted = np.zeros(384, np.float32)
     wanted[[2, 5, 7]] = 0.5, 0.6, 0.4
-    chosen = [int(kits.choose(wanted, seed).phase[0, 0]) for seed in range(40)]
+    chosen = [int(kits.choose(wanted, seed, 0.0).phase[0, 0]) for seed in range(40)]
     assert set(chosen) == {3, 6, 8} and CHOICE == 3
-    assert chosen == [int(kits.choose(wanted, seed).phase[0, 0]) for seed in range(40)]
+    assert chosen == [int(kits.choose(wanted, seed, 0.0).phase[0, 0]) for seed in range(40)]
 
 
-def test_kits_are_as_loud_as_is_usual_or_as_told():
-    """All seeds' kits have one level, 2.5 dB under the usual; what is silent in them stays so."""
+def test_kits_are_as_loud_as_they_are_told_to_be():
+    """All seeds' kits have one level, and what is silent in them stays so."""
     kits = _kits(30)
     kits.stem[:, 5] = 0
     wanted = np.linspace(1, 0.5, 384, dtype=np.float32)
-    found = [kits.choose(wanted, seed).stem for seed in range(10)]
+    usual = kits.usual(wanted)[1]
+    found = [kits.choose(wanted, seed, usual).stem for seed in range(10)]
 
     def level(stem):
         return np.log10(np.mean(10 ** (np.delete(stem, 5, axis=0) * 2)))
@@ -48,8 +49,8 @@ def test_kits_are_as_loud_as_is_usual_or_as_told():
         assert level(stem) == pytest.approx(level(found[0]), abs=0.01)
         assert (stem[5] == CONFIG.silence).all()
     median = CONFIG.silence + np.median(kits.stem[:POOL, 0, 0]) / 40
-    assert found[0][0, 0] == pytest.approx(median - 10 * BACK / CONFIG.scale_db, abs=0.03)
-    louder = kits.choose(wanted, 0, loudness=kits.usual(wanted)[1] - BACK + 0.5).stem
+    assert found[0][0, 0] == pytest.approx(median, abs=0.03)
+    louder = kits.choose(wanted, 0, usual + 0.5).stem
     np.testing.assert_allclose(louder[0] - found[0][0], 5 / CONFIG.scale_db, atol=1e-4)
 
 
@@ -132,7 +133,8 @@ def test_the_packaged_kits_answer_to_their_styles():
     assert inserter.kits is not None
     text = TextEncoder.load().encode(["Add soft brushed jazz drums", "Add loud heavy metal drums"])
     jazz, metal = (
-        np.mean([inserter.kits.choose(vector, seed).stem for seed in range(6)]) for vector in text
+        np.mean([inserter.kits.choose(vector, seed, 0.0).stem for seed in range(6)])
+        for vector in text
     )
     assert metal > jazz + 0.1  # 2 dB in the mean of all cells
 

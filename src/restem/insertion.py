@@ -120,9 +120,9 @@ class Inserter:
             else phase_features(grid, times)
         )
         (words,) = self.text.encode([instruction])
-        usual = self.kits.usual(words) if self.kits else (0.0, 0.0)
+        usual = self.kits.usual(words) if self.kits else None
         asked = wish(self.text, instruction, density, dynamics, usual)
-        if kit is None and self.kits:
+        if kit is None and self.kits and asked.loudness is not None:
             kit = self.kits.choose(words, seed, asked.loudness)
 
         def glimpse(first: int, made: np.ndarray) -> None:

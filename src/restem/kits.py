@@ -32,8 +32,6 @@ FILE = "kits.npz"
 BESIDE_DB = 6.0  # a band is about so much louder than its drums in training
 CHOICE = 3  # a seed chooses among so many nearest kits
 POOL = 24  # and so many tell what is usual
-# 2.5 dB: what is made has higher peaks beside its mean than true drums, and must not clip a mix.
-BACK = 0.25
 _STEP = 1 / 40  # of the stored numbers: half a decibel, as of training features
 
 
@@ -74,17 +72,15 @@ class Kits:
             np.savez_compressed(file, stem=self.stem, phase=self.phase, text=self.text)
         partial.replace(folder / FILE)
 
-    def choose(self, text: np.ndarray, seed: int, loudness: float | None = None) -> Kit:
+    def choose(self, text: np.ndarray, seed: int, loudness: float) -> Kit:
         """One of the kits whose sentences are nearest to a sentence vector (384,), by the seed.
 
-        It is made as loud as `loudness` (`tokens.loudness_value`), or nearly as is usual with
-        such sentences: a model goes on as loudly as the kit before it.
+        It is made as loud as `loudness` (`tokens.loudness_value`): a model goes on as it begins.
         """
         near = self._near(text, CHOICE)
         pick = int(near[np.random.default_rng((seed, 1)).integers(len(near))])
         stem = self._tokens(pick)
-        wanted = self.usual(text)[1] - BACK if loudness is None else loudness
-        louder_db = 10 * (wanted - _manner(stem)[1])
+        louder_db = 10 * (loudness - _manner(stem)[1])
         sounding = stem > self.silence
         stem[sounding] += np.float32(louder_db / TokenConfig().scale_db)
         return Kit(np.maximum(stem, self.silence), self.phase[pick].astype(np.float32))

@@ -29,17 +29,20 @@ def wish(
     instruction: str,
     density: float = 0.0,
     dynamics: float = 0.0,
-    usual: tuple[float, float] = (0.0, 0.0),
+    usual: tuple[float, float] | None = None,
 ) -> Wish:
     """The sentence with both controls, each from -2 (few notes; quiet playing) over 0 to 2.
 
-    They go out from the density and loudness that are `usual` with such sentences; 0 leaves the
-    model to decide.
+    They go out from the density and loudness that are `usual` with such sentences. At 0 the model
+    decides on the density; the loudness is told all the same, so that seeds do not differ in it.
+    Without `usual` a control of 0 leaves the loudness to the model too.
     """
     text, null = encoder.encode([instruction, ""])
+    near = usual or (0.0, 0.0)
+    told = bool(usual) or bool(dynamics)
     return Wish(
         text,
         null,
-        usual[0] + DENSITY_STEP * density if density else None,
-        usual[1] + DYNAMICS_STEP * dynamics if dynamics else None,
+        near[0] + DENSITY_STEP * density if density else None,
+        near[1] + DYNAMICS_STEP * dynamics if told else None,
     )
