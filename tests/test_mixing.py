@@ -71,6 +71,7 @@ cases = given(
 @cases
 @example(seed=0, rate=44100, channels=2, song_level=3.0, stem_level=0.3)
 @example(seed=0, rate=8000, channels=1, song_level=0.05, stem_level=0.05)
+@example(seed=0, rate=8000, channels=1, song_level=1e-4, stem_level=0.3)
 def test_mix_minus_stem_is_the_song(subtype, seed, rate, channels, song_level, stem_level):
     song, stem = make(seed, rate, channels, song_level, stem_level)
     audio, mixdown, (song_read, stem_read, mix_read) = through_files(song, stem, rate, subtype)

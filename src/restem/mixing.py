@@ -64,11 +64,25 @@ def mix_down(song: NDArray, stem: NDArray, subtype: str) -> Mixdown:
         if mixdown is not None:
             return mixdown
         reason = "The mix exceeds full scale by more than the stem can be lowered"
-    single = all(np.array_equal(song[b].astype(np.float32), song[b]) for b in blocks(len(song)))
-    float_subtype = "FLOAT" if single else "DOUBLE"
+    float_subtype = "FLOAT" if _fits_single(song, stem, subtype) else "DOUBLE"
     width = {"FLOAT": "32-bit", "DOUBLE": "64-bit"}[float_subtype]
     notice = f"{reason}, so stem and mix are written as {width} float."
     return _mix_floats(song, stem, float_subtype, [notice])
+
+
+def _fits_single(song: NDArray, stem: NDArray, subtype: str) -> bool:
+    """Whether 32-bit floats hold the song and, if it was PCM, leave the difference exact.
+
+    32-bit PCM may be so quiet that its few bits fit while those of its sum with a stem do not.
+    """
+    peak, half = _peak(song) + _peak(stem), 1 << (_PCM_BITS[subtype] - 1)
+    step = _finest_step(peak, _FLOAT_TYPES["FLOAT"])
+    parts = [song[b] for b in blocks(len(song))]
+    if not all(np.array_equal(part.astype(np.float32), part) for part in parts):
+        return False
+    if peak > 2 or not all(np.array_equal(np.rint(part * half), part * half) for part in parts):
+        return True
+    return all(np.array_equal(np.rint(part / step), part / step) for part in parts)
 
 
 def _mix_integers(song: NDArray, stem: NDArray, subtype: str) -> Mixdown | None:
