@@ -70,7 +70,8 @@ class Block(nn.Module):
         reach, tokens = self.local.kernel_size[0] // 2, x.shape[1]
         padded = F.pad(x, (0, 0, reach, reach))
         weight = self.local.weight[:, 0].to(x.dtype)
-        total = self.local.bias.to(x.dtype)  # type: ignore[union-attr]
+        assert self.local.bias is not None
+        total = self.local.bias.to(x.dtype)
         for k in range(weight.shape[1]):
             total = total + padded[:, k : k + tokens] * weight[:, k]
         return total

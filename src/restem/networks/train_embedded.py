@@ -140,8 +140,8 @@ def batch_loss(
     given = batch.given[:, :, None]
     shown = torch.where(given, clean, noised(clean, noise, t[:, None, None]))
     chance = torch.rand(size, generator=draw, device=clean.device)
-    half = torch.bfloat16 if clean.is_cuda or _quick_in_half() else torch.float32
-    with torch.autocast(clean.device.type, torch.bfloat16, enabled=half == torch.bfloat16):
+    quick = clean.is_cuda or _quick_in_half()
+    with torch.autocast(clean.device.type, torch.bfloat16, enabled=quick):
         if teacher is None:
             heard = _without(batch, null, chance)
         else:
