@@ -72,7 +72,6 @@ def main() -> None:
                     draw_song(
                         stretch.context[:, None],
                         stem[:, None],
-                        1.0,
                         RATE,
                         stretch.grid,
                         "drums",

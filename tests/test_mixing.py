@@ -96,10 +96,14 @@ def test_the_stem_written_is_the_stem_meant(subtype, seed, rate, channels, song_
     song, stem = make(seed, rate, channels, song_level, stem_level)
     mixdown = mix_down(song, stem, subtype)
     step = 2.0 ** (1 - BITS[subtype]) if mixdown.subtype in BITS else 0.0
-    meant = stem * 10 ** (mixdown.stem_gain_db / 20)
-    error = np.abs(mixdown.stem * (step or 1.0) - meant)
+    written = mixdown.stem * (step or 1.0)
     finest = 2.0**-24 * (np.abs(song).max() + np.abs(stem).max())
-    assert error.max(initial=0) <= max(step / 2 * 1.001, finest)
+    off = max(step / 2 * 1.001, finest)
+    lowest = 10 ** (mixdown.stem_gain_db / 20)
+    if lowest == 1:
+        assert np.abs(written - stem).max(initial=0) <= off
+    assert (np.abs(written) <= np.abs(stem) + off).all()
+    assert (np.abs(written) >= lowest * np.abs(stem) - off).all()
     assert -MOST_LOWERING_DB <= mixdown.stem_gain_db <= 0
 
 
@@ -117,35 +121,48 @@ def test_a_song_at_full_scale_everywhere_becomes_float_and_still_nulls(rate, cha
 
 
 def lowered(peak: float, subtype: str = "PCM_16") -> Mixdown:
-    """A song with a peak of 0.5, where the stem has its own `peak`."""
-    song, stem = np.zeros((101, 1)), np.zeros((101, 1))
-    song[50], stem[50], stem[60] = 0.5, peak, -0.25
+    """A song with a peak of 0.5, where the stem has its own `peak`; the stem is -0.25 elsewhere."""
+    song, stem = np.zeros((1001, 2)), np.full((1001, 2), -0.25)
+    song[500, 0], stem[500, 0] = 0.5, peak
     return mix_down(song, stem, subtype)
 
 
 @pytest.mark.parametrize("subtype", BITS)
-def test_a_stem_that_fits_is_not_lowered(subtype):
+def test_a_stem_that_fits_is_not_turned_down(subtype):
     top = 1.0 - 2.0 ** (1 - BITS[subtype])
     mixdown = lowered(top - 0.5, subtype)
     assert (mixdown.subtype, mixdown.stem_gain_db, mixdown.notices) == (subtype, 0.0, [])
     assert mixdown.mix.max() == 2 ** (BITS[subtype] - 1) - 1
 
 
-def test_a_stem_is_lowered_by_what_is_needed_and_no_more():
-    mixdown = lowered(0.55)
+def test_a_stem_is_turned_down_where_the_mix_would_clip_and_nowhere_else():
+    mixdown = lowered(0.6)
     assert mixdown.subtype == "PCM_16"
-    assert mixdown.stem_gain_db == pytest.approx(20 * np.log10(0.5 / 0.55), abs=1e-3)
+    assert mixdown.stem_gain_db == pytest.approx(20 * np.log10(0.5 / 0.6), abs=1e-3)
     assert mixdown.mix.max() == 2**15 - 1
-    assert mixdown.stem.min() == round(-0.25 / 0.55 * 0.5 * 2**15)
-    assert mixdown.notices == ["The stem was lowered by 0.83 dB so that the mix does not clip."]
+    quiet = mixdown.stem[:, 1] / -(0.25 * 2**15)  # the other channel goes along
+    assert quiet[500] == pytest.approx(0.5 / 0.6, abs=1e-3)
+    assert (np.diff(quiet)[:500] <= 0).all() and (np.diff(quiet)[500:] >= 0).all()
+    assert np.abs(np.diff(quiet)).max() < 0.003  # no click
+    assert (quiet[:244] == 1).all() and (quiet[757:] == 1).all()
+    assert mixdown.notices == [
+        "The stem's loudest instants were turned down, by 1.6 dB at most, "
+        "so that the mix does not clip."
+    ]
 
 
-def test_beyond_one_decibel_the_files_become_float():
+def test_a_peak_at_the_edge_of_a_block_is_turned_down_as_anywhere(monkeypatch):
+    whole = lowered(0.7)
+    monkeypatch.setattr("restem.audio.room.BLOCK", 499)
+    assert np.array_equal(lowered(0.7).stem, whole.stem)
+
+
+def test_beyond_six_decibels_the_files_become_float():
     at_the_border = 0.5 * 10 ** (MOST_LOWERING_DB / 20)
     assert lowered(at_the_border * 0.999).subtype == "PCM_16"
     beyond = lowered(at_the_border * 1.001)
     assert (beyond.subtype, beyond.stem_gain_db) == ("FLOAT", 0.0)
-    assert beyond.mix[50] - beyond.stem[50] == 0.5
+    assert beyond.mix[500, 0] - beyond.stem[500, 0] == 0.5
 
 
 def test_a_stem_beyond_full_scale_is_lowered_too_where_the_mix_has_room():

@@ -127,7 +127,7 @@ def test_long_and_foreign_titles_leave_room_for_the_legend():
 def test_silence_is_a_dark_picture():
     samples = np.zeros((44100, 2))
     grid = BeatGrid.from_bpm(100, 0.0, 1.0)
-    image = picture.draw_song(samples, samples, 1.0, 44100, grid, "drums", "Add drums")
+    image = picture.draw_song(samples, samples, 44100, grid, "drums", "Add drums")
     assert image.width == 700 + picture.LEFT + picture.RIGHT
     assert panel_pixels(np.asarray(image), 1)[40:].max() <= max(rgb(picture.COLOURS[0]))
 
@@ -139,7 +139,7 @@ def test_a_song_shows_its_tone_in_the_context_and_a_click_in_the_stem(rate, chan
     stem = np.zeros_like(song)
     stem[rate : rate + rate // 100] = 0.5
     grid = BeatGrid.from_bpm(120, 0.0, 2.0)
-    pixels = np.asarray(picture.draw_song(song, stem, 1.0, rate, grid, "drums", "Add a click"))
+    pixels = np.asarray(picture.draw_song(song, stem, rate, grid, "drums", "Add a click"))
     context, drums, mix = (panel_pixels(pixels, row).astype(int).sum(axis=2) for row in range(3))
     columns = drums[40:].max(axis=0)
     assert abs(int(np.flatnonzero(columns > columns.max() * 0.9).mean()) - 350) < 12

@@ -13,11 +13,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import convolve1d, minimum_filter1d
 
 from restem.audio.room import blocks, room
 
-# At most this much of the stem's level is given up to keep the mix within full scale.
-MOST_LOWERING_DB = 1.0
+# By so much at most the stem's loudest instants are turned down to keep the mix in full scale.
+MOST_LOWERING_DB = 6.0
+_REACH = 128  # samples that turning down takes to come and to go, 3 ms at 44.1 kHz
 
 _PCM_BITS = {"PCM_U8": 8, "PCM_16": 16, "PCM_24": 24, "PCM_32": 32}
 _FLOAT_TYPES: dict[str, np.dtype[Any]] = {
@@ -31,7 +33,7 @@ class Mixdown:
     """Stem and mix, (sample, channel), ready to be written as WAV of format `subtype`.
 
     PCM: integers, counted from zero also for 8 bit. FLOAT, DOUBLE: floats of that size.
-    `stem_gain_db`: how much the stem was lowered to fit, 0 or negative.
+    `stem_gain_db`: how far the stem's loudest instants were turned down, 0 or negative.
     `song_rounded`: `subtype` is too coarse for the song; mix - stem is the song rounded to it.
     `notices`: sentences for the user.
     """
@@ -47,9 +49,10 @@ class Mixdown:
 def mix_down(song: NDArray, stem: NDArray, subtype: str) -> Mixdown:
     """Add `stem` to `song`, both (sample, channel) with full scale at 1.0, in WAV format `subtype`.
 
-    If PCM would clip, the stem is lowered by up to 1 dB; if that is not enough, or if the song
-    itself exceeds full scale, both come out as 32-bit float (64-bit if the song needs it), and a
-    notice says so. Raises ValueError for shapes that differ and stems that are not finite.
+    Where PCM would clip, the stem is turned down for that instant, as a limiter does, by up to
+    6 dB; if that is not enough, or if the song itself exceeds full scale, both come out as 32-bit
+    float (64-bit if the song needs it), and a notice says so. Raises ValueError for shapes that
+    differ and stems that are not finite.
     """
     song, stem = np.asarray(song, np.float64), np.asarray(stem, np.float64)
     if song.shape != stem.shape:
@@ -63,7 +66,7 @@ def mix_down(song: NDArray, stem: NDArray, subtype: str) -> Mixdown:
         mixdown = _mix_integers(song, stem, subtype)
         if mixdown is not None:
             return mixdown
-        reason = "The mix exceeds full scale by more than the stem can be lowered"
+        reason = "The mix exceeds full scale by more than a limiter of 6 dB can take from the stem"
     float_subtype = "FLOAT" if _fits_single(song, stem, subtype) else "DOUBLE"
     width = {"FLOAT": "32-bit", "DOUBLE": "64-bit"}[float_subtype]
     notice = f"{reason}, so stem and mix are written as {width} float."
@@ -86,24 +89,28 @@ def _fits_single(song: NDArray, stem: NDArray, subtype: str) -> bool:
 
 
 def _mix_integers(song: NDArray, stem: NDArray, subtype: str) -> Mixdown | None:
-    """The sum on the PCM grid; None if the stem would have to be lowered too far."""
+    """The sum on the PCM grid; None if the stem would have to be turned down too far."""
     half = 1 << (_PCM_BITS[subtype] - 1)
     parts = list(blocks(len(song)))
-    gain = min((_fitting_gain(song[b], stem[b], half) for b in parts), default=1.0)
-    gain_db = 20.0 * float(np.log10(gain))
+    lowest = min((float(_fitting_gain(song[b], stem[b], half).min()) for b in parts), default=1.0)
+    gain_db = 20.0 * math.log10(lowest)
     if gain_db < -MOST_LOWERING_DB:
         return None
     grid_stem, grid_mix = room(song.shape, np.int32), room(song.shape, np.int32)
     rounded = False
     for b in parts:
         grid_song = _on_grid(song[b], half)
-        lowest, highest = _stem_limits(grid_song, half)
-        fitted = np.clip(np.rint(gain * half * stem[b]).astype(np.int64), lowest, highest)
+        limits = _stem_limits(grid_song, half)
+        gain = _limiter_gain(song, stem, b, half)[:, None] if gain_db < 0 else 1.0
+        fitted = np.clip(np.rint(gain * half * stem[b]).astype(np.int64), *limits)
         grid_stem[b], grid_mix[b] = fitted, grid_song + fitted
         rounded = rounded or not np.array_equal(grid_song, song[b] * half)
     notices = []
-    if gain < 1.0:
-        notices.append(f"The stem was lowered by {-gain_db:.2f} dB so that the mix does not clip.")
+    if gain_db < 0:
+        notices.append(
+            f"The stem's loudest instants were turned down, by {-gain_db:.1f} dB at most, so that "
+            "the mix does not clip."
+        )
     return Mixdown(grid_stem, grid_mix, subtype, gain_db, rounded, notices)
 
 
@@ -117,13 +124,26 @@ def _stem_limits(grid_song: NDArray[np.int64], half: int) -> tuple[NDArray, NDAr
     return np.maximum(-half - grid_song, -half), np.minimum(half - 1 - grid_song, half - 1)
 
 
-def _fitting_gain(song: NDArray, stem: NDArray, half: int) -> float:
-    """The largest gain up to 1 at which the stem, rounded to the grid, stays within its limits."""
+def _fitting_gain(song: NDArray, stem: NDArray, half: int) -> NDArray[np.float64]:
+    """For each sample the largest gain up to 1 at which the stem, rounded, keeps its limits."""
     lowest, highest = _stem_limits(_on_grid(song, half), half)
     room = np.where(stem > 0, highest, -lowest) + 0.5  # what is below half a step rounds away
     size = np.abs(stem) * half
-    over = size > room
-    return float((room[over] / size[over]).min(initial=1.0))
+    fits = np.divide(room, size, out=np.ones_like(size), where=size > room)
+    return np.asarray(fits.min(axis=1))
+
+
+def _limiter_gain(song: NDArray, stem: NDArray, part: slice, half: int) -> NDArray[np.float64]:
+    """The gain in `part`, the same in all channels: nowhere above the fitting one, and smooth."""
+    start, stop = max(part.start - 2 * _REACH, 0), min(part.stop + 2 * _REACH, len(song))
+    fitting = _fitting_gain(song[start:stop], stem[start:stop], half)
+    inside = slice(part.start - start, part.stop - start)
+    if fitting.min() == 1.0:
+        return fitting[inside]
+    held = minimum_filter1d(fitting, 2 * _REACH + 1, mode="nearest")
+    window = np.hanning(2 * _REACH + 3)[1:-1]
+    smooth = convolve1d(held, window / window.sum(), mode="nearest")
+    return np.asarray(np.minimum(smooth, fitting)[inside])
 
 
 def _finest_step(peak: float, float_type: np.dtype[Any]) -> float:

@@ -48,27 +48,22 @@ class _Axis:
 def draw_song(
     song: NDArray,
     stem: NDArray,
-    stem_gain: float,
     sample_rate: int,
     beats: BeatGrid,
     stem_name: str,
     title: str,
 ) -> Image.Image:
-    """The picture of two waveforms, (sample, channel): the song as context, the stem, the mix.
-
-    `stem_gain`: factor on the stem.
-    """
+    """The picture of two waveforms, (sample, channel): the song as context, the stem, the mix."""
     context, added = (
         resampled(mono_from_channels(x), sample_rate, CONFIG.sample_rate) for x in (song, stem)
     )
     mix = room(context.shape, np.float32)
     for b in blocks(len(mix)):
-        mix[b] = context[b] + np.float32(stem_gain) * added[b]
-    sounds = {"context": (context, 1.0), stem_name: (added, stem_gain), "mix": (mix, 1.0)}
+        mix[b] = context[b] + added[b]
+    sounds = {"context": context, stem_name: added, "mix": mix}
     width = _width(len(song) / sample_rate)
     panels = {
-        name: columns_from_frames(log_mel(wave, CONFIG, gain), width)
-        for name, (wave, gain) in sounds.items()
+        name: columns_from_frames(log_mel(wave, CONFIG), width) for name, wave in sounds.items()
     }
     filters = mel_filters(CONFIG)
     bin_hz = np.arange(filters.shape[1]) * CONFIG.sample_rate / CONFIG.n_fft

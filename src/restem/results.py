@@ -52,9 +52,9 @@ def write_results(
     with atomic_path(stage / f"{song.stem}.{stem}.json") as part:
         record = make_record(song, audio, insertion, mixdown, request, notices)
         part.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-    gain = 10 ** (mixdown.stem_gain_db / 20)
-    sounds = (audio.samples, insertion.stem, gain)
-    image = draw_song(*sounds, audio.sample_rate, insertion.beats, stem, title)
+    image = draw_song(
+        audio.samples, insertion.stem, audio.sample_rate, insertion.beats, stem, title
+    )
     save_picture(stage / f"{song.stem}.png", image)
 
 
