@@ -285,8 +285,8 @@ def test_a_local_model_writes_and_serves():
     assert broken_rule(done.instruction, done.action, "drums", CAPTION) is None
     assert instructed(clip(caption=CAPTION), 0, writer) == done
     # the same model behind its own OpenAI-compatible server: a real one for the endpoint
-    answer = Endpoint(writer.address, "gemma", retries=0).write("Say hello.", 0)
-    assert isinstance(answer, str)
+    served = instructed(clip(caption=CAPTION), 0, Endpoint(writer.address, "gemma", retries=0))
+    assert served.instruction_by == "endpoint:gemma" and "jazz" in served.instruction
 
 
 def test_prompts_are_whole():

@@ -9,6 +9,8 @@ from typing import Any
 from restem.errors import UserError
 
 CONTEXT, ANSWER_TOKENS, TEMPERATURES = 2048, 24, (0.0, 0.7, 1.0)
+# A base model knows no marks of turns, so who asks at `address` is heard as the plain text he sent.
+PLAIN_CHAT = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
 
 
 class GGUF:
@@ -32,6 +34,7 @@ class GGUF:
         parameters.n_ctx, parameters.n_parallel, parameters.verbosity = CONTEXT, 1, -1
         parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = 1
         parameters.warmup = False
+        parameters.chat_template = PLAIN_CHAT
         try:
             self._server: Any = xllamacpp.Server(parameters)
         except Exception as error:  # the binding raises plain exceptions
