@@ -1,6 +1,6 @@
 """Put drums into a stereo song as long as you like, and watch the memory.
 
-    python scripts/check_long.py [--minutes 60] [--steps 16] [--out FOLDER]
+    python scripts/check_long.py [--minutes 60] [--steps N] [--out FOLDER]
 
 The song is the demo song over and over. Memory is what the process itself needs (RssAnon) and what
 it needs with pages of files, which the system takes back when it wants them (VmRSS); Linux only.
@@ -62,7 +62,7 @@ def main() -> None:
     """Make the song, run the command, print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=60)
-    parser.add_argument("--steps", type=int, default=16)
+    parser.add_argument("--steps", type=int)
     parser.add_argument("--out", type=Path, default=Path(tempfile.gettempdir(), "restem-long"))
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
@@ -71,7 +71,8 @@ def main() -> None:
     for path in args.out.glob("long.drums.*"):
         path.unlink()
     command = [sys.executable, "-m", "restem", "insert", str(song), "Add laid-back funk drums"]
-    command += ["--steps", str(args.steps), "-o", str(args.out), "--force"]
+    command += ["-o", str(args.out), "--force"]
+    command += ["--steps", str(args.steps)] if args.steps else []
     start, peaks = time.perf_counter(), {"RssAnon": 0.0, "VmRSS": 0.0}
     running = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     while running.poll() is None:

@@ -19,6 +19,13 @@ EMBEDDED = "embedded"
 _KEYS = ("name", "stems", "steps", "guidance", "logits", "tokens")
 
 
+def packaged_stems() -> list[str]:
+    """What the models in the package make of sound."""
+    models = Path(str(resources.files("restem"))) / "models"
+    found = [models / name / "model.json" for name in ("embedded", "pitched")]
+    return [s for path in found if path.is_file() for s in json.loads(path.read_text())["stems"]]
+
+
 @dataclass(frozen=True)
 class OnnxModel:
     """One exported insertion network and the description that came with it.

@@ -19,6 +19,7 @@ from pydantic import BaseModel
 
 from restem import __version__
 from restem.errors import UserError
+from restem.networks.onnx_model import packaged_stems
 from restem.studio.correcting import corrected
 from restem.studio.events import Hub
 from restem.studio.files import add_file_routes
@@ -49,6 +50,7 @@ class Status(BaseModel):
     vocabulary: Vocabulary
 
 
+STEMS_OF_NOTES = ("drums", "bass", "guitar")
 _WRONG: dict[int | str, dict[str, Any]] = {
     code: {"model": Problem} for code in (400, 401, 403, 404, 409, 413, 422, 429, 507)
 }
@@ -89,7 +91,7 @@ def make_app(
     async def get_status() -> Status:
         """What the studio is, what it takes, and the words that its model was taught."""
         return Status(
-            version=__version__, stems=["drums"], stems_of_notes=["drums", "bass", "guitar"],
+            version=__version__, stems=packaged_stems(), stems_of_notes=list(STEMS_OF_NOTES),
             limits=limits, used_bytes=store.used_bytes, waiting_jobs=desk.waiting_jobs(),
             vocabulary=vocabulary(),
         )  # fmt: skip
@@ -277,8 +279,10 @@ def _add_job_routes(app: FastAPI, store: Store, desk: Desk, hub: Hub, limits: Li
 
 def _check_kind(asked: JobRequest, song: Song) -> None:
     """Refuse what only the other kind of song can have."""
-    if song.kind == "audio" and asked.stem != "drums":
-        raise HTTPException(422, f"Audio gets drums; give a MIDI song for {asked.stem}.")
+    made = packaged_stems() if song.kind == "audio" else STEMS_OF_NOTES
+    if asked.stem not in made:
+        what = "Audio" if song.kind == "audio" else "A MIDI song"
+        raise HTTPException(422, f"{what} gets {', '.join(made)}; {asked.stem} is not among them.")
     if song.kind == "audio" and isinstance(asked.density, str):
         raise HTTPException(422, "The density of audio is a number from -2 to 2.")
     if song.kind == "notes" and isinstance(asked.density, float):

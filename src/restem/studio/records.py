@@ -125,14 +125,14 @@ class Base(_Strict):
 class JobRequest(_Strict):
     """What to make: `takes` versions, with the seeds `seed`, `seed` + 1, ...
 
-    Audio gets drums, with `density`, `dynamics` (-2 to 2, 0 is what the sentence says) and `tight`
-    (0 to 1) as of `restem insert`. A MIDI song gets any of the stems, in the bars that the region
-    covers; its `instruction` is a style such as "bossa nova", its density a word.
+    Audio has `density`, `dynamics` (-2 to 2, 0 is what the sentence says) and `tight` (0 to 1) as
+    of `restem insert`. A MIDI song gets drums, bass or guitar, in the bars that the region covers;
+    its `instruction` is a style such as "bossa nova", its density a word.
     """
 
     song: Identifier
     instruction: Annotated[str, Field(min_length=1, max_length=1000, pattern=r"\S")]
-    stem: Literal["drums", "bass", "guitar"] = "drums"
+    stem: Literal["drums", "bass", "guitar", "keys"] = "drums"
     seed: Annotated[int, Field(ge=0, le=2**53 - 16)] = 0  # what JavaScript's numbers hold exactly
     takes: Annotated[int, Field(ge=1, le=MOST_TAKES)] = 1
     steps: Annotated[int, Field(ge=1, le=200)] | None = None

@@ -100,7 +100,7 @@ def make(
     region = Region(**request["region"]) if request["region"] else None
     how: dict[str, Any] = {name: request[name] for name in ("stem", "steps", "guidance")}
     how |= {name: request[name] or 0.0 for name in ("density", "dynamics", "tight")}
-    insertion = _inserter().insert(
+    insertion = _inserter(request["stem"]).insert(
         audio.samples,
         audio.sample_rate,
         request["instruction"],
@@ -178,8 +178,8 @@ def beat_grid(record: Grid) -> BeatGrid:
 
 
 @cache
-def _inserter() -> Inserter:
-    return Inserter.load()
+def _inserter(stem: str) -> Inserter:
+    return Inserter.load(stem=stem)
 
 
 @lru_cache(maxsize=1)

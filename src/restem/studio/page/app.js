@@ -132,14 +132,17 @@ function setDeck(kind) {
 /** What can be made for this song. */
 function choices() {
   const notes = song.kind === "notes";
-  sentence.setKind(song.kind);
   const has = (stem) => (notes && !song.missing.includes(stem) ? `${stem} (a second part)` : stem);
   $("stem").replaceChildren(...(notes ? status.stems_of_notes : status.stems).map((stem) => new Option(has(stem), stem)));
   if (song.missing.length) $("stem").value = song.missing[0];
   $("stem").onchange();
   $("song-notes").replaceChildren(...song.notices.map((words) => Object.assign(document.createElement("li"), { textContent: words })));
 }
-$("stem").onchange = () => { $("make").textContent = `Make ${$("stem").value}`; };
+$("stem").onchange = () => {
+  $("make").textContent = `Make ${$("stem").value}`;
+  document.body.dataset.stem = $("stem").value;
+  sentence.setKind(song.kind, $("stem").value);
+};
 
 // ---- making ----
 
@@ -216,7 +219,7 @@ takes.addEventListener("choose", async () => {
   const base = chosen && `/api/jobs/${chosen.job}/takes/${chosen.take}`;
   const wanted = () => takes.chosen === chosen && song === its;
   try {
-    await deck.choose(base, wanted);
+    await deck.choose(base, wanted, takes.job?.request.stem ?? "drums");
     chooseLane(lane); // a lane may have come or gone
     if (chosen && wanted()) $("take-list").dataset.loaded = base;
   } catch (error) { report(error); }
@@ -228,9 +231,10 @@ takes.addEventListener("settings", ({ detail }) => {
   const values = { sentence: detail.instruction, seed: detail.seed, takes: detail.takes,
     steps: detail.steps ?? "", guidance: detail.guidance ?? "", stem: detail.stem, density: detail.density ?? "",
     dense: detail.density ?? 0, dynamics: detail.dynamics ?? 0, tight: detail.tight ?? 0 };
+  $("stem").value = values.stem;
+  $("stem").onchange(); // and with it the sentence box
   for (const [id, value] of Object.entries(values)) $(id).value = value;
   sentence.mark();
-  $("stem").onchange();
   if (detail.region) { overlay.setRegion({ ...detail.region }); $("region-only").checked = true; }
   else $("region-only").checked = false;
   region.words();

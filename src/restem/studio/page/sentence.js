@@ -2,9 +2,12 @@
 
 const $ = (id) => document.getElementById(id);
 const KINDS = { dynamics: "Dynamics", density: "Density", feel: "Feel", kit: "Kit" }; // in English order
-const USUAL = { audio: "Add laid-back funk drums", notes: "funk" };
+const USUAL = {
+  drums: "Add laid-back funk drums", bass: "Add a funky bass line", guitar: "Add a soft bossa nova guitar part",
+  keys: "Add a gentle piano part", notes: "funk",
+};
 const STYLES = ["bossa nova", "swing", "rock", "disco", "reggae", "country", "ballad", "waltz"];
-const NOUN = /\b(drums?|beat|groove|drumming|percussion)\b/i;
+const NOUN = /\b(drums?|beat|groove|drumming|percussion|bass|guitar|piano|keys|keyboard|organ)\b/i;
 const escaped = (word) => word.replace(/[.*+?^${}()|[\]\\/]/g, "\\$&");
 const whole = (word) => new RegExp(`(?<![\\w-])${escaped(word)}(?![\\w-])`, "i");
 
@@ -15,10 +18,10 @@ export class Sentence {
     this.box = $("sentence");
     this.buttons = [];
     this.texts = { ...USUAL };
-    this.#examples("Try", "for-audio", vocabulary.examples);
+    this.#examples("Try", "for-audio for-drums", vocabulary.examples);
     this.#examples("Styles", "for-notes", STYLES.filter((style) => vocabulary.styles.includes(style)));
     for (const [kind, title] of Object.entries(KINDS)) {
-      const row = this.#row(title, "for-audio");
+      const row = this.#row(title, kind === "feel" || kind === "kit" ? "for-audio for-drums" : "for-audio");
       for (const word of this.words[kind]) {
         const button = this.#button(row, word);
         button.onclick = () => this.toggle(kind, word);
@@ -31,11 +34,11 @@ export class Sentence {
     this.mark();
   }
 
-  /** A song of notes is told a style, one of sound a sentence; each keeps its own. */
-  setKind(kind) {
+  /** A song of notes is told a style, a stem of sound a sentence; each keeps its own. */
+  setKind(kind, stem) {
     if (this.kind) this.texts[this.kind] = this.box.value;
-    this.kind = kind;
-    this.box.value = this.texts[kind];
+    this.kind = kind === "notes" ? kind : stem;
+    this.box.value = this.texts[this.kind];
     this.mark();
   }
 

@@ -5,7 +5,7 @@ import { SoundLane } from "./lanes.js";
 import { Player } from "./player.js";
 import { parseWav } from "./wav.js";
 
-const TITLES = { song: "Song", stem: "Drums", mix: "Mix" };
+const TITLES = { song: "Song", stem: "Stem", mix: "Mix" };
 
 export class SoundDeck {
   constructor(view) {
@@ -29,8 +29,9 @@ export class SoundDeck {
   close() { this.player.pause(); for (const lane of this.lanes) lane.hidden = true; }
   open() { for (const lane of this.lanes) { lane.hidden = false; lane.show(); } }
 
-  /** Play and show a take, or none; `wanted` tells whether it still is. */
-  async choose(base, wanted) {
+  /** Play and show a take of a stem, or none; `wanted` tells whether it still is. */
+  async choose(base, wanted, stem) {
+    this.stem.setTitle(stem[0].toUpperCase() + stem.slice(1));
     if (!base) {
       this.player.setStem(null);
       for (const lane of [this.stem, this.mix]) lane.load();
@@ -38,8 +39,8 @@ export class SoundDeck {
     }
     const files = ["stem-outline", "stem-spectrogram", "mix-outline", "mix-spectrogram"];
     const sound = this.player.setStem(base, async () => parseWav(await api.getBytes(`${base}/stem`)));
-    const [stem, stemPicture, mix, mixPicture] = await Promise.all(files.map((file) => api.getBytes(`${base}/${file}`)));
-    if (wanted()) await Promise.all([this.stem.load(stem, stemPicture), this.mix.load(mix, mixPicture), sound]);
+    const [outline, picture, mix, mixPicture] = await Promise.all(files.map((file) => api.getBytes(`${base}/${file}`)));
+    if (wanted()) await Promise.all([this.stem.load(outline, picture), this.mix.load(mix, mixPicture), sound]);
   }
 
   /** The spectrogram of a window as it denoises, or none any more. */
