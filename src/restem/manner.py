@@ -9,8 +9,8 @@ import numpy as np
 from restem.text import TextEncoder
 
 MOST = 2.0  # controls lie between -MOST and MOST
-# How far a step of a control goes, in the numbers that a model is told: 0.6 octaves of hits, 5 dB.
-DENSITY_STEP, DYNAMICS_STEP = 0.3, 0.5
+# How far a step of a control goes, in the numbers that a model is told: 0.8 octaves of hits, 5 dB.
+DENSITY_STEP, DYNAMICS_STEP = 0.4, 0.5
 
 
 @dataclass(frozen=True, eq=False)
