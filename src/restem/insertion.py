@@ -120,7 +120,7 @@ class Inserter:
             else phase_features(grid, times)
         )
         (words,) = self.text.encode([instruction])
-        usual = self.kits.usual(words) if self.kits else None
+        usual = self.kits.usual(words) if self.kits else self.model.usual(stem)
         asked = wish(self.text, instruction, density, dynamics, usual)
         if kit is None and self.kits and asked.loudness is not None:
             kit = self.kits.choose(words, seed, asked.loudness)

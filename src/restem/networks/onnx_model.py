@@ -83,6 +83,11 @@ class OnnxModel:
         """Whether it has learned guided answers, so that it is asked but once."""
         return bool(self.description.get("distilled", False))
 
+    def usual(self, stem: str) -> tuple[float, float] | None:
+        """Density and loudness that were usual for a stem in training, if the model tells."""
+        told = self.description.get("usual", {}).get(stem)
+        return None if told is None else (float(told[0]), float(told[1]))
+
     @cached_property
     def sha256(self) -> str:
         """Hash of the network file, so that a result names what made it."""

@@ -103,6 +103,7 @@ def trainer_for(settings: EmbeddedTraining, maker: BatchMaker, network: Embedded
         "seed": settings.seed,
         "batch": settings.batch,
         "distilled": settings.distil,
+        "usual": usual_playing(maker) if settings.pitched else {},
     }
     if settings.compile:
         for net in (network, teacher):
@@ -117,6 +118,21 @@ def trainer_for(settings: EmbeddedTraining, maker: BatchMaker, network: Embedded
         settings.steps, settings.learning_rate, warmup=settings.warmup, ema=settings.ema
     )
     return Trainer(network, loss, config, settings.out, meta)
+
+
+def usual_playing(maker: BatchMaker, batches: int = 32) -> dict[str, tuple[float, float]]:
+    """For each kind of stem the medians of density and loudness (`tokens.control_features`) over
+    so many batches of 64 windows."""
+    stems = maker.config.stems
+    drawn = [maker.batch(step, 64) for step in range(batches)]
+    controls = torch.cat([batch.controls for batch in drawn])
+    kinds = torch.cat([batch.phase[:, 0, -len(stems) :] for batch in drawn])
+
+    def median(kind: int, at: int) -> float:
+        told = (kinds[:, kind] > 0) & (controls[:, 2 * at] > 0)
+        return round(float(controls[told, 2 * at + 1].median()), 3) if told.any() else 0.0
+
+    return {stem: (median(kind, 0), median(kind, 1)) for kind, stem in enumerate(stems)}
 
 
 def batch_loss(
