@@ -106,7 +106,7 @@ def _train(args: argparse.Namespace) -> int:
     mean = 0.0
     try:
         for step, loss in train(settings):
-            mean = loss if step == 1 else 0.99 * mean + 0.01 * loss
+            mean = 0.99 * mean + 0.01 * loss if mean else loss
             progress(step / args.steps, f"step {step} of {args.steps}, loss {mean:.4f}")
     finally:
         progress.close()
