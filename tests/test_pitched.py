@@ -6,13 +6,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from restem import BeatGrid, Inserter
 from restem.audio.inversion import waveform_from_log_mel
 from restem.audio.spectrogram import SpectrogramConfig, log_mel, mel_filters
 from restem.dataset.phrases import INSTRUMENTS
 from restem.dataset.pitched import count_notes, make_pitched_features, read_pitched
 from restem.dataset.sentences import Labels, instruction
 from restem.errors import UserError
-from restem.tokens import PITCHED, TokenConfig, stem_features
+from restem.evaluation.fit import chroma_fit
+from restem.tokens import PITCHED, TokenConfig, loudness_value, stem_features
 
 RATE = 44100
 CONFIG = PITCHED.spectrogram
@@ -159,3 +161,37 @@ def test_batches_are_drawn_from_them(features):
     asked = batch.phase[:, 0, -3:]
     assert set(map(tuple, asked.int().tolist())) == {(1, 0, 0), (0, 0, 1)}
     assert torch.isfinite(batch.stem).all() and batch.stem.max() > 0
+
+
+def test_what_is_usual_is_that_of_each_kind(features):
+    """A bass that sounds all the time beside noise, and keys; there is no guitar."""
+    torch = pytest.importorskip("torch")
+    from restem.dataset.batches import BatchMaker
+    from restem.dataset.packed import PackedSongs
+    from restem.networks.train_embedded import usual_playing
+
+    songs = PackedSongs.of(read_pitched(features, "train"), PITCHED, torch.device("cpu"))
+    usual = usual_playing(BatchMaker(songs, PITCHED, 0), batches=3)
+    assert list(usual) == ["bass", "guitar", "keys"] and usual["guitar"] == (0.0, 0.0)
+    low, high = (loudness_value(10 ** (db / 10)) for db in PITCHED.stem_level_range)
+    assert all(low - 0.3 < usual[kind][1] < high + 0.3 for kind in ("bass", "keys"))
+
+
+@pytest.mark.parametrize("stem", ["bass", "guitar", "keys"])
+def test_the_packaged_model_plays_the_chords_it_hears(stem):
+    """Four bars of triads, two chords: its pitches agree with them more than with tritones."""
+    inserter = Inserter.load(stem=stem)
+    t = np.arange(8 * RATE) / RATE
+    roots = np.where((t // 2) % 2 == 0, 0, 5)  # C and F, two seconds each
+    ends = np.minimum((t % 2) / 0.01, 1) * np.minimum((2 - t % 2) / 0.05, 1)
+
+    def band(semitones):
+        hz = 261.63 * 2 ** ((roots + semitones) / 12)
+        tones = [np.sin(2 * np.pi * np.cumsum(hz * r) / RATE) for r in (1, 1.26, 1.498, 2)]
+        return 0.05 * ends * np.sum(tones, axis=0)
+
+    beats = BeatGrid.from_bpm(120, 0.0, 8.0)
+    made = inserter.insert(band(0), RATE, f"Add a rock {stem} part", stem=stem, beats=beats)
+    assert np.isfinite(made.stem).all()
+    assert -30 < made.settings["stem_level_db"] < 6
+    assert chroma_fit(made.stem, band(0), RATE) > chroma_fit(made.stem, band(6), RATE) + 0.1
