@@ -44,7 +44,7 @@ def test_a_note_comes_back_at_its_pitch_and_level(hz):
     back = waveform_from_log_mel(log_mel(wave, CONFIG), CONFIG, len(wave))
     part = slice(RATE // 10, RATE)
     cents = 1200 * np.log2(peak_hz(back[part], hz) / peak_hz(wave[part], hz))
-    assert abs(cents) < 10
+    assert abs(cents) < (10 if hz < 1000 else 30)  # a band there is 50; processors differ by 20
     level = np.sqrt(np.mean(back[part] ** 2) / np.mean(wave[part] ** 2))
     assert abs(20 * np.log10(level)) < 1.5
 

@@ -21,11 +21,12 @@ from restem.audio.peaks import bend_peaks
 from restem.audio.room import blocks, room
 from restem.audio.stereo import like_channels
 from restem.audio.tightening import tightened
+from restem.audio.tones import lost_power
 from restem.audio.waveform import resampled, rms_db
 from restem.generation import Progress, generate
 from restem.hearing import Heard, checked, hear
 from restem.kits import Kit, Kits
-from restem.manner import wish
+from restem.manner import level_to, wish
 from restem.networks.onnx_model import EMBEDDED, OnnxModel
 from restem.order import Order
 from restem.region import Region, checked_region, frames_around, only_inside
@@ -144,6 +145,8 @@ class Inserter:
             progress=progress,
             glimpse=glimpse,
         )
+        if not self.kits and asked.loudness is not None:  # nothing has shown how loud it begins
+            level_to(made, asked.loudness, config)
         return denormalise(mel_from_tokens(made, config), level, config)[: len(context_db)]
 
     def insert(
@@ -234,6 +237,8 @@ class Inserter:
         piece = slice(part.start * hop, min(part.stop * hop, len(wave)))
         size = piece.stop - piece.start
         wave[piece] = waveform_from_log_mel(rows, config.spectrogram, size, seed)
+        if config.spectrogram.scale == "tonal":
+            wave[piece] *= lost_power(wave[piece], rows, config.spectrogram)
         bend_peaks(wave[piece])
         for b in blocks(len(wave)):
             wave[b] /= heard.gain

@@ -6,11 +6,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from restem.audio.room import blocks
 from restem.text import TextEncoder
+from restem.tokens import BLOCK_FRAMES, TokenConfig, loudness_value
 
 MOST = 2.0  # controls lie between -MOST and MOST
 # How far a step of a control goes, in the numbers that a model is told: 0.8 octaves of hits, 5 dB.
 DENSITY_STEP, DYNAMICS_STEP = 0.4, 0.5
+
+
+MOST_LOUDER_DB = 15.0  # that a stem is turned up or down to be as loud as was told
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,3 +51,19 @@ def wish(
         near[0] + DENSITY_STEP * density if density else None,
         near[1] + DYNAMICS_STEP * dynamics if told else None,
     )
+
+
+def level_to(stem: np.ndarray, loudness: float, config: TokenConfig) -> None:
+    """Turn stem tokens (token, value), in place, to a `tokens.loudness_value` over all of them.
+
+    A network that is not sure blurs, and what is blurred in decibels is soft.
+    """
+    mels, total = config.spectrogram.mels, 0.0
+    for b in blocks(len(stem), BLOCK_FRAMES):
+        cells = stem[b].reshape(-1, config.spectrogram.columns)[:, :mels]
+        total += float(np.sum(10 ** ((cells * config.scale_db + config.centre_db) / 10)))
+    mean = total / (len(stem) * config.frames_per_token)
+    louder_db = 10 * (loudness - float(loudness_value(mean)))
+    if mean > 10 ** (config.quiet_db / 10) * mels:  # silence stays silent
+        louder_db = float(np.clip(louder_db, -MOST_LOUDER_DB, MOST_LOUDER_DB))
+        stem[stem > config.silence] += np.float32(louder_db / config.scale_db)

@@ -11,13 +11,16 @@ from math import gcd
 
 import numpy as np
 
-from restem.audio.spectrogram import SpectrogramConfig
+from restem.audio.room import blocks
+from restem.audio.spectrogram import SpectrogramConfig, log_mel
 from restem.audio.transform import Transform, unit
 from restem.audio.waveform import resampled
 
 TOP_HZ = 2100.0  # bands above are wider than a tone
 ROUNDS = 60
 MOMENTUM = 0.99
+MOST_LOST = 4.0
+BLOCK_FRAMES = 4096
 FILTER = 64  # samples at the low rate that resampling blurs
 
 
@@ -50,6 +53,19 @@ def tones_from_magnitudes(
         previous = found
         spectra = low * unit(ahead)
     return resampled(transform.backward(spectra), rate, config.sample_rate, samples)
+
+
+def lost_power(wave: np.ndarray, rows: np.ndarray, config: SpectrogramConfig) -> float:
+    """The gain, at most MOST_LOST, that gives (sample,) the power of its picture (frame, column).
+
+    Waves of a tone that is blurred over several bands cancel in part.
+    """
+    meant = heard = 0.0
+    for b in blocks(len(rows), BLOCK_FRAMES):
+        own = log_mel(wave[b.start * config.hop : b.stop * config.hop], config)
+        meant += float(np.sum(10 ** (rows[b, : config.mels] / 10)))
+        heard += float(np.sum(10 ** (own[: b.stop - b.start, : config.mels] / 10)))
+    return float(np.clip(np.sqrt(meant / heard), 1.0, MOST_LOST)) if heard > 0 else 1.0
 
 
 def _slower(config: SpectrogramConfig) -> int:
