@@ -65,7 +65,7 @@ MAY_IMPORT = {
     "riffusion": {"audio", "diffusion", "mixing", "networks", "progress", "results"},
     "hearing": {"audio"},
     "region": {"tokens"},
-    "manner": {"dataset", "text"},
+    "manner": {"audio", "text", "tokens"},
     "ranking": {"evaluation"},
     "takes": {"audio", "generation", "hearing", "insertion", "ranking"},
     "insertion": {

@@ -72,6 +72,21 @@ def test_mix_minus_stem_is_the_upload(server, wav, song, job):
     assert np.abs(stems[0] - stems[1]).max() > 300  # another seed, another take
 
 
+def test_a_song_of_sound_gets_a_bass(server, wav, song):
+    """The mix minus it is the upload; notes are heard in drums alone, so there are none of it."""
+    assert server.client.get("/api/status").json()["stems"] == ["drums", "bass", "guitar", "keys"]
+    words = {"instruction": "Add a funky bass line", "stem": "bass", "steps": STEPS}
+    job = server.over(server.ask(song, **words))
+    assert job["state"] == "done"
+    upload = soundfile.read(wav, dtype="int16")[0].astype(np.int64)
+    stem = samples(take(server, job, "stem"))
+    np.testing.assert_array_equal(samples(take(server, job, "mix")) - stem, upload)
+    assert np.abs(stem).max() > 300 and np.array_equal(stem[:, 0], stem[:, 1])  # in the middle
+    assert server.client.get(f"/api/jobs/{job['id']}/takes/1/midi").status_code == 404
+    with zipfile.ZipFile(io.BytesIO(take(server, job, "pack"))) as pack:
+        assert "my song.bass.wav" in pack.namelist()
+
+
 def test_the_files_are_those_of_the_command_line(server, wav, job, tmp_path):
     words = [sys.executable, "-m", "restem", "insert", str(wav), "Add funk drums", "--seed", "7",
              "--steps", str(STEPS), "-o", str(tmp_path)]  # fmt: skip
