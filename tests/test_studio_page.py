@@ -193,6 +193,24 @@ def test_the_words_teach(page):
     assert page.input_value("#sentence") == "Add soft bossa nova drums"
 
 
+def test_every_stem_has_its_own_sentence(page):
+    """What is typed for one stays when one looks at another; kits are for drums alone."""
+    stems = page.eval_on_selector_all("#stem option", "all => all.map((one) => one.value)")
+    assert stems == ["drums", "bass", "guitar", "keys"]
+    drums = page.input_value("#sentence")
+    page.select_option("#stem", "bass")
+    assert page.inner_text("#make") == "Make bass" and "bass" in page.input_value("#sentence")
+    assert not page.is_visible("#chips-Kit") and page.is_visible("#chips-Dynamics")
+    page.fill("#sentence", "Add a bass line")
+    page.click("#chips button:text-is('busy')")
+    assert page.input_value("#sentence") == "Add a busy bass line"
+    page.select_option("#stem", "drums")
+    assert page.input_value("#sentence") == drums and page.is_visible("#chips-Kit")
+    page.select_option("#stem", "bass")
+    assert page.input_value("#sentence") == "Add a busy bass line"
+    page.select_option("#stem", "drums")
+
+
 def test_make_two_takes_and_watch(page):
     few_steps(page, 6)
     page.select_option("#takes", "2")
