@@ -51,8 +51,8 @@ def nulls(song: Path, stem: Path, mix: Path) -> bool:
     ):
         if len({file.frames for file in (a, b, c)}) != 1:
             return False
-        while len(true := a.read(1 << 20, dtype="int32")):
-            ours = c.read(1 << 20, dtype="int32") - b.read(1 << 20, dtype="int32")
+        while len(true := a.read(1 << 20, dtype="float64")):
+            ours = c.read(1 << 20, dtype="float64") - b.read(1 << 20, dtype="float64")
             if not np.array_equal(ours, true):
                 return False
     return True
