@@ -13,8 +13,6 @@ from restem.tokens import BLOCK_FRAMES, TokenConfig, loudness_value
 MOST = 2.0  # controls lie between -MOST and MOST
 # How far a step of a control goes, in the numbers that a model is told: 0.8 octaves of hits, 5 dB.
 DENSITY_STEP, DYNAMICS_STEP = 0.4, 0.5
-
-
 MOST_LOUDER_DB = 15.0  # that a stem is turned up or down to be as loud as was told
 
 

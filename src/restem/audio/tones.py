@@ -19,8 +19,8 @@ from restem.audio.waveform import resampled
 TOP_HZ = 2100.0  # bands above are wider than a tone
 ROUNDS = 60
 MOMENTUM = 0.99
-MOST_LOST = 4.0
-BLOCK_FRAMES = 4096
+MOST_LOST = 4.0  # in amplitude, 12 dB
+BLOCK_FRAMES = 4096  # looked at together, so that an hour needs little memory
 FILTER = 64  # samples at the low rate that resampling blurs
 
 
