@@ -28,6 +28,7 @@ HEARD = {
     **dict.fromkeys((49, 52, 55, 57), 6),
     **dict.fromkeys((51, 53, 59), 7),
 }
+NOT_GENERAL_MIDI = (48, 50, 52)  # a half-open hat, a crash's edge and a ride in AVL's drum kits
 VELOCITIES = (10, 25, 42, 60, 80, 100, 120)  # of the strokes taken from a SoundFont
 APART_S = 3.0
 # Names of Hydrogen's instruments, tried in this order -> General MIDI pitches; () is left out.
@@ -84,16 +85,39 @@ class Kit:
 
 
 def soundfont_kit(renderer: Renderer, font: int, kit: str) -> Kit:
+    """A kit of a General MIDI SoundFont."""
+    return _cut_apart(renderer, font, Part("drums", KITS[kit], np.empty((0, 4))), f"{font} {kit}")
+
+
+def drum_soundfont_kit(path: Path) -> Kit:
+    """The kit of a SoundFont of drums alone, without the pitches that it gives to other strokes."""
+    kit = _cut_apart(Renderer([path]), 0, Part("kit", 0, np.empty((0, 4))), path.stem)
+    return Kit(kit.name, {p: own for p, own in kit.strokes.items() if p not in NOT_GENERAL_MIDI})
+
+
+def _cut_apart(renderer: Renderer, font: int, part: Part, name: str) -> Kit:
     """All pitches and velocities one after the other, cut apart."""
     pairs = [(pitch, velocity) for pitch in HEARD for velocity in VELOCITIES]
     notes = np.array([(i * APART_S, 0.3, p, v) for i, (p, v) in enumerate(pairs)])
     size = int(APART_S * SAMPLE_RATE)
-    wave = renderer.render(Part("drums", KITS[kit], notes), 60, size * len(pairs), font)
+    wave = renderer.render(Part(part.kind, part.program, notes), 60, size * len(pairs), font)
     strokes: dict[int, list] = {}
     for (pitch, velocity), piece in zip(pairs, wave.reshape(len(pairs), size), strict=True):
-        if np.abs(piece).max() > 1e-4:
+        if np.abs(piece).max() > 1e-3:
             strokes.setdefault(pitch, []).append((velocity, faded(piece)))
-    return Kit(f"{font} {kit}", strokes)
+    return Kit(name, strokes)
+
+
+def samples_kit(folder: Path, first: int, every: int) -> Kit:
+    """Some of a folder of single strokes that are told apart by the names of their files."""
+    strokes: dict[int, list] = {}
+    for path in sorted(folder.glob("*.ogg"))[first::every]:
+        name = path.stem.replace("_", " ")
+        pitches = next((p for pattern, p in NAMES if re.search(pattern, name)), ())
+        pitch = next((p for p in pitches if p not in strokes), None)
+        if pitch is not None:
+            strokes[pitch] = [(127.0, sample(path))]
+    return Kit(f"{folder.name} {first}", strokes)
 
 
 def hydrogen_kit(folder: Path) -> Kit:

@@ -100,13 +100,11 @@ class Mixer:
         kit = self._kit(rng)
         power = np.zeros((frames, CONFIG.columns), np.float32)
         heard, ringing = [], None
-        chosen: dict[int, tuple | None] = {}
+        chosen: dict[int, tuple] = {}
         for time, pitch, velocity in vary(notes, rng):
             if pitch not in chosen:
                 chosen[pitch] = self._choice(kit, int(pitch), rng)
-            if chosen[pitch] is None:
-                continue
-            kind, layers, gain, shape = chosen[pitch]
+            kind, layers, gain, shape, move, damp = chosen[pitch]
             struck, late, own = min(layers, key=lambda s: abs(s[0] - velocity))
             frame = round((time - late) * CONFIG.frame_rate)
             first = frame - BEFORE
@@ -117,7 +115,8 @@ class Mixer:
             cut = own[max(-first, 0) : max(frames - first, 0)]
             if len(cut):
                 begin = max(first, 0)
-                added = cut * (shape * np.float32(gain * (velocity / struck) ** 2))
+                added = _moved(cut, move) * (shape * np.float32(gain * (velocity / struck) ** 2))
+                added *= damp[begin - first : begin - first + len(cut), None]
                 power[begin : begin + len(cut)] += added
                 ringing = (begin, added) if kind == 3 else ringing
             if frame >= 0:
@@ -136,8 +135,9 @@ class Mixer:
             drums[drum] = (other, gain)
         return drums
 
-    def _choice(self, kit: dict, pitch: int, rng: np.random.Generator) -> tuple | None:
-        """(kind, strokes, gain, equaliser) for a pitch of the performance."""
+    def _choice(self, kit: dict, pitch: int, rng: np.random.Generator) -> tuple:
+        """(kind, strokes, gain, equaliser, mel bands higher, fading) for a pitch of the
+        performance."""
         kind = HEARD[pitch]
         other, gain = kit[DRUMS[kind]]
         strokes = self.kits[other]
@@ -147,7 +147,17 @@ class Mixer:
         bend = np.interp(np.linspace(0, 6, CONFIG.mels), np.arange(7), rng.normal(0, 3, 7))
         fine = np.repeat([bend[:24].mean(), bend[24:60].mean(), bend[60:].mean()], 7)
         shape = 10 ** (np.concatenate([bend, fine]) / 10)
-        return HEARD[own], strokes[own], gain, shape.astype(np.float32)
+        move = int(np.clip(np.rint(rng.normal(0, 2)), -5, 5))
+        fading = 8.7 / (rng.uniform(0.08, 0.8) * CONFIG.frame_rate) if rng.random() < 0.3 else 0.0
+        damp = 10 ** (-fading * np.maximum(np.arange(LONGEST + BEFORE + 2) - BEFORE, 0) / 10)
+        return (
+            HEARD[own],
+            strokes[own],
+            gain,
+            shape.astype(np.float32),
+            move,
+            damp.astype(np.float32),
+        )
 
 
 def _loudness(kit: dict[int, list[Stroke]], drum: str) -> float:
@@ -159,6 +169,17 @@ def _loudness(kit: dict[int, list[Stroke]], drum: str) -> float:
             most = float(power[:, : CONFIG.mels].sum(axis=1).max()) * (100 / velocity) ** 2
             best = max(best, most)
     return best
+
+
+def _moved(power: np.ndarray, bands: int) -> np.ndarray:
+    """(frame, column) of a stroke on a drum tuned so many mel bands higher."""
+    if not bands:
+        return power
+    moved = power.copy()
+    mel = moved[:, : CONFIG.mels]
+    source = np.clip(np.arange(CONFIG.mels) - bands, 0, CONFIG.mels - 1)
+    mel[:] = power[:, source]
+    return moved
 
 
 def _choke(power: np.ndarray, ringing: tuple[int, np.ndarray], frame: int) -> None:

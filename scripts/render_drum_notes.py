@@ -1,9 +1,12 @@
 """Human drum performances, SoundFonts and sample kits in; clips with known notes out.
 
     python scripts/render_drum_notes.py --groove-midi DIR --soundfont FluidR3_GM.sf2 \\
-        --soundfont MuseScore_General_Full.sf2 --soundfont TimGM6mb.sf2 --kits DIR -o WORK
+        --soundfont MuseScore_General_Full.sf2 --soundfont TimGM6mb.sf2 --kits DIR \\
+        --drum-soundfont Red_Zeppelin_4_LV2.sf2 --drum-soundfont Black_Pearl_4_LV2.sf2 \\
+        --samples DIR -o WORK
 
-`--kits` holds Debian's hydrogen-drumkits and hydrogen-data, a folder for each kit.
+`--kits` holds Debian's hydrogen-drumkits and hydrogen-data, a folder for each kit; the drum
+SoundFonts are its avldrums.lv2-soundfont's, the samples `lmms/samples/drums` of its lmms-common.
 """
 
 from __future__ import annotations
@@ -13,17 +16,35 @@ import pickle
 from pathlib import Path
 
 import numpy as np
-from drum_kits import HEARD, Kit, hydrogen_kit, level, play, soundfont_kit
+from drum_kits import (
+    HEARD,
+    Kit,
+    drum_soundfont_kit,
+    hydrogen_kit,
+    level,
+    play,
+    samples_kit,
+    soundfont_kit,
+)
 
 from restem.audio.drum_notes import CONFIG, DRUMS, PEAK
 from restem.audio.inversion import waveform_from_log_mel
 from restem.audio.spectrogram import log_mel
-from restem.dataset.compose import Part
-from restem.dataset.drums import DrumSource, read_groove_midi
+from restem.dataset.compose import Groove, Part, compile_parts, list_grooves, split_of
+from restem.dataset.drums import DrumSource, humanise, play_at, read_groove_midi
 from restem.dataset.render import KITS, SAMPLE_RATE, Renderer, room, saturate, tone
+from restem.dataset.styles import style_family
+from restem.dataset.voicing import TEMPI
 
 SECONDS = 12
-CLIPS = {"test": 60, "test-kits": 60, "validation": 48, "train": 1400}
+CLIPS = {
+    "test": 60,
+    "test-kits": 60,
+    "test-songs": 60,
+    "validation": 48,
+    "train": 2400,
+    "train-songs": 800,
+}
 # (SoundFont by its place, kit) and sample kits, of the test and of the thresholds alone.
 TEST = [(0, "electronic"), (0, "jazz"), (1, "room"), (1, "power"), (2, "standard")]
 TEST_KITS = ["ForzeeStereo", "BJA_Pacific"]
@@ -46,13 +67,18 @@ def render(args: argparse.Namespace) -> None:
     for split, count in CLIPS.items():
         paths = [args.output / f"{split}-{index:04d}.npz" for index in range(count)]
         missing = [index for index, path in enumerate(paths) if not path.exists()]
+        training = split.startswith("train")
         sources = performances(args.groove_midi, split) if missing else []
+        wanted = "train" if training else "test"
+        grooves = [g for g in list_grooves(args.mma) if split_of(g.path.name) == wanted]
         for index in missing[args.part :: args.parts]:
             rng = np.random.default_rng((len(split), index))
             if split == "test":
                 made = soundfont_clip(sources, renderer, rng)
+            elif split.endswith("songs"):
+                made = song_clip(grooves, renderer, TRAIN if training else TEST, rng)
             else:
-                made = kit_clip(sources, kits[split], split == "train", rng)
+                made = kit_clip(sources, kits[split], training, rng)
             np.savez_compressed(paths[index], **made)
         print(split, count, flush=True)
 
@@ -69,6 +95,8 @@ def kits_of(args: argparse.Namespace, renderer: Renderer) -> dict[str, list[Kit]
             apart = {"test-kits": TEST_KITS, "validation": VALIDATION_KITS}
             split = next((s for s, names in apart.items() if kit.name in names), "train")
             kits[split] += [kit] if len(kit.strokes) > 5 else []
+        kits["train"] += [drum_soundfont_kit(path) for path in args.drum_soundfont]
+        kits["train"] += [samples_kit(folder, i, 3) for folder in args.samples for i in range(3)]
         kept.write_bytes(pickle.dumps(kits))
     return pickle.loads(kept.read_bytes())
 
@@ -93,12 +121,50 @@ def stretch(source: DrumSource, rng: np.random.Generator) -> tuple[np.ndarray, f
 def soundfont_clip(sources: list, renderer: Renderer, rng: np.random.Generator) -> dict:
     """A performance through a held-out SoundFont and kit, by FluidSynth itself."""
     source = sources[int(rng.integers(len(sources)))]
-    font, kit = TEST[int(rng.integers(len(TEST)))]
     notes, bpm, end = stretch(source, rng)
-    part = Part("drums", KITS[kit], notes)
-    wave = renderer.render(part, bpm, int(end * SAMPLE_RATE), font)
+    return by_soundfont(notes, bpm, end, renderer, TEST, rng)
+
+
+def by_soundfont(
+    notes: np.ndarray,
+    bpm: float,
+    end: float,
+    renderer: Renderer,
+    pairs: list[tuple[int, str]],
+    rng: np.random.Generator,
+) -> dict:
+    """Notes (start in quarters, length, pitch, velocity) by a pair of SoundFont and kit."""
+    font, kit = pairs[int(rng.integers(len(pairs)))]
+    wave = renderer.render(Part("drums", KITS[kit], notes), bpm, int(end * SAMPLE_RATE), font)
     struck = [(t * 60 / bpm, HEARD[int(p)], v) for t, _, p, v in notes if int(p) in HEARD]
-    return finished(wave, struck, f"{font} {kit}", 0.0, rng)
+    others = [t * 60 / bpm for t, _, p, _ in notes if int(p) not in HEARD]
+    return finished(wave, struck, f"{font} {kit}", 0.0, rng) | {"others": np.array(others)}
+
+
+def song_clip(
+    grooves: list[Groove],
+    renderer: Renderer,
+    pairs: list[tuple[int, str]],
+    rng: np.random.Generator,
+) -> dict:
+    """The drums of a song as `restem dataset render` composes and plays them."""
+    while True:
+        groove = grooves[int(rng.integers(len(grooves)))]
+        low, high = TEMPI.get(style_family(groove.style), (75, 150))
+        bpm = rng.uniform(low, high) * (3 if groove.quarters_per_bar == 6 else 1)
+        bars = int(np.ceil(SECONDS * bpm / 60 / groove.quarters_per_bar))
+        try:
+            parts = compile_parts(groove, ["C"] * bars, int(rng.integers(1 << 30)))
+        except ValueError:
+            continue
+        own = [p.notes for p in parts if p.kind == "drums"]
+        if own:
+            break
+    notes = np.concatenate(own)
+    notes = humanise(notes[np.argsort(notes[:, 0])], bpm, rng)
+    part = play_at(Part("drums", 0, notes), str(rng.choice(["soft", "medium", "loud"])))
+    end = part.notes[:, 0] * 60 / bpm < SECONDS - 0.2
+    return by_soundfont(part.notes[end], bpm, SECONDS, renderer, pairs, rng)
 
 
 def kit_clip(sources: list, kits: list[Kit], train: bool, rng: np.random.Generator) -> dict:
@@ -205,6 +271,9 @@ def main() -> None:
     parser.add_argument("--groove-midi", type=Path, required=True)
     parser.add_argument("--soundfont", type=Path, action="append", required=True)
     parser.add_argument("--kits", type=Path, required=True)
+    parser.add_argument("--drum-soundfont", type=Path, action="append", default=[])
+    parser.add_argument("--mma", type=Path, default=Path("/usr/share/mma/lib"))
+    parser.add_argument("--samples", type=Path, action="append", default=[])
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--part", type=int, default=0, help="which of the --parts this one makes")
     parser.add_argument("--parts", type=int, default=1)

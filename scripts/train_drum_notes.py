@@ -29,7 +29,7 @@ from restem.audio.drum_notes import (
 )
 
 WEIGHTS = Path("src/restem/models/drum_notes.npz")
-FRAMES, RENDERED, MIXED = 256, 5, 3  # of a training excerpt; excerpts of a batch
+FRAMES, RENDERED, MIXED = 320, 10, 6  # of a training excerpt; excerpts of a batch
 
 
 def targets(clip: dict) -> np.ndarray:
@@ -61,6 +61,8 @@ def train(args: argparse.Namespace) -> None:
     torch.manual_seed(args.seed)
     torch.set_num_threads(1)
     layers, out = layers_of(args.width)
+    if args.start_from:
+        begin(layers, out, args.start_from)
     layers.share_memory(), out.share_memory()
     mixer = mixer_of(args)
     fork = torch.multiprocessing.get_context("fork")
@@ -80,8 +82,10 @@ def work(args: argparse.Namespace, number: int, layers, out, mixer: Mixer) -> No
     """Steps on weights that all workers share without waiting for one another (Hogwild)."""
     import torch
 
+    from restem.networks.train_embedded import _quick_in_half
+
     rng = np.random.default_rng((args.seed, number))
-    paths = sorted(args.work.glob("train-[0-9]*.npz"))[number :: args.workers]
+    paths = sorted(args.work.glob("train-*.npz"))[number :: args.workers]
     clips = [ready(clip) for path in paths for clip in read_one(path)]
     parameters = [*layers.parameters(), *out.parameters()]
     optimiser = torch.optim.AdamW(parameters, weight_decay=0.01)
@@ -89,13 +93,15 @@ def work(args: argparse.Namespace, number: int, layers, out, mixer: Mixer) -> No
     while done < 1:
         step, done = step + 1, (monotonic() - start) / (60 * args.minutes)
         for group in optimiser.param_groups:  # up, then down to nothing as time runs out
-            group["lr"] = 3e-3 * min(step / 50, 1) * 0.5 * (1 + np.cos(np.pi * min(done, 1)))
+            group["lr"] = args.rate * min(step / 50, 1) * 0.5 * (1 + np.cos(np.pi * min(done, 1)))
         rows = [excerpt(*clips[i], rng) for i in rng.integers(len(clips), size=RENDERED)]
         rows += [mixed_excerpt(mixer, rng) for _ in range(MIXED)]
         inputs, wanted = (
             torch.from_numpy(np.stack(r)).transpose(1, 2) for r in zip(*rows, strict=True)
         )
-        loss = loss_of(forward(inputs, layers, out), wanted)
+        with torch.autocast("cpu", torch.bfloat16, enabled=_quick_in_half()):
+            made = forward(inputs, layers, out)
+        loss = loss_of(made.float(), wanted)
         optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
@@ -184,6 +190,18 @@ def mixer_of(args: argparse.Namespace) -> Mixer:
     return Mixer(pickle.loads(kept.read_bytes()), quick_notes(args.groove_midi))
 
 
+def begin(layers, out, path: Path) -> None:
+    """With the weights of a file of `save`."""
+    import torch
+
+    with np.load(path) as file:
+        kept = {name: torch.from_numpy(file[name].astype(np.float32)) for name in file.files}
+    for i, layer in enumerate(layers):
+        layer.weight.data, layer.bias.data = kept[f"w{i}"].permute(2, 1, 0), kept[f"b{i}"]
+        layer.weight.data = layer.weight.data.contiguous()
+    out.weight.data, out.bias.data = kept["w_out"].T[:, :, None].contiguous(), kept["b_out"]
+
+
 def save(layers, out, path: Path) -> None:
     """Weights as drum_notes.network reads them, in half precision."""
     weights = {f"w{i}": layer.weight.detach().permute(2, 1, 0) for i, layer in enumerate(layers)}
@@ -225,7 +243,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--minutes", type=float, default=25)
-    parser.add_argument("--width", type=int, default=80)
+    parser.add_argument("--rate", type=float, default=3e-3, help="highest learning rate")
+    parser.add_argument("--start-from", type=Path, help="weights to train further")
+    parser.add_argument("--width", type=int, default=160)
     train(parser.parse_args())
 
 

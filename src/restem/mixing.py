@@ -18,7 +18,7 @@ from scipy.ndimage import convolve1d, minimum_filter1d
 from restem.audio.room import blocks, room
 
 # By so much at most the stem's loudest instants are turned down to keep the mix in full scale.
-MOST_LOWERING_DB = 6.0
+MOST_LOWERING_DB = 12.0
 _REACH = 128  # samples that turning down takes to come and to go, 3 ms at 44.1 kHz
 
 _PCM_BITS = {"PCM_U8": 8, "PCM_16": 16, "PCM_24": 24, "PCM_32": 32}
@@ -50,7 +50,7 @@ def mix_down(song: NDArray, stem: NDArray, subtype: str) -> Mixdown:
     """Add `stem` to `song`, both (sample, channel) with full scale at 1.0, in WAV format `subtype`.
 
     Where PCM would clip, the stem is turned down for that instant, as a limiter does, by up to
-    6 dB; if that is not enough, or if the song itself exceeds full scale, both come out as 32-bit
+    12 dB; if that is not enough, or if the song itself exceeds full scale, both come out as 32-bit
     float (64-bit if the song needs it), and a notice says so. Raises ValueError for shapes that
     differ and stems that are not finite.
     """
@@ -66,7 +66,7 @@ def mix_down(song: NDArray, stem: NDArray, subtype: str) -> Mixdown:
         mixdown = _mix_integers(song, stem, subtype)
         if mixdown is not None:
             return mixdown
-        reason = "The mix exceeds full scale by more than a limiter of 6 dB can take from the stem"
+        reason = "The mix exceeds full scale by more than a limiter of 12 dB can take from the stem"
     float_subtype = "FLOAT" if _fits_single(song, stem, subtype) else "DOUBLE"
     width = {"FLOAT": "32-bit", "DOUBLE": "64-bit"}[float_subtype]
     notice = f"{reason}, so stem and mix are written as {width} float."

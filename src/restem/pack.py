@@ -15,6 +15,7 @@ from restem import __version__
 from restem.audio.beats import BeatGrid
 from restem.audio.drum_notes import CONFIG, DrumNotes, hear_drums
 from restem.audio.files import AudioFile, write_wav
+from restem.audio.pitch_notes import PitchNotes, hear_pitches
 from restem.audio.room import blocks, room
 from restem.audio.waveform import resampled
 from restem.mixing import Mixdown
@@ -25,14 +26,14 @@ if TYPE_CHECKING:
 
 TICKS = 960  # a quarter note, which stands for a beat
 DRUM_CHANNEL = 9  # counted from 0: General MIDI's channel 10
+PROGRAMS = {"bass": 33, "guitar": 27, "keys": 0}  # General MIDI's, counted from 0
 STROKE_SECONDS = 0.025  # length of a drum note; strokes of one drum are further apart
 DRIFT_SECONDS = 0.0005  # as far as the map may be off before the tempo is set anew
 
 
 def pack_names(song: Path, stem: str) -> list[str]:
-    """The files of a pack, relative to the results' folder; the notes of drums alone are heard."""
-    endings = [f".{stem}.wav", ".tempo.mid", ".pack.json"]
-    endings += [f".{stem}.mid"] if stem == "drums" else []
+    """The files of a pack, relative to the results' folder."""
+    endings = [f".{stem}.wav", f".{stem}.mid", ".tempo.mid", ".pack.json"]
     return [f"{song.stem}.pack/{song.stem}{end}" for end in endings]
 
 
@@ -70,17 +71,20 @@ def write_pack(
 
 
 def write_notes(folder: Path, name: str, mixdown: Mixdown, rate: int, insertion: Insertion) -> None:
-    """Write the tempo map as `name`.tempo.mid and, of drums, what is heard as `name`.drums.mid."""
-    stem = mixdown.stem
+    """Write the tempo map as `name`.tempo.mid and the notes that are heard as `name`.STEM.mid."""
+    stem, kind = mixdown.stem, str(insertion.settings["stem"])
     ticks, seconds, tempo = tempo_track(insertion.beats, len(stem) / rate)
     (folder / f"{name}.tempo.mid").write_bytes(file_of([tempo], TICKS))
-    if insertion.settings["stem"] == "drums":
-        mono = room((len(stem),), np.float64)
-        for b in blocks(len(stem)):
-            mono[b] = stem[b].mean(axis=1)
+    mono = room((len(stem),), np.float64)
+    for b in blocks(len(stem)):
+        mono[b] = stem[b].mean(axis=1)
+    if kind == "drums":
         notes = hear_drums(resampled(mono, rate, CONFIG.sample_rate))
         part = drum_track(notes, ticks, seconds)
-        (folder / f"{name}.drums.mid").write_bytes(file_of([tempo, part], TICKS))
+    else:
+        heard = hear_pitches(mono, rate, one_at_a_time=kind == "bass")
+        part = pitched_track(kind, heard, ticks, seconds)
+    (folder / f"{name}.{kind}.mid").write_bytes(file_of([tempo, part], TICKS))
 
 
 def _sha256(path: Path) -> str:
@@ -181,3 +185,10 @@ def drum_track(notes: DrumNotes, ticks: np.ndarray, seconds: np.ndarray) -> byte
     starts, stops = (np.rint(np.interp(t, seconds, ticks)) for t in (notes.times, ends))
     rows = np.stack([starts, stops, notes.pitches, notes.velocities], axis=1)
     return track_bytes("drums", DRUM_CHANNEL, None, rows.astype(np.int64))
+
+
+def pitched_track(stem: str, notes: PitchNotes, ticks: np.ndarray, seconds: np.ndarray) -> bytes:
+    """The same of notes with a pitch; equal pitches do not overlap."""
+    starts, stops = (np.rint(np.interp(t, seconds, ticks)) for t in (notes.starts, notes.ends))
+    rows = np.stack([starts, stops, notes.pitches, notes.velocities], axis=1)
+    return track_bytes(stem, 0, PROGRAMS.get(stem, 0), rows.astype(np.int64))

@@ -177,7 +177,11 @@ class _Painter:
             padded = np.pad(x, ((0, short), (0, 0)))[None]
             plain, odds = (o[:tokens] for o in self._odds(padded, context, place, t))
             odds = odds / self.wishes.temperature
-            offset = hold.offset(plain[free], odds[free])
+            if not hold.expected:
+                now = float(self.survival[t])
+                wordless = self.model.log_odds(padded, context, place, self.no_text, now)[0]
+                hold.expect(plain[free], wordless[:tokens][free])
+            offset = hold.offset(odds[free])
             return _sigmoid(odds + (hold.threshold(odds[free]) if t == last else offset))
 
         result = values[window]
@@ -216,16 +220,20 @@ class _Hold:
     """
 
     def __init__(self, fullness: float) -> None:
-        self._fullness, self._expected = fullness, -1.0
+        self._fullness, self.expected = fullness, 0.0
         self._offset = 0.0
 
-    def offset(self, plain: np.ndarray, odds: np.ndarray) -> float:
-        """What to add to the log-odds of onsets `odds`; the first call's `plain` set the number."""
-        if self._expected < 0:
-            self._expected = self._fullness * float(_sigmoid(plain).sum())
+    def expect(self, plain: np.ndarray, wordless: np.ndarray) -> None:
+        """Take the number from the first answers, log-odds of onsets with the style's words and
+        without: words that were not in training lead astray, so that their mean is nearer."""
+        numbers = [float(_sigmoid(odds).sum()) for odds in (plain, wordless)]
+        self.expected = self._fullness * float(np.sqrt(numbers[0] * numbers[1]))
+
+    def offset(self, odds: np.ndarray) -> float:
+        """What to add to the log-odds of onsets `odds`."""
         for _ in range(NEWTON_STEPS):
             p = _sigmoid(odds + self._offset)
-            step = (self._expected - p.sum()) / max(float((p * (1 - p)).sum()), 1e-3)
+            step = (self.expected - p.sum()) / max(float((p * (1 - p)).sum()), 1e-3)
             self._offset += float(np.clip(step, -1, 1))
             self._offset = float(np.clip(self._offset, -FARTHEST, FARTHEST))
         return self._offset
@@ -237,7 +245,7 @@ class _Hold:
         becomes. This one sets as many onsets as were expected.
         """
         ordered = np.sort(odds)[::-1]
-        count = min(max(round(self._expected), 1), len(ordered) - 1)
+        count = min(max(round(self.expected), 1), len(ordered) - 1)
         return float(-(ordered[count - 1] + ordered[count]) / 2)
 
 

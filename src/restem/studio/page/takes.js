@@ -88,8 +88,7 @@ export class Takes extends EventTarget {
     const where = region ? `, ${region.start.toFixed(2)}–${region.end.toFixed(2)} s` : "";
     $("take-words").textContent = `${job.request.stem}, “${job.request.instruction}”, seed ${take.seed}${where}, ${level}.`;
     $("take-notes").replaceChildren(...take.notices.map((notice) => element("li", notice)));
-    const heard = ofNotes || job.request.stem === "drums"; // notes of sound are heard in drums alone
-    const files = Object.entries(FILES).filter(([what]) => (what === "midi" ? heard : ONLY[what] === undefined || ONLY[what] === ofNotes));
+    const files = Object.entries(FILES).filter(([what]) => ONLY[what] === undefined || ONLY[what] === ofNotes);
     const links = files.map(([what, title]) => element("a", title, {
       href: `/api/jobs/${job.id}/takes/${take.number}/${what}`, download: "", class: "button",
     }));
