@@ -43,7 +43,7 @@ CLIPS = {
     "test-songs": 60,
     "validation": 48,
     "train": 2400,
-    "train-songs": 800,
+    "train-songs": 450,
 }
 # (SoundFont by its place, kit) and sample kits, of the test and of the thresholds alone.
 TEST = [(0, "electronic"), (0, "jazz"), (1, "room"), (1, "power"), (2, "standard")]

@@ -28,14 +28,16 @@ def main() -> int:
     parser.add_argument("--model", default="embedded")
     parser.add_argument("--stem", choices=STEMS, action="append")
     parser.add_argument("--songs", type=int, default=60)
-    parser.add_argument("--split", choices=("validation", "test"), default="test")
+    parser.add_argument("--split", choices=("validation", "test", "both"), default="test")
     parser.add_argument("--steps", type=int, default=Wishes.steps)
     parser.add_argument("--temperature", type=float, default=1.0)
     parser.add_argument("--guidance", type=float, default=Wishes.guidance)
     parser.add_argument("--paper-context", action="store_true", help="drums, bass and guitar only")
     parser.add_argument("-o", "--output", type=Path)
     args = parser.parse_args()
-    training, tests = load_corpus(args.corpus, "train"), load_corpus(args.corpus, args.split)
+    training = load_corpus(args.corpus, "train")
+    splits = ("validation", "test") if args.split == "both" else (args.split,)
+    tests = [piece for split in splits for piece in load_corpus(args.corpus, split)]
     results = {}
     for stem in args.stem or STEMS:
         model = RollModel.load(stem, args.model)

@@ -74,8 +74,8 @@ def main() -> None:
     args = parser.parse_args()
     renderer = Renderer(args.soundfont)
     grooves = [g for g in list_grooves(args.mma) if split_of(g.path.name) == args.split]
-    print("| | precision | recall | F | F of notes a third of a second late | notes |")
-    print("|---|---|---|---|---|---|")
+    print("| | precision | recall | F | F, a third of a second late | notes | median error, ms |")
+    print("|---|---|---|---|---|---|---|")
     for stem in STEMS:
         total, late, gaps = np.zeros(3), np.zeros(3), []
         for index in range(args.count):
@@ -93,7 +93,7 @@ def main() -> None:
         f, chance = (2 * x[0] / max(x[1] + x[2], 1) for x in (total, late))
         print(
             f"| {stem} | {total[0] / total[1]:.3f} | {total[0] / total[2]:.3f} | {f:.3f} "
-            f"| {chance:.3f} | {int(total[2])} |  {np.median(gaps) * 1e3:.1f} ms late",
+            f"| {chance:.3f} | {int(total[2])} | {np.median(gaps) * 1e3:.1f} |",
             flush=True,
         )
 
