@@ -166,6 +166,7 @@ def main() -> None:
     table("held-out performances, pairs of SoundFont and kit", sets["test"])
     table("held-out performances, sample kits of other makers", sets["test-kits"])
     table("songs of held-out style files, pairs of SoundFont and kit", sets["test-songs"])
+    table("both of these, all by SoundFonts", sets["test"] + sets["test-songs"])
     table("those of the thresholds", sets["validation"])
     test = sets["test"] + sets["test-kits"]
     table("both tests", test)
