@@ -227,14 +227,14 @@ def test_pitches_of_one_drum_speak_together():
 
 def test_the_network_sees_the_same_in_blocks_and_in_the_middle_as_alone(monkeypatch):
     rng = np.random.default_rng(0)
-    weights = {"w_out": rng.normal(size=(4, 2 * len(PITCHES))), "b_out": np.zeros(2 * len(PITCHES))}
+    weights = {"w_out": rng.normal(size=(9, 2 * len(PITCHES))), "b_out": np.zeros(2 * len(PITCHES))}
     for layer in range(len(DILATIONS)):
-        taps, size = (3, 4) if layer else (5, 117)
-        weights |= {f"w{layer}": 0.3 * rng.normal(size=(taps, size, 4)), f"b{layer}": np.zeros(4)}
-    x = rng.normal(size=(200, 117))
+        taps, size = (3, 9) if layer else (5, 117)
+        weights |= {f"w{layer}": 0.3 * rng.normal(size=(taps, size, 9)), f"b{layer}": np.zeros(9)}
+    x = rng.normal(size=(300, 117))
     whole = network(x, weights)[0]
-    part = network(x[40:180], weights)[0]
-    assert np.allclose(whole[40 + REACH : 180 - REACH], part[REACH:-REACH], rtol=1e-4)
+    part = network(x[40:280], weights)[0]
+    assert np.allclose(whole[40 + REACH : 280 - REACH], part[REACH:-REACH], rtol=1e-4)
     assert not np.allclose(whole[39 + REACH], part[REACH - 1], rtol=1e-4)  # as far as that
     monkeypatch.setattr("restem.audio.drum_notes.BLOCK", 30)
     assert np.allclose(network(x, weights)[0], whole, rtol=1e-4)
