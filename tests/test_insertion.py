@@ -18,7 +18,13 @@ from restem.evaluation.onsets import (
     onsets_per_beat,
 )
 from restem.hearing import at_tempo
-from restem.manner import DENSITY_STEP, DYNAMICS_STEP, wish
+from restem.manner import (
+    DENSITY_STEP,
+    DYNAMICS_STEP,
+    STEPS_OF_WORDS,
+    density_of_words,
+    wish,
+)
 from restem.tokens import mel_from_tokens, phase_features
 
 SONG = Path(__file__).parents[1] / "examples" / "evening-bus.ogg"
@@ -118,8 +124,32 @@ def test_controls_go_out_from_what_is_usual(inserter):
     both = wish(inserter.text, "busy night", -2, 1, usual=(0.25, -0.5))
     assert both.density == pytest.approx(0.25 - 2 * DENSITY_STEP)
     assert both.loudness == pytest.approx(-0.5 + DYNAMICS_STEP)
-    as_usual = wish(inserter.text, "busy night", usual=(0.25, -0.5))
+    as_usual = wish(inserter.text, "warm night", usual=(0.25, -0.5))
     assert as_usual.density is None and as_usual.loudness == pytest.approx(-0.5)
+
+
+def test_words_of_density_are_told_unless_the_control_says_otherwise(inserter):
+    for words, way in (("Add BUSY funk drums", 1), ("sparse drums, few notes", -1),
+                       ("Add minimal techno drums", -1), ("simply dense", 0), ("busybody", 0),
+                       ("Add funk drums", 0)):  # fmt: skip
+        assert density_of_words(words) == way * STEPS_OF_WORDS
+        asked = wish(inserter.text, words, usual=(0.25, -0.5)).density
+        aim = 0.25 + way * STEPS_OF_WORDS * DENSITY_STEP
+        assert asked == (pytest.approx(aim) if way else None)
+    over = wish(inserter.text, "sparse drums", 2, usual=(0.25, -0.5))
+    assert over.density == pytest.approx(0.25 + 2 * DENSITY_STEP)
+
+
+@pytest.mark.parametrize("style", ["rock", "electronic"])
+def test_busy_drums_play_more_than_sparse_ones(inserter, song, grid, style):
+    many, few = (
+        onsets_per_beat(grid.times, onset_times(onset_envelope(made.stem.mean(axis=1), song[1])))
+        for made in (
+            inserter.insert(*song, f"Add {words} {style} drums", beats=grid)
+            for words in ("busy", "sparse")
+        )
+    )
+    assert many > few + 0.3
 
 
 def test_same_seed_same_stem_other_seed_other_stem(inserter, song, grid, result):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,12 @@ from restem.tokens import BLOCK_FRAMES, TokenConfig, loudness_value
 MOST = 2.0  # controls lie between -MOST and MOST
 # How far a step of a control goes, in the numbers that a model is told: 0.8 octaves of hits, 5 dB.
 DENSITY_STEP, DYNAMICS_STEP = 0.4, 0.5
+# What words say of how many notes there shall be, in steps of density.
+FEW = re.compile(
+    r"\b(sparse|sparsely|simple|simply|minimal|minimalist|few|restrained|understated)\b"
+)
+MANY = re.compile(r"\b(busy|busily|dense|densely|intricate|frantic|hectic|lots of|many)\b")
+STEPS_OF_WORDS = 1.5
 MOST_LOUDER_DB = 15.0  # that a stem is turned up or down to be as loud as was told
 
 
@@ -36,10 +43,12 @@ def wish(
 ) -> Wish:
     """The sentence with both controls, each from -2 (few notes; quiet playing) over 0 to 2.
 
-    They go out from the density and loudness that are `usual` with such sentences. At 0 the model
-    decides on the density; the loudness is told all the same, so that seeds do not differ in it.
-    Without `usual` a control of 0 leaves the loudness to the model too.
+    They go out from the density and loudness that are `usual` with such sentences. At 0 the words
+    decide on the density, and the model where they say nothing of it; the loudness is told all the
+    same, so that seeds do not differ in it. Without `usual` a control of 0 leaves the loudness to
+    the model too.
     """
+    density = density or density_of_words(instruction)
     text, null = encoder.encode([instruction, ""])
     near = usual or (0.0, 0.0)
     told = bool(usual) or bool(dynamics)
@@ -49,6 +58,12 @@ def wish(
         near[0] + DENSITY_STEP * density if density else None,
         near[1] + DYNAMICS_STEP * dynamics if told else None,
     )
+
+
+def density_of_words(instruction: str) -> float:
+    """The steps of density that a sentence asks for by such words as "busy" and "sparse"."""
+    words = instruction.lower()
+    return STEPS_OF_WORDS * (bool(MANY.search(words)) - bool(FEW.search(words)))
 
 
 def level_to(stem: np.ndarray, loudness: float, config: TokenConfig) -> None:
