@@ -23,7 +23,9 @@ from restem.manner import (
     DYNAMICS_STEP,
     STEPS_OF_WORDS,
     density_of_words,
+    dynamics_of_words,
     wish,
+    without_loudness,
 )
 from restem.tokens import mel_from_tokens, phase_features
 
@@ -138,6 +140,26 @@ def test_words_of_density_are_told_unless_the_control_says_otherwise(inserter):
         assert asked == (pytest.approx(aim) if way else None)
     over = wish(inserter.text, "sparse drums", 2, usual=(0.25, -0.5))
     assert over.density == pytest.approx(0.25 + 2 * DENSITY_STEP)
+
+
+def test_words_of_loudness_are_told_as_dynamics(inserter):
+    for words, way in (("Add LOUD funk drums", 1), ("soft jazz drums", -1), ("soft rock drums", 0),
+                       ("hard rock drums", 0), ("played hard, quietly", 0)):  # fmt: skip
+        assert dynamics_of_words(words) == way
+        assert wish(inserter.text, words, usual=(0.0, -0.5)).loudness == pytest.approx(
+            -0.5 + way * DYNAMICS_STEP
+        )
+    assert without_loudness("Add loud, dense drums").split() == ["add", ",", "dense", "drums"]
+    assert without_loudness("Add Soft Rock drums") == "Add Soft Rock drums"
+
+
+@pytest.mark.parametrize("style", ["jazz", "funk"])
+def test_loud_drums_are_louder_than_soft_ones(inserter, song, grid, style):
+    loud, soft = (
+        np.mean(inserter.insert(*song, f"Add {words} {style} drums", beats=grid).stem ** 2)
+        for words in ("loud", "soft")
+    )
+    assert 10 * np.log10(loud / soft) > 2
 
 
 @pytest.mark.parametrize("style", ["rock", "electronic"])

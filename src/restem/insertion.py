@@ -26,7 +26,7 @@ from restem.audio.waveform import resampled, rms_db
 from restem.generation import Progress, generate
 from restem.hearing import Heard, checked, hear
 from restem.kits import Kit, Kits
-from restem.manner import level_to, wish
+from restem.manner import level_to, wish, without_loudness
 from restem.networks.onnx_model import EMBEDDED, OnnxModel
 from restem.order import Order
 from restem.region import Region, checked_region, frames_around, only_inside
@@ -121,7 +121,9 @@ class Inserter:
             else phase_features(grid, times)
         )
         (words,) = self.text.encode([instruction])
-        usual = self.kits.usual(words) if self.kits else self.model.usual(stem)
+        # How loud such drums are is asked without "soft" and "loud", which are told as dynamics.
+        (calm,) = self.text.encode([without_loudness(instruction)])
+        usual = self.kits.usual(calm) if self.kits else self.model.usual(stem)
         asked = wish(self.text, instruction, density, dynamics, usual)
         if kit is None and self.kits and asked.loudness is not None:
             kit = self.kits.choose(words, seed, asked.loudness)

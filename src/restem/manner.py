@@ -20,6 +20,10 @@ FEW = re.compile(
 )
 MANY = re.compile(r"\b(busy|busily|dense|densely|intricate|frantic|hectic|lots of|many)\b")
 STEPS_OF_WORDS = 1.5
+# And of how hard it shall be played, in steps of dynamics. "Soft rock" is a style.
+SOFT = re.compile(r"\b(soft(?! rock)|softly|quiet|quietly|gentle|gently)\b")
+LOUD = re.compile(r"\b(loud|loudly|hard-hitting|powerful|forceful|hard(?! (?:rock|bop)))\b")
+HARDER_STEPS = 1.0
 MOST_LOUDER_DB = 15.0  # that a stem is turned up or down to be as loud as was told
 
 
@@ -44,11 +48,12 @@ def wish(
     """The sentence with both controls, each from -2 (few notes; quiet playing) over 0 to 2.
 
     They go out from the density and loudness that are `usual` with such sentences. At 0 the words
-    decide on the density, and the model where they say nothing of it; the loudness is told all the
-    same, so that seeds do not differ in it. Without `usual` a control of 0 leaves the loudness to
-    the model too.
+    decide, and where they say nothing of it the model decides on the density; the loudness is told
+    all the same, so that seeds do not differ in it. Without `usual` a control of 0 leaves the
+    loudness to the model too.
     """
     density = density or density_of_words(instruction)
+    dynamics = dynamics or dynamics_of_words(instruction)
     text, null = encoder.encode([instruction, ""])
     near = usual or (0.0, 0.0)
     told = bool(usual) or bool(dynamics)
@@ -64,6 +69,21 @@ def density_of_words(instruction: str) -> float:
     """The steps of density that a sentence asks for by such words as "busy" and "sparse"."""
     words = instruction.lower()
     return STEPS_OF_WORDS * (bool(MANY.search(words)) - bool(FEW.search(words)))
+
+
+def dynamics_of_words(instruction: str) -> float:
+    """The steps of dynamics that a sentence asks for by such words as "loud" and "soft"."""
+    words = instruction.lower()
+    return HARDER_STEPS * (bool(LOUD.search(words)) - bool(SOFT.search(words)))
+
+
+def without_loudness(instruction: str) -> str:
+    """The sentence without those words."""
+    return (
+        LOUD.sub("", SOFT.sub("", instruction.lower()))
+        if dynamics_of_words(instruction)
+        else (instruction)
+    )
 
 
 def level_to(stem: np.ndarray, loudness: float, config: TokenConfig) -> None:

@@ -19,11 +19,16 @@ EMBEDDED = "embedded"
 _KEYS = ("name", "stems", "steps", "guidance", "logits", "tokens")
 
 
-def packaged_stems() -> list[str]:
-    """What the models in the package make of sound."""
+def packaged_stems() -> dict[str, Path]:
+    """What the models in the package make of sound, and the folder of each stem's model."""
     models = Path(str(resources.files("restem"))) / "models"
-    found = [models / name / "model.json" for name in ("embedded", "pitched")]
-    return [s for path in found if path.is_file() for s in json.loads(path.read_text())["stems"]]
+    folders = [models / name for name in ("embedded", "bass", "pitched")]
+    return {
+        stem: folder
+        for folder in folders
+        if (folder / "model.json").is_file()
+        for stem in json.loads((folder / "model.json").read_text())["stems"]
+    }
 
 
 @dataclass(frozen=True)
@@ -45,12 +50,12 @@ class OnnxModel:
         """
         folder = Path(model)
         if model == EMBEDDED:
-            name = "embedded" if stem == "drums" else "pitched"
-            folder = Path(str(resources.files("restem"))) / "models" / name
-            if stem != "drums" and not folder.is_dir():
+            found = packaged_stems().get(stem)
+            if found is None:
                 raise UserError(
                     f"This version brings no model for {stem}; name one of yours with --model DIR."
                 )
+            folder = found
         for name in ("network.onnx", "model.json"):
             if not (folder / name).is_file():
                 raise UserError(f"{folder} is not a restem model: it has no {name}.")

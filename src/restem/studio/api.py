@@ -91,7 +91,7 @@ def make_app(
     async def get_status() -> Status:
         """What the studio is, what it takes, and the words that its model was taught."""
         return Status(
-            version=__version__, stems=packaged_stems(), stems_of_notes=list(STEMS_OF_NOTES),
+            version=__version__, stems=list(packaged_stems()), stems_of_notes=list(STEMS_OF_NOTES),
             limits=limits, used_bytes=store.used_bytes, waiting_jobs=desk.waiting_jobs(),
             vocabulary=vocabulary(),
         )  # fmt: skip
@@ -279,7 +279,7 @@ def _add_job_routes(app: FastAPI, store: Store, desk: Desk, hub: Hub, limits: Li
 
 def _check_kind(asked: JobRequest, song: Song) -> None:
     """Refuse what only the other kind of song can have."""
-    made = packaged_stems() if song.kind == "audio" else STEMS_OF_NOTES
+    made = list(packaged_stems()) if song.kind == "audio" else STEMS_OF_NOTES
     if asked.stem not in made:
         what = "Audio" if song.kind == "audio" else "A MIDI song"
         raise HTTPException(422, f"{what} gets {', '.join(made)}; {asked.stem} is not among them.")
