@@ -66,6 +66,14 @@ def test_silence_and_very_short_stems_have_no_notes(samples):
     assert not len(hear_pitches(np.full(samples, 1e-3), RATE).starts)
 
 
+@pytest.mark.parametrize("one_at_a_time", [False, True])
+def test_a_click_has_no_notes_and_is_no_trouble(one_at_a_time):
+    click = np.zeros(RATE)
+    click[1000] = 0.5
+    heard = hear_pitches(click, RATE, one_at_a_time)
+    assert len(heard.starts) == len(heard.ends) == len(heard.pitches) == len(heard.velocities) == 0
+
+
 def test_repeated_notes_are_kept_apart_and_a_bass_plays_one_at_a_time():
     again = [(0.5 + 0.3 * i, 0.28, 45) for i in range(8)]
     heard = hear_pitches(played(again, 3.5), RATE)

@@ -134,7 +134,7 @@ def _one_at_a_time(rows: list[Row]) -> list[Row]:
         else:
             kept.append(row)
     ends = [row[0] for row in kept[1:]] + [1 << 60]
-    return [(a, min(b, end), p, v) for (a, b, p, v), end in zip(kept, ends, strict=True)]
+    return [(a, min(b, end), p, v) for (a, b, p, v), end in zip(kept, ends, strict=False)]
 
 
 @cache
