@@ -1,4 +1,4 @@
-"""Drum kits as single strokes: from SoundFonts and from Hydrogen's sample kits, played by adding.
+"""Drum kits as single strokes: from SoundFonts, sample kits or a formula, played by adding.
 
 `train_drum_notes.py` makes its training sound with these: kits can be mixed, tuned and damped.
 """
@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import soundfile as sf
-from scipy.signal import resample_poly
+from scipy.signal import butter, resample_poly, sosfilt
 
 from restem.dataset.compose import Part
 from restem.dataset.render import KITS, SAMPLE_RATE, Renderer
@@ -95,6 +95,11 @@ def drum_soundfont_kit(path: Path) -> Kit:
     return Kit(kit.name, {p: own for p, own in kit.strokes.items() if p not in NOT_GENERAL_MIDI})
 
 
+def general_midi_kit(path: Path) -> Kit:
+    """The first drum kit of a General MIDI SoundFont."""
+    return _cut_apart(Renderer([path]), 0, Part("drums", 0, np.empty((0, 4))), path.stem)
+
+
 def _cut_apart(renderer: Renderer, font: int, part: Part, name: str) -> Kit:
     """All pitches and velocities one after the other, cut apart."""
     pairs = [(pitch, velocity) for pitch in HEARD for velocity in VELOCITIES]
@@ -111,13 +116,24 @@ def _cut_apart(renderer: Renderer, font: int, part: Part, name: str) -> Kit:
 def samples_kit(folder: Path, first: int, every: int) -> Kit:
     """Some of a folder of single strokes that are told apart by the names of their files."""
     strokes: dict[int, list] = {}
-    for path in sorted(folder.glob("*.ogg"))[first::every]:
+    paths = [p for p in folder.iterdir() if p.suffix in (".ogg", ".flac")]
+    for path in sorted(paths)[first::every]:
         name = path.stem.replace("_", " ")
         pitches = next((p for pattern, p in NAMES if re.search(pattern, name)), ())
         pitch = next((p for p in pitches if p not in strokes), None)
         if pitch is not None:
             strokes[pitch] = [(127.0, sample(path))]
     return Kit(f"{folder.name} {first}", strokes)
+
+
+def named_kit(folder: Path, names: dict[int, str]) -> Kit:
+    """Strokes of a folder: pitch -> a file's name, whose `_soft` sibling is struck with 64."""
+    strokes: dict[int, list] = {}
+    for pitch, name in names.items():
+        soft = folder / f"{name.replace('_hard', '_soft')}.flac"
+        layers = [(127.0, sample(folder / f"{name}.flac"))]
+        strokes[pitch] = layers + [(64.0, sample(soft))] * (soft.exists() and "_hard" in name)
+    return Kit(folder.parent.name, strokes)
 
 
 def hydrogen_kit(folder: Path) -> Kit:
@@ -142,6 +158,63 @@ def hydrogen_kit(folder: Path) -> Kit:
                 gain = loud * float(layer.findtext("gain") or 1) * velocity / 127
                 strokes.setdefault(pitch, []).append((velocity, sample(path) * np.float32(gain)))
     return Kit(folder.name, strokes)
+
+
+def synthesised_kit(rng: np.random.Generator, name: str) -> Kit:
+    """Drums by formula: falling tones, tones with noise, noise and clashing partials in a band."""
+    tune, ring = rng.uniform(0.8, 1.3), rng.uniform(0.6, 1.6)
+    kick = _skin(rng.uniform(38, 65), rng.uniform(1.5, 6), rng.uniform(0.04, 0.25), rng)
+    strokes = {36: kick, 37: _skin(rng.uniform(400, 1700), 1.1, 0.02, rng)}
+    wires = _noise(rng.uniform(0.03, 0.15), rng.uniform(800, 3000), 14000, 0, rng)
+    strokes[38] = _sum(_skin(rng.uniform(150, 260), 1.4, 0.06, rng), wires * rng.uniform(0.4, 2))
+    for pitch, hertz in ((41, 75), (45, 110), (48, 150), (50, 190)):
+        fall = rng.uniform(1.05, 1.6)
+        strokes[pitch] = _skin(hertz * tune, fall, ring * rng.uniform(0.08, 0.3), rng)
+    low, tones = rng.uniform(3000, 7000), int(rng.integers(0, 9))
+    strokes[42] = _noise(rng.uniform(0.02, 0.08), low, 18000, tones, rng)
+    strokes[46] = _noise(rng.uniform(0.08, 0.35), low, 18000, tones, rng)
+    for pitch in (49, 57, 55):
+        low, long = rng.uniform(1000, 4000), rng.uniform(0.2, 0.8)
+        strokes[pitch] = _noise(long, low, 17000, int(rng.integers(0, 30)), rng)
+    for pitch in (51, 53):
+        body = _noise(rng.uniform(0.2, 0.7), rng.uniform(1500, 4000), 16000, 12, rng)
+        ping = _skin(rng.uniform(2000, 6000), 1.02, rng.uniform(0.02, 0.3), rng)
+        strokes[pitch] = _sum(body * rng.uniform(0.3, 1), ping)
+    levels = {
+        pitch: 10 ** (rng.normal(-8 if pitch in (42, 46, 51) else 0, 3) / 20) for pitch in strokes
+    }
+    return Kit(name, {p: [(127.0, faded(w * np.float32(levels[p])))] for p, w in strokes.items()})
+
+
+def _skin(hertz: float, fall: float, decay: float, rng: np.random.Generator) -> np.ndarray:
+    """A tone that falls to `hertz` from `fall` times as high, with overtones and a click."""
+    time = np.arange(int(min(8 * decay + 0.05, APART_S) * SAMPLE_RATE)) / SAMPLE_RATE
+    pitch = hertz * (1 + (fall - 1) * np.exp(-time / rng.uniform(0.005, 0.06)))
+    phase = 2 * np.pi * np.cumsum(pitch) / SAMPLE_RATE
+    wave = np.sin(phase) * np.exp(-time / decay)
+    for ratio in (1.59, 2.14, 2.65):  # modes of a round skin
+        wave += rng.uniform(0, 0.4) * np.sin(ratio * phase) * np.exp(-time / (decay / ratio**2))
+    click = _noise(rng.uniform(0.001, 0.01), rng.uniform(300, 3000), 12000, 0, rng)
+    return _sum(np.tanh(wave * rng.uniform(0.5, 3)).astype(np.float32), click * rng.uniform(0, 0.6))
+
+
+def _noise(
+    decay: float, low: float, high: float, tones: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Noise and some partials between two frequencies in Hz, dying away; peak of 1."""
+    size = int(min(8 * decay + 0.05, APART_S) * SAMPLE_RATE)
+    time = np.arange(size) / SAMPLE_RATE
+    band = butter(2, (low, high), "bandpass", fs=SAMPLE_RATE, output="sos")
+    wave = sosfilt(band, rng.standard_normal(size))
+    for hertz in rng.uniform(low, min(3 * low, high), tones):
+        wave += rng.uniform(0, 0.5) * np.sin(2 * np.pi * hertz * time + rng.uniform(0, 6.3))
+    wave *= np.exp(-time / decay) * np.minimum(time / rng.uniform(0.0003, 0.002), 1)
+    return (wave / np.abs(wave).max()).astype(np.float32)
+
+
+def _sum(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    size = max(len(first), len(second))
+    return np.pad(first, (0, size - len(first))) + np.pad(second, (0, size - len(second)))
 
 
 def sample(path: Path) -> np.ndarray:

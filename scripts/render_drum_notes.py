@@ -15,19 +15,23 @@ import argparse
 import pickle
 from pathlib import Path
 
+import mido
 import numpy as np
 from drum_kits import (
     HEARD,
     Kit,
     drum_soundfont_kit,
+    general_midi_kit,
     hydrogen_kit,
-    level,
+    named_kit,
     play,
     samples_kit,
     soundfont_kit,
+    synthesised_kit,
 )
+from drum_variations import mixed, retuned, varied
 
-from restem.audio.drum_notes import CONFIG, DRUMS, PEAK
+from restem.audio.drum_notes import CONFIG, PEAK
 from restem.audio.inversion import waveform_from_log_mel
 from restem.audio.spectrogram import log_mel
 from restem.dataset.compose import Groove, Part, compile_parts, list_grooves, split_of
@@ -44,12 +48,31 @@ CLIPS = {
     "validation": 48,
     "train": 2400,
     "train-songs": 450,
+    "train-synthesised": 700,
+    "unseen": 60,
+    "unseen-songs": 60,
+    "unseen-games": 60,
+    "unseen-kits": 60,
 }
-# (SoundFont by its place, kit) and sample kits, of the test and of the thresholds alone.
+# The "test" clips were looked at while this was made; "unseen" ones were made when all was done.
+# (SoundFont by its place, kit) and sample kits, of the tests and of the thresholds alone.
 TEST = [(0, "electronic"), (0, "jazz"), (1, "room"), (1, "power"), (2, "standard")]
 TEST_KITS = ["ForzeeStereo", "BJA_Pacific"]
 VALIDATION = [(0, "room"), (1, "jazz"), (2, "brush")]
 VALIDATION_KITS = ["ColomboAcousticDrumkit", "Millo_MultiLayered3"]
+SONIC_PI = {
+    36: "drum_bass_hard",
+    38: "drum_snare_hard",
+    42: "drum_cymbal_closed",
+    46: "drum_cymbal_open",
+    44: "drum_cymbal_pedal",
+    49: "drum_cymbal_hard",
+    55: "drum_splash_hard",
+    43: "drum_tom_lo_hard",
+    47: "drum_tom_mid_hard",
+    50: "drum_tom_hi_hard",
+}
+SYNTHESISED = 60  # kits by formula
 # The GM2 orchestra kit has timpani where the others have toms and cymbals.
 TRAIN = [
     (font, kit)
@@ -73,8 +96,10 @@ def render(args: argparse.Namespace) -> None:
         grooves = [g for g in list_grooves(args.mma) if split_of(g.path.name) == wanted]
         for index in missing[args.part :: args.parts]:
             rng = np.random.default_rng((len(split), index))
-            if split == "test":
+            if split in ("test", "unseen"):
                 made = soundfont_clip(sources, renderer, rng)
+            elif split == "unseen-games":
+                made = game_clip(args.freedoom, renderer, rng)
             elif split.endswith("songs"):
                 made = song_clip(grooves, renderer, TRAIN if training else TEST, rng)
             else:
@@ -97,6 +122,12 @@ def kits_of(args: argparse.Namespace, renderer: Renderer) -> dict[str, list[Kit]
             kits[split] += [kit] if len(kit.strokes) > 5 else []
         kits["train"] += [drum_soundfont_kit(path) for path in args.drum_soundfont]
         kits["train"] += [samples_kit(folder, i, 3) for folder in args.samples for i in range(3)]
+        names = [f"synthesised {i}" for i in range(SYNTHESISED)]
+        made = [synthesised_kit(np.random.default_rng(i), n) for i, n in enumerate(names)]
+        fonts = [general_midi_kit(path) for path in args.more_soundfont]
+        kits["train-synthesised"] = made + fonts
+        kits["unseen-kits"] = [general_midi_kit(path) for path in args.unseen_soundfont]
+        kits["unseen-kits"] += [named_kit(folder, SONIC_PI) for folder in args.unseen_samples]
         kept.write_bytes(pickle.dumps(kits))
     return pickle.loads(kept.read_bytes())
 
@@ -105,7 +136,7 @@ def performances(folder: Path, split: str) -> list:
     """Those of a split; the dataset's validation share gives thresholds and test, by turns."""
     if split == "train":
         return read_groove_midi(folder, split)
-    return read_groove_midi(folder, "validation")[split.startswith("test") :: 2]
+    return read_groove_midi(folder, "validation")[not split.startswith("validation") :: 2]
 
 
 def stretch(source: DrumSource, rng: np.random.Generator) -> tuple[np.ndarray, float, float]:
@@ -123,6 +154,22 @@ def soundfont_clip(sources: list, renderer: Renderer, rng: np.random.Generator) 
     source = sources[int(rng.integers(len(sources)))]
     notes, bpm, end = stretch(source, rng)
     return by_soundfont(notes, bpm, end, renderer, TEST, rng)
+
+
+def game_clip(folder: Path, renderer: Renderer, rng: np.random.Generator) -> dict:
+    """The drums of a game's MIDI song, by a held-out SoundFont and kit; times in seconds."""
+    while True:
+        paths = sorted(folder.rglob("*.mid"))
+        notes, now = [], 0.0
+        for message in mido.MidiFile(paths[int(rng.integers(len(paths)))]):
+            now += message.time
+            if message.type == "note_on" and message.velocity and message.channel == 9:
+                notes.append((now, 0.1, message.note, message.velocity))
+        drums = np.array(notes).reshape(-1, 4)
+        drums[:, 0] -= rng.uniform(0, max(0.0, now - SECONDS))
+        drums = drums[(drums[:, 0] >= 0) & (drums[:, 0] < SECONDS - 0.2)]
+        if np.isin(drums[:, 2], list(HEARD)).sum() > 10:
+            return by_soundfont(drums, 60.0, SECONDS, renderer, TEST, rng)
 
 
 def by_soundfont(
@@ -203,68 +250,6 @@ def finished(
     }
 
 
-def varied(notes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The performance on other drums: rides for hats, more crashes, toms, open hats; softer.
-
-    The last columns of `notes` are pitch and velocity, the first is time.
-    """
-    notes = notes.copy()
-    kinds = np.array([HEARD[int(p)] for p in notes[:, -2]], int)
-    hats, rides = np.isin(kinds, (2, 3)), kinds == 7
-    chance = rng.random(6)
-    if chance[0] < 0.25:
-        notes[hats, -2] = rng.choice([51, 51, 53, 49, 57, 46])
-    elif chance[0] < 0.5:
-        notes[rides, -2] = 42
-    for way, pick, pitches in (
-        (1, kinds == 2, [46]),
-        (2, kinds == 1, [41, 43, 45, 47, 48, 50]),
-        (3, np.isin(kinds, (0, 2)), [49, 57, 55, 52, 51]),
-        (4, kinds == 0, [41, 45, 48]),
-    ):
-        if chance[way] < 0.2:
-            some = pick & (rng.random(len(notes)) < 0.25)
-            notes[some, -2] = rng.choice(pitches, int(some.sum()))
-    if chance[5] < 0.3:
-        some = np.flatnonzero(kinds == 0)
-        more = notes[some[rng.random(len(some)) < 0.3]]
-        more[:, -2] = rng.choice([49, 57, 55, 51, 46, 48, 43], len(more))
-        more[:, -1] = rng.uniform(40, 127, len(more))
-        notes = np.concatenate([notes, more])
-        notes = notes[np.argsort(notes[:, 0], kind="stable")]
-    notes[:, -1] = np.clip(notes[:, -1] * rng.uniform(0.6, 1.2), 1, 127)
-    return notes
-
-
-def mixed(base: Kit, kits: list[Kit], rng: np.random.Generator) -> Kit:
-    """Some drums of other kits, about as loud as the base's own."""
-    strokes = dict(base.strokes)
-    for drum in dict.fromkeys(DRUMS):
-        if rng.random() < 0.35:
-            continue
-        donor = kits[int(rng.integers(len(kits)))]
-        had, new = ([p for p in k.strokes if DRUMS[HEARD[p]] == drum] for k in (base, donor))
-        if not new:
-            continue
-        aim = level(base, had) if had else level(base, list(base.strokes)) / 2
-        gain = np.float32(aim / level(donor, new) * 10 ** (rng.normal(0, 3) / 20))
-        for pitch in had:
-            del strokes[pitch]
-        for pitch in new:
-            strokes[pitch] = [(v, wave * gain) for v, wave in donor.strokes[pitch]]
-    return Kit(base.name + " and others", strokes)
-
-
-def retuned(kit: Kit, rng: np.random.Generator) -> Kit:
-    """Every drum a little higher or lower, some damped, with levels of their own."""
-    tuning = {}
-    for kind, drum in enumerate(DRUMS):
-        kept = int(rng.integers(17, 24) if drum in ("hats", "cymbals") else rng.integers(16, 26))
-        damp = rng.uniform(0.1, 0.6) if rng.random() < 0.2 else np.inf
-        tuning[kind] = (kept, float(damp), float(10 ** (rng.normal(0, 3) / 20)))
-    return Kit(kit.name, kit.strokes, tuning)
-
-
 def main() -> None:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -274,6 +259,10 @@ def main() -> None:
     parser.add_argument("--drum-soundfont", type=Path, action="append", default=[])
     parser.add_argument("--mma", type=Path, default=Path("/usr/share/mma/lib"))
     parser.add_argument("--samples", type=Path, action="append", default=[])
+    parser.add_argument("--more-soundfont", type=Path, action="append", default=[])
+    parser.add_argument("--unseen-soundfont", type=Path, action="append", default=[])
+    parser.add_argument("--unseen-samples", type=Path, action="append", default=[])
+    parser.add_argument("--freedoom", type=Path, required=True)
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--part", type=int, default=0, help="which of the --parts this one makes")
     parser.add_argument("--parts", type=int, default=1)

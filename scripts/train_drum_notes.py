@@ -15,7 +15,7 @@ from time import monotonic
 
 import numpy as np
 from drum_mixes import Mixer, quick_notes, strokes_of
-from render_drum_notes import varied
+from drum_variations import varied
 from score_drum_notes import counts, f_of, read, read_one, said
 
 from restem.audio.drum_notes import (
@@ -184,7 +184,8 @@ def mixer_of(args: argparse.Namespace) -> Mixer:
     """From the training kits as `render` left them; the levels of strokes are kept in a file."""
     kept = args.work / "strokes.pickle"
     if not kept.exists():
-        kits = pickle.loads((args.work / "kits.pickle").read_bytes())["train"]
+        every = pickle.loads((args.work / "kits.pickle").read_bytes())
+        kits = every["train"] + every["train-synthesised"]
         rng = np.random.default_rng(0)
         kept.write_bytes(pickle.dumps([strokes_of(kit, rng) for kit in kits]))
     return Mixer(pickle.loads(kept.read_bytes()), quick_notes(args.groove_midi))

@@ -202,6 +202,19 @@ def test_a_base_model_learns_the_sum_of_context_and_stem(features):
     np.testing.assert_allclose(mix[loud], (stem + context)[loud], rtol=0.03)
 
 
+def test_the_whole_mix_is_learned_with_the_context_heard(features):
+    config, songs = TokenConfig(), _packed(features)
+    stems = BatchMaker(songs, config, seed=3, augment=False).batch(2, 8)
+    base = BatchMaker(songs, config, seed=3, augment=False, target="mix").batch(2, 8)
+    whole = BatchMaker(songs, config, seed=3, augment=False, target="whole").batch(2, 8)
+    assert torch.equal(whole.stem, base.stem) and torch.equal(whole.context, stems.context)
+    assert stems.partial is None and base.partial is None and not whole.given.any()
+    columns = (8, config.window, config.frames_per_token, -1)
+    mels = whole.partial.reshape(columns)[..., : config.spectrogram.mels]
+    assert torch.equal(mels, whole.context.reshape(columns))
+    assert (whole.stem >= whole.partial - 1e-5).all() and (whole.stem > whole.partial + 0.1).any()
+
+
 def test_training_takes_steps_and_exports(features, tmp_path):
     from restem import Inserter
     from restem.networks.export import export_model

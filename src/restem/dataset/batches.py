@@ -7,6 +7,7 @@ many contexts.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -28,14 +29,14 @@ from restem.tokens import (
     loudness_value,
 )
 
-Target = Literal["stem", "mix"]
+Target = Literal["stem", "mix", "whole"]
 
 
 @dataclass(frozen=True, eq=False)
 class Batch:
     """One batch: stem and context (window, token, value), phase (window, token, feature),
     text (window, 384), controls (window, CONTROLS), given (window, token): True where the network
-    is shown the clean stem."""
+    is shown the clean stem. `partial`: the context in tokens like the stem's, of "whole" only."""
 
     stem: Tensor
     context: Tensor
@@ -43,13 +44,14 @@ class Batch:
     text: Tensor
     controls: Tensor
     given: Tensor
+    partial: Tensor | None = None
 
 
 class BatchMaker:
     """Draws batches; the same seed and step give the same batch, so training can resume.
 
-    The target is the "stem", or the "mix" of context and stem for a base model that hears no
-    context: then `Batch.stem` is the mix, and `Batch.context` silence.
+    The target is the "stem", or the mix of context and stem in its place: the "whole" of it with
+    the context heard, as the paper has it, or "mix" for a base model that hears none, as silence.
     """
 
     def __init__(
@@ -88,8 +90,10 @@ class BatchMaker:
         stem_db = self._stem(song, take, rows, draw) + (whole - band)[:, None, None]
         context_db = 10 * torch.log10(power + 1e-12)
         mels = config.spectrogram.mels
-        if self.target == "mix":
+        partial = self._tokens(context_db, whole) if self.target == "whole" else None
+        if self.target != "stem":
             stem_db = 10 * torch.log10(10 ** (context_db / 10) + 10 ** (stem_db / 10))
+        if self.target == "mix":
             context_db = torch.full_like(context_db, -200.0)
         elif self.augment:  # a noise floor, as of tape or a room
             floor = torch.where(draw.chance(0.3), whole + draw.uniform(-75, -45)[:, 0], -200.0)
@@ -115,6 +119,7 @@ class BatchMaker:
             songs.text[song, take, sentence].float(),
             self._controls(stem, given, draw),
             given,
+            partial,
         )
 
     def anchor(self, song: int, take: int, places: int, seed: int) -> tuple[Tensor, Tensor]:
@@ -136,9 +141,9 @@ class BatchMaker:
         repair, and whether the first ones are an anchor (window,)."""
         config = self.config
         token = torch.arange(config.window, device=self.device)
-        if self.target == "mix" or not self.augment:
+        if self.target != "stem" or not self.augment:
             none = torch.zeros(draw.size, dtype=torch.bool, device=self.device)
-            return none[:, None] & (token >= 0), none
+            return none[:, None] & (token < 0), none
         some = ~draw.chance(0.25)
         anchored = some & draw.chance(0.85)
         begins = anchored & draw.chance(0.5)  # a song with a kit, nothing of it made yet
@@ -175,11 +180,10 @@ class BatchMaker:
         steps = self._steps(self.songs.drums, self.songs.take_row[song, take], song, rows)
         recorded = self.songs.level_db[song, take]
         jitter = draw.normal(1)[:, 0] if self.augment else torch.zeros_like(recorded)
-        level = (recorded + self.config.lift_db + jitter).clamp(
-            *self.config.stem_level_range
-        ) - recorded
+        wanted = recorded + self.config.lift_db + jitter
+        level = wanted.clamp(*self.config.stem_level_range) - recorded
         db = steps * STEP_DB + FLOOR_DB + level[:, None, None]
-        if self.augment and self.target == "stem":  # other kits, near to those that there are
+        if self.augment and self.target != "mix":  # other kits, near to those that there are
             colour = self._colour(draw.normal(6) * 2.5)
             db = db + torch.where(draw.chance(0.6)[:, None], colour, 0.0)[:, None]
         return torch.where(steps > 0, db, -200.0)
@@ -188,9 +192,8 @@ class BatchMaker:
         """Which stems (window, stem) play: all of them, or any that are not none."""
         there = self.songs.stem_row[song] >= 0
         order = torch.where(there, draw.uniform(0, 1, there.shape[1]), 2.0).argsort(1).argsort(1)
-        count = torch.where(
-            draw.chance(0.35), self.songs.stems[song], 1 + draw.below(self.songs.stems[song])
-        )
+        most = self.songs.stems[song]
+        count = torch.where(draw.chance(0.35), most, 1 + draw.below(most))
         return order < count[:, None]
 
     def _mix(self, song: Tensor, gains: Tensor, rows: Tensor, draw: Draw) -> tuple[Tensor, Tensor]:
@@ -248,9 +251,7 @@ class BatchMaker:
         before, after = songs.turns[first], songs.turns[first + 1]
         turn = before + (after - before) * (frames - row)[:, :, None]  # goes on past the end
         beat, bar = turn[:, :, 0], turn[:, :, 1]
-        turns = (
-            torch.stack([beat, 2 * beat, 3 * beat, 4 * beat, bar, 2 * bar], dim=2) * 2 * torch.pi
-        )
+        turns = torch.stack([beat, 2 * beat, 3 * beat, 4 * beat, bar, 2 * bar], dim=2) * math.tau
         waves = torch.stack([turns.sin(), turns.cos()], dim=3).flatten(2)
         metre = songs.metre[song][:, None].expand(-1, waves.shape[1], -1)
         phase = torch.cat([waves, metre, torch.ones_like(metre[:, :, :1])], dim=2)
@@ -271,7 +272,7 @@ class BatchMaker:
         `tokens.control_features`. Each is left out in half of the windows."""
         config = self.config
         controls = torch.zeros(len(stem), CONTROLS, device=self.device)
-        if self.target == "mix":
+        if self.target != "stem":
             return controls
         new = ~given
         seconds = new.sum(1) * config.frames_per_token / config.spectrogram.frame_rate
@@ -291,8 +292,7 @@ class BatchMaker:
 
 def _wide_bands(config: TokenConfig) -> Tensor:
     """(mel, fine column): shares of each mel band in the mean over a wide band."""
-    spectrogram = config.spectrogram
-    bins = mel_filters(spectrogram).argmax(axis=1)
+    bins = mel_filters(spectrogram := config.spectrogram).argmax(axis=1)
     centres = bins * spectrogram.sample_rate / spectrogram.n_fft
     band = np.searchsorted(spectrogram.fine_edges_hz, centres, side="right")
     inside = (band[:, None] == spectrogram.fine_numbers).astype(np.float32)
