@@ -181,6 +181,14 @@ def test_the_gain_is_that_of_the_stem_and_leaves_the_song(song, model):
     assert record["request"]["gain"] == -6
 
 
+def test_stems_of_an_earlier_run_are_named(song, model, capsys):
+    assert run("insert", song, SAY) == 0
+    assert "earlier run" not in capsys.readouterr().err
+    Path("restem-out/song.drums.2.wav").write_bytes(b"an old take")
+    assert run("insert", song, SAY, "--force") == 0
+    assert "song.drums.2.wav of an earlier run" in capsys.readouterr().err
+
+
 def test_density_and_dynamics_reach_the_model(song, model):
     assert run("insert", song, SAY, "--density", "-1.5", "--dynamics", "2", "--tight", 1) == 0
     given = [model.received[name] for name in ("density", "dynamics", "tight")]
@@ -204,6 +212,19 @@ def given_beats(model) -> tuple[list[float], list[int]]:
 def test_beats_from_a_file(song, model, beats_file):
     assert run("insert", song, SAY, "--beats", beats_file) == 0
     assert given_beats(model) == ([0.1, 0.6, 1.1, 1.6, 2.1, 2.6], [1, 2, 3, 4, 1, 2])
+
+
+def test_beats_numbered_through_the_song_are_refused(song, model, capsys):
+    Path("beats.txt").write_text("\n".join(f"{i / 2} {i + 1}" for i in range(40)))
+    assert run("insert", song, SAY, "--beats", "beats.txt", "--pack") == 2
+    assert "begin again at 1 in each bar of at most 16" in capsys.readouterr().err
+    assert model.calls == 0
+
+
+def test_notes_are_not_sound(song, model, capsys):
+    Path("song.mid").write_bytes(b"MThd")
+    assert run("insert", "song.mid", SAY) == 2
+    assert "use `restem midi insert`" in capsys.readouterr().err
 
 
 def test_beats_are_halved_doubled_and_shifted(song, model, beats_file):
@@ -259,7 +280,8 @@ def test_what_was_heard_is_corrected(song, model):
         (["insert", "song.flac", SAY, "--shift", "soon"], "'soon' is not a number"),
         (["insert", "song.flac", SAY, "--region", "soon"], "no region such as"),
         (["insert", "song.flac", SAY, "--region", "1-2-3"], "no region such as"),
-        (["insert", "song.flac", SAY, "--region", "2:00-1:00"], "ends before it begins"),
+        (["insert", "song.flac", SAY, "--region", "2:00-1:00"], "must end after it begins"),
+        (["insert", "song.mid", SAY], "no file song.mid"),
         (["insert", "song.flac", SAY, "--gain", "99"], "from -60 to 24"),
         (["insert", "song.flac", SAY, "--density", "3"], "from -2 to 2"),
         (["insert", "song.flac", SAY, "--dynamics", "nan"], "from -2 to 2"),
@@ -366,6 +388,22 @@ def test_a_failure_leaves_earlier_results_alone(song, model):
     before = {name: Path("restem-out", name).read_bytes() for name in NAMES}
     model.failure = KeyboardInterrupt()
     assert run("insert", song, SAY, "--force") == 130
+    assert {path.name: path.read_bytes() for path in Path("restem-out").iterdir()} == before
+
+
+def test_replaced_results_come_back_if_a_file_cannot_be_moved(song, model, monkeypatch, capsys):
+    assert run("insert", song, SAY) == 0
+    before = {name: Path("restem-out", name).read_bytes() for name in NAMES}
+    model.calls, real = 0, os.replace
+
+    def replace(source, target):
+        if Path(target).name == "song.mix.wav" and Path(source).name == "song.mix.wav":
+            raise PermissionError(13, "Permission denied")
+        real(source, target)
+
+    monkeypatch.setattr("restem.results.os.replace", replace)
+    assert run("insert", song, SAY, "--gain", -3, "--force") == 2
+    assert "Permission denied" in capsys.readouterr().err and model.calls == 1
     assert {path.name: path.read_bytes() for path in Path("restem-out").iterdir()} == before
 
 

@@ -18,6 +18,7 @@ from restem.evaluation.onsets import (
     onsets_per_beat,
 )
 from restem.hearing import at_tempo
+from restem.kits import kit_of
 from restem.manner import (
     DENSITY_STEP,
     DYNAMICS_STEP,
@@ -27,6 +28,7 @@ from restem.manner import (
     wish,
     without_loudness,
 )
+from restem.order import Order
 from restem.tokens import mel_from_tokens, phase_features
 
 SONG = Path(__file__).parents[1] / "examples" / "evening-bus.ogg"
@@ -138,6 +140,9 @@ def test_words_of_density_are_told_unless_the_control_says_otherwise(inserter):
         asked = wish(inserter.text, words, usual=(0.25, -0.5)).density
         aim = 0.25 + way * STEPS_OF_WORDS * DENSITY_STEP
         assert asked == (pytest.approx(aim) if way else None)
+    for words in ("not too busy", "less busy drums", "moderately busy", "a few more ghost notes",
+                  "not so simple", "without many fills"):  # fmt: skip
+        assert density_of_words(words) == 0
     over = wish(inserter.text, "sparse drums", 2, usual=(0.25, -0.5))
     assert over.density == pytest.approx(0.25 + 2 * DENSITY_STEP)
 
@@ -149,8 +154,39 @@ def test_words_of_loudness_are_told_as_dynamics(inserter):
         assert wish(inserter.text, words, usual=(0.0, -0.5)).loudness == pytest.approx(
             -0.5 + way * DYNAMICS_STEP
         )
+    for words in ("not too loud", "nothing loud", "medium-loud pop", "hard-rock", "soft-shoe drums",
+                  "hard techno", "without loud fills"):  # fmt: skip
+        assert dynamics_of_words(words) == 0 and without_loudness(words) == words
+    assert dynamics_of_words("not jazz, loud") == 1
     assert without_loudness("Add loud, dense drums").split() == ["add", ",", "dense", "drums"]
     assert without_loudness("Add Soft Rock drums") == "Add Soft Rock drums"
+
+
+def test_a_sentence_about_another_instrument_is_a_notice():
+    for words, stem, said in (
+        ("Add a funky bass line", "drums", "names bass"),
+        ("Add a bossa nova guitar", "keys", "names guitar"),
+        ("Add a trumpet solo", "drums", "no trumpet"),
+        ("Add funk", "drums", None),
+        ("Add a bass drum on every beat", "drums", None),
+        ("Add drum and bass", "drums", None),
+        ("Add a soft piano part", "keys", None),
+    ):
+        found = Order(words, stem).doubts()
+        assert (said in found[0]) if said else not found, words
+
+
+def test_a_recording_to_sound_like_is_as_loud_as_drums_are(inserter, song, grid):
+    """Its level is that of mel bands alone, and what is usual and asked for is told too."""
+    plain = inserter.insert(*song, "Add rock drums", beats=grid).settings["stem_level_db"]
+    drums = inserter.insert(*song, "Add pop drums", beats=grid, seed=3)
+    like = kit_of(drums.stem, drums.sample_rate, inserter.model.tokens)
+    made, hard = (
+        inserter.insert(*song, "Add rock drums", beats=grid, like=like, dynamics=d)
+        for d in (0.0, 2.0)
+    )
+    assert abs(made.settings["stem_level_db"] - plain) < 4  # 11 dB too soft once
+    assert hard.settings["stem_level_db"] > made.settings["stem_level_db"] + 4
 
 
 @pytest.mark.parametrize("style", ["jazz", "funk"])

@@ -32,7 +32,7 @@ pytestmark = pytest.mark.skipif(
 
 
 def _plan(out, songs, split="train"):
-    from restem.dataset.rendered import RenderPlan
+    from restem.dataset.render_plan import RenderPlan
 
     return RenderPlan(LIBRARY, (FONT,), out, songs, seconds=7.0, takes=2, split=split)
 
@@ -44,6 +44,27 @@ def songs(tmp_path_factory):
     out = tmp_path_factory.mktemp("songs")
     assert list(render_songs(_plan(out, 2), 1))[-1] == (2, 2)
     return out
+
+
+def test_what_cannot_be_rendered_is_said_before_any_work(songs, tmp_path):
+    from dataclasses import replace
+
+    from restem.dataset.rendered import render_songs
+
+    out = tmp_path / "out"
+    no_font = tmp_path / "font.sf2"
+    no_font.write_bytes(b"RIFF....WAVEfmt ")
+    plan = _plan(out, 1)
+    for wrong, words in (
+        (replace(plan, soundfonts=(tmp_path / "no.sf2",)), "No SoundFont at"),
+        (replace(plan, soundfonts=(no_font,)), "is no SoundFont"),
+        (replace(plan, leadsheets=tmp_path / "no"), "no folder"),
+        (replace(plan, songs=0), "at least 1"),
+        (replace(_plan(songs, 2), seed=5), "another plan"),
+    ):
+        with pytest.raises(UserError, match=words):
+            list(render_songs(wrong, 1))
+    assert not out.exists()
 
 
 @pytest.fixture(scope="module")

@@ -124,6 +124,8 @@ def test_the_users_own_background_is_used_to_the_last_bit(parts, model, capsys):
     assert np.array_equal(model.samples, parts[0])
     record = json.loads(Path("restem-out/song.drums.json").read_text())
     assert record["background"]["file"] == "own.wav" and len(record["background"]["sha256"]) == 64
+    info = sf.info("song.wav")
+    assert record["song"]["samples"] == info.frames and record["song"]["subtype"] == info.subtype
     assert "separated sound" not in capsys.readouterr().err
 
 

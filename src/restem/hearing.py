@@ -61,7 +61,8 @@ def hear(
     level = rms_db(mono)
     seconds = len(mono) / config.sample_rate
     if level < SILENCE_DB:
-        grid = beats or BeatGrid.from_bpm(bpm or 120.0, 0.0, max(seconds, 1.0))
+        steady = BeatGrid.from_bpm(bpm or 120.0, 0.0, max(seconds, 1.0))
+        grid = beats or replace(steady, confidence=0.0)
         notices = ["The song is silent, so the stem is silent too."]
         return Heard(song, sample_rate, mono, level, None, grid, notices)
     grid = beats if beats is not None else track_beats(mono)
@@ -69,7 +70,8 @@ def hear(
         grid = at_tempo(grid, bpm, seconds)
     heard = Heard(song, sample_rate, mono, level, None, grid, [])
     context_db = log_mel(mono, config, float(heard.gain))
-    return replace(heard, context_db=context_db, notices=_doubts(stem, grid, context_db))
+    doubts = _doubts(stem, grid, context_db, beats is None and bpm is not None)
+    return replace(heard, context_db=context_db, notices=doubts)
 
 
 def at_tempo(grid: BeatGrid, bpm: float, duration: float) -> BeatGrid:
@@ -84,7 +86,8 @@ def at_tempo(grid: BeatGrid, bpm: float, duration: float) -> BeatGrid:
     # The circular mean of the downbeats' places in a bar of the new length.
     place = np.mean(np.exp(2j * np.pi * marks / bar))
     first = float(np.angle(place) / (2 * np.pi) % 1.0 * bar) if abs(place) > 0.9 else marks[0] % bar
-    return BeatGrid.from_bpm(bpm, float(first), duration, bars)
+    steady = BeatGrid.from_bpm(bpm, float(first), duration, bars)
+    return replace(steady, confidence=grid.confidence)  # where the bars begin was still heard
 
 
 def checked(samples: np.ndarray, sample_rate: int) -> np.ndarray:
@@ -102,9 +105,14 @@ def checked(samples: np.ndarray, sample_rate: int) -> np.ndarray:
     return song
 
 
-def _doubts(stem: str, grid: BeatGrid, context_db: np.ndarray) -> list[str]:
+def _doubts(stem: str, grid: BeatGrid, context_db: np.ndarray, given_bpm: bool) -> list[str]:
     notices = []
-    if grid.confidence < UNSURE:
+    if grid.confidence < UNSURE and given_bpm:
+        notices.append(
+            "Where the bars begin is hard to hear in this song; if the stem comes in on the wrong "
+            "beat, move it with --shift or give --beats."
+        )
+    elif grid.confidence < UNSURE:
         notices.append(
             "The beat is hard to hear in this song; check the tempo below, and give "
             "it with --bpm or --beats if it is wrong."

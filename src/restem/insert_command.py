@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import math
 import os
 import re
 import sys
@@ -11,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from restem.arguments import region_of, sentence_of, within
 from restem.beat_options import corrected_beats
 from restem.errors import UserError
 
@@ -37,37 +37,37 @@ def add_song_options(parser: argparse.ArgumentParser) -> None:
     """What every verb takes that plays a stem to a song."""
     add = parser.add_argument
     add("song", metavar="SONG", type=Path, help="WAV, FLAC, OGG, Opus, MP3, AIFF (m4a with ffmpeg)")
-    add("instruction", metavar="INSTRUCTION", type=_sentence, help="what to play, in a sentence")
+    add("instruction", metavar="INSTRUCTION", type=sentence_of, help="what to play, in a sentence")
     add("--stem", choices=STEMS, default="drums", help="which stem to make (default: drums)")
     add("-o", "--output", metavar="DIR", type=Path, default=Path("restem-out"),
         help="folder for the results (default: restem-out)")  # fmt: skip
-    add("--seed", metavar="N", type=_number(int, 0, 2**63 - 1), default=0,
+    add("--seed", metavar="N", type=within(int, 0, 2**63 - 1), default=0,
         help="another seed plays another version (default: 0)")  # fmt: skip
-    add("--takes", metavar="N", type=_number(int, 1, 16), default=1,
+    add("--takes", metavar="N", type=within(int, 1, 16), default=1,
         help="make N takes, of this seed and the next ones, the best fitting first")  # fmt: skip
-    add("--steps", metavar="N", type=_number(int, 1, 1000), help="denoising steps")
-    add("--guidance", metavar="X", type=_number(float, 0, 100),
+    add("--steps", metavar="N", type=within(int, 1, 1000), help="denoising steps")
+    add("--guidance", metavar="X", type=within(float, 0, 100),
         help="how closely to follow the instruction")  # fmt: skip
     add("--model", metavar="DIR", default="embedded",
         help="a model of your own, from `restem train export`")  # fmt: skip
-    add("--bpm", metavar="X", type=_number(float, 20, 400), help="the song's tempo")
+    add("--bpm", metavar="X", type=within(float, 20, 400), help="the song's tempo")
     add("--beats", metavar="FILE", type=Path,
         help="the song's beats: a time in seconds a line, then the number in the bar")  # fmt: skip
     add("--half", action="store_true", help="half the tempo that was heard")
     add("--double", action="store_true", help="twice the tempo that was heard")
-    add("--shift", metavar="BEATS", type=_number(float, -64, 64), default=0.0,
+    add("--shift", metavar="BEATS", type=within(float, -64, 64), default=0.0,
         help="move the downbeats later (negative: earlier); 0.5 moves all beats")  # fmt: skip
-    add("--region", metavar="FROM-TO", type=_region,
+    add("--region", metavar="FROM-TO", type=region_of,
         help="make the stem there alone, as in 0:30-1:00 or 30-60; silence elsewhere")  # fmt: skip
-    add("--density", metavar="X", type=_number(float, -2, 2), default=0.0,
+    add("--density", metavar="X", type=within(float, -2, 2), default=0.0,
         help="from -2, few notes, to 2, many (default: 0, as the sentence says)")  # fmt: skip
-    add("--dynamics", metavar="X", type=_number(float, -2, 2), default=0.0,
+    add("--dynamics", metavar="X", type=within(float, -2, 2), default=0.0,
         help="from -2, played quietly, to 2, played hard (default: 0)")  # fmt: skip
-    add("--tight", metavar="X", type=_number(float, 0, 1), default=0.0,
+    add("--tight", metavar="X", type=within(float, 0, 1), default=0.0,
         help="how far hits are pulled to the beat, 0 to 1 (default: 0)")  # fmt: skip
     add("--like", metavar="FILE", type=Path,
         help="a recording of drums alone whose kit the new ones shall have")  # fmt: skip
-    add("--gain", metavar="DB", type=_number(float, -60, 24), default=0.0,
+    add("--gain", metavar="DB", type=within(float, -60, 24), default=0.0,
         help="make the stem louder or softer, in its file and in the mix")  # fmt: skip
     add("--subtype", metavar="NAME",
         help="sample format, such as PCM_24 or FLOAT (default: the song's)")  # fmt: skip
@@ -121,6 +121,13 @@ def asked_names(args: argparse.Namespace) -> list[str]:
     return names
 
 
+def stale_names(args: argparse.Namespace, names: list[str]) -> list[str]:
+    """Stems of an earlier run in the same folder, which --force did not replace."""
+    pattern = re.compile(re.escape(f"{args.song.stem}.{args.stem}") + r"(\.\d+)?\.wav")
+    found = (path.name for path in args.output.iterdir() if pattern.fullmatch(path.name))
+    return sorted(set(found) - set(names))
+
+
 def check_request(args: argparse.Namespace, names: list[str], *inputs: Path | None) -> None:
     """UserError for options that contradict each other and results that would replace a file.
 
@@ -166,6 +173,8 @@ def compute(
     for number, made in enumerate(_takes(args, audio, beats, progress), start=1):
         for b in blocks(len(made.stem)) if args.gain else ():
             made.stem[b] *= 10 ** (args.gain / 20)
+        if args.gain and (level := made.settings.get("stem_level_db")) is not None:
+            made.settings["stem_level_db"] = round(level + args.gain, 2)
         mixdown = mix_down(audio.samples, made.stem, args.subtype or audio.wav_subtype)
         progress(min(0.9 + number / 100, 1.0), "writing")
         if best:
@@ -231,13 +240,20 @@ def report(
 ) -> None:
     for notice in notices:
         print(f"restem: note: {notice}", file=sys.stderr)
+    if stale := stale_names(args, names):
+        print(
+            f"restem: note: {', '.join(stale)} of an earlier run is still there and does not "
+            "belong to this mix.",
+            file=sys.stderr,
+        )
     for name in names:
         print(args.output / name)
     for take in result.settings.get("takes", []):
         print(f"Take {take['take']}: seed {take['seed']}, fit {take['score']:.2f}")
     beats = result.beats
     first = f"{beats.downbeats[0]:.2f} s" if len(beats.downbeats) else "not found"
-    sure = "as given" if args.bpm or args.beats else f"{beats.confidence:.0%} sure"
+    sure = "as given" if args.beats else f"{beats.confidence:.0%} sure"
+    sure = f"tempo as given, bars {sure}" if args.bpm else sure
     print(
         f"Tempo {beats.bpm:.1f} BPM, {beats.beats_per_bar} beats in a bar, "
         f"first downbeat at {first} ({sure})."
@@ -246,54 +262,3 @@ def report(
         "To correct it, run again with --force and --half or --double (tempo), --shift 1 "
         "(downbeats a beat later; 0.5: half a beat), --bpm X or --beats FILE."
     )
-
-
-# ---- kinds of arguments ----
-
-
-def _sentence(text: str) -> str:
-    sentence = text.strip()
-    try:
-        sentence.encode("utf-8")
-    except UnicodeEncodeError:
-        raise argparse.ArgumentTypeError("write the instruction in valid text (UTF-8)") from None
-    if not sentence:
-        raise argparse.ArgumentTypeError('say what to play, for example "Add jazzy drums"')
-    return sentence
-
-
-def _number(kind: Callable[[str], Any], low: float, high: float) -> Callable[[str], Any]:
-    """A parser of numbers from `low` to `high`."""
-
-    def parse(text: str) -> Any:
-        try:
-            value = kind(text)
-        except ValueError:
-            value = math.nan
-        if not low <= value <= high:
-            whole = "a whole number" if kind is int else "a number"
-            raise argparse.ArgumentTypeError(f"{text!r} is not {whole} from {low:g} to {high:g}")
-        return value
-
-    return parse
-
-
-def _region(text: str) -> tuple[float, float]:
-    """Start and end in seconds of "0:30-1:00", "30-60" or "1:02:03.5-1:03:00"."""
-    ends = [_seconds(part) for part in text.split("-")]
-    if len(ends) != 2 or None in ends:
-        raise argparse.ArgumentTypeError(f"{text!r} is no region such as 0:30-1:00 or 30-60")
-    start, end = (float(edge or 0) for edge in ends)
-    if end <= start:
-        raise argparse.ArgumentTypeError(f"{text!r} ends before it begins")
-    return start, end
-
-
-def _seconds(text: str) -> float | None:
-    """Seconds of "90", "1:30" or "0:01:30"; None for anything else."""
-    if not re.fullmatch(r"\d{1,9}(:\d{1,2}){0,2}(\.\d{1,9})?", text.strip(), re.ASCII):
-        return None
-    seconds = 0.0
-    for part in text.split(":"):
-        seconds = 60 * seconds + float(part)
-    return seconds

@@ -25,7 +25,7 @@ from restem.audio.tones import lost_power
 from restem.audio.waveform import resampled, rms_db
 from restem.generation import Progress, generate
 from restem.hearing import Heard, checked, hear
-from restem.kits import Kit, Kits
+from restem.kits import Kit, Kits, as_loud
 from restem.manner import level_to, wish, without_loudness
 from restem.networks.onnx_model import EMBEDDED, OnnxModel
 from restem.order import Order
@@ -125,8 +125,9 @@ class Inserter:
         (calm,) = self.text.encode([without_loudness(instruction)])
         usual = self.kits.usual(calm) if self.kits else self.model.usual(stem)
         asked = wish(self.text, instruction, density, dynamics, usual)
-        if kit is None and self.kits and asked.loudness is not None:
-            kit = self.kits.choose(words, seed, asked.loudness)
+        if self.kits and asked.loudness is not None:
+            like = kit and as_loud(kit, asked.loudness, config.silence)
+            kit = like or self.kits.choose(words, seed, asked.loudness)
 
         def glimpse(first: int, made: np.ndarray) -> None:
             if preview:
@@ -148,7 +149,8 @@ class Inserter:
             glimpse=glimpse,
         )
         if not self.kits and asked.loudness is not None:  # nothing has shown how loud it begins
-            level_to(made, asked.loudness, config)
+            sounding = -(-len(context_db) // config.frames_per_token)  # the rest fills the window
+            level_to(made[:sounding], asked.loudness, config)
         return denormalise(mel_from_tokens(made, config), level, config)[: len(context_db)]
 
     def insert(
@@ -275,7 +277,9 @@ class Inserter:
         samples = like_channels(samples, heard.song, heard.sample_rate, order.stem != "bass")
         if order.region:  # last, since the sides ring on for some milliseconds
             only_inside(samples, order.region, heard.sample_rate)
-        return Insertion(samples, heard.sample_rate, heard.beats, settings, list(heard.notices))
+        return Insertion(
+            samples, heard.sample_rate, heard.beats, settings, [*heard.notices, *order.doubts()]
+        )
 
 
 def _beat_settings(grid: BeatGrid) -> dict[str, Any]:

@@ -79,11 +79,8 @@ class Kits:
         """
         near = self._near(text, CHOICE)
         pick = int(near[np.random.default_rng((seed, 1)).integers(len(near))])
-        stem = self._tokens(pick)
-        louder_db = 10 * (loudness - _manner(stem)[1])
-        sounding = stem > self.silence
-        stem[sounding] += np.float32(louder_db / TokenConfig().scale_db)
-        return Kit(np.maximum(stem, self.silence), self.phase[pick].astype(np.float32))
+        kit = Kit(self._tokens(pick), self.phase[pick].astype(np.float32))
+        return as_loud(kit, loudness, self.silence)
 
     def usual(self, text: np.ndarray) -> tuple[float, float]:
         """The median density and loudness (`tokens.density_value`, `loudness_value`) of the kits
@@ -98,6 +95,13 @@ class Kits:
     def _tokens(self, kit: int) -> np.ndarray:
         stem: np.ndarray = self.silence + self.stem[kit].astype(np.float32) * np.float32(_STEP)
         return stem
+
+
+def as_loud(kit: Kit, loudness: float, silence: float) -> Kit:
+    """The same kit at another loudness (`tokens.loudness_value`)."""
+    louder_db = 10 * (loudness - _manner(kit.stem)[1])
+    louder = np.where(kit.stem > silence, np.float32(louder_db / TokenConfig().scale_db), 0)
+    return Kit(np.maximum(kit.stem + louder, silence), kit.phase)
 
 
 def _manner(stem: np.ndarray) -> tuple[float, float]:
@@ -132,5 +136,6 @@ def kit_of(samples: np.ndarray, sample_rate: int, config: TokenConfig) -> Kit:
     mel = log_mel(mono * np.float32(10 ** ((WORKING_DB - level) / 20)), spectrogram)
     loudness = np.convolve(np.maximum(mel, WORKING_DB - 60).mean(axis=1), np.ones(frames), "valid")
     first = int(np.argmax(loudness))
-    stem = normalise(mel[first : first + frames], context_level_db(mel) + BESIDE_DB, config)
+    level_db = context_level_db(mel[:, : spectrogram.mels]) + BESIDE_DB
+    stem = normalise(mel[first : first + frames], level_db, config)
     return Kit(tokens_from_mel(stem, config), np.zeros((config.anchor, PHASES), np.float32))

@@ -16,14 +16,22 @@ MOST = 2.0  # controls lie between -MOST and MOST
 DENSITY_STEP, DYNAMICS_STEP = 0.4, 0.5
 # What words say of how many notes there shall be, in steps of density.
 FEW = re.compile(
-    r"\b(sparse|sparsely|simple|simply|minimal|minimalist|few|restrained|understated)\b"
+    r"\b(sparse|sparsely|simple|simply|minimal|minimalist|(?<!a )few|"
+    r"restrained|understated)\b"
 )
 MANY = re.compile(r"\b(busy|busily|dense|densely|intricate|frantic|hectic|lots of|many)\b")
 STEPS_OF_WORDS = 1.5
 # And of how hard it shall be played, in steps of dynamics. "Soft rock" is a style.
-SOFT = re.compile(r"\b(soft(?! rock)|softly|quiet|quietly|gentle|gently)\b")
-LOUD = re.compile(r"\b(loud|loudly|hard-hitting|powerful|forceful|hard(?! (?:rock|bop)))\b")
+SOFT = re.compile(r"\b(soft(?![ -](?:rock|shoe))|softly|quiet|quietly|gentle|gently)\b")
+LOUD = re.compile(
+    r"\b(loud|loudly|hard-hitting|powerful|forceful|"
+    r"hard(?![ -](?:rock|bop|techno|house|trance|hitting)))\b"
+)
 HARDER_STEPS = 1.0
+# Before such a word, or one word further, these take back what it says.
+TAKEN_BACK = re.compile(
+    r"\b(?:not|n't|less|without|nothing|never|no|medium|moderately)[ -](?:\w+[ -])?$"
+)
 MOST_LOUDER_DB = 15.0  # that a stem is turned up or down to be as loud as was told
 
 
@@ -68,22 +76,29 @@ def wish(
 def density_of_words(instruction: str) -> float:
     """The steps of density that a sentence asks for by such words as "busy" and "sparse"."""
     words = instruction.lower()
-    return STEPS_OF_WORDS * (bool(MANY.search(words)) - bool(FEW.search(words)))
+    return STEPS_OF_WORDS * (bool(_meant(MANY, words)) - bool(_meant(FEW, words)))
 
 
 def dynamics_of_words(instruction: str) -> float:
     """The steps of dynamics that a sentence asks for by such words as "loud" and "soft"."""
     words = instruction.lower()
-    return HARDER_STEPS * (bool(LOUD.search(words)) - bool(SOFT.search(words)))
+    return HARDER_STEPS * (bool(_meant(LOUD, words)) - bool(_meant(SOFT, words)))
 
 
 def without_loudness(instruction: str) -> str:
     """The sentence without those words."""
-    return (
-        LOUD.sub("", SOFT.sub("", instruction.lower()))
-        if dynamics_of_words(instruction)
-        else (instruction)
-    )
+    if not dynamics_of_words(instruction):
+        return instruction
+    words = instruction.lower()
+    for pattern in (SOFT, LOUD):
+        for found in reversed(_meant(pattern, words)):
+            words = words[: found.start()] + words[found.end() :]
+    return words
+
+
+def _meant(pattern: re.Pattern[str], words: str) -> list[re.Match[str]]:
+    """Where the words stand and nothing before them takes them back, as in "not too loud"."""
+    return [m for m in pattern.finditer(words) if not TAKEN_BACK.search(words[: m.start()])]
 
 
 def level_to(stem: np.ndarray, loudness: float, config: TokenConfig) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,6 +10,17 @@ from restem.errors import UserError
 from restem.kits import Kit
 from restem.manner import MOST
 from restem.region import Region
+
+NAMES = {
+    "drums": re.compile(r"drum|beats?\b|groove|percussion|\bkit\b|brush|cymbal|hat\b|snare|kick"),
+    "bass": re.compile(r"\bbass"),
+    "guitar": re.compile(r"guitar|strum"),
+    "keys": re.compile(r"piano|\bkeys\b|keyboard|organ\b|rhodes|clavinet|synth"),
+}
+NEVER_MADE = re.compile(
+    r"\b(trumpets?|trombones?|horns?|brass|sax\w*|violins?|cellos?|strings|flutes?|clarinets?|harps?|"
+    r"accordions?|vocals?|voices?|singers?|singing|choirs?)\b"
+)
 
 
 @dataclass(frozen=True)
@@ -38,8 +50,24 @@ class Order:
                 "The instruction is empty; write what to play, such as 'Add jazzy drums'."
             )
         if self.stem not in stems:
-            raise UserError(f"This model makes {', '.join(stems)}, not {self.stem}.")
+            raise UserError(
+                f"This model makes {', '.join(stems)}, not {self.stem}; load one that does, in "
+                f"Python with Inserter.load(stem={self.stem!r})."
+            )
         if not (abs(self.density) <= MOST and abs(self.dynamics) <= MOST):
             raise UserError(f"Density and dynamics lie between -{MOST:g} and {MOST:g}.")
         if not 0 <= self.tight <= 1:
             raise UserError("Tight lies between 0 and 1.")
+
+    def doubts(self) -> list[str]:
+        """A sentence for the user where the instruction names what is not going to be made."""
+        words = self.instruction.lower()
+        if NAMES[self.stem].search(words):
+            return []
+        for other, pattern in NAMES.items():
+            if pattern.search(words):
+                return [f"The sentence names {other}, but this stem is {self.stem}: choose {other} "
+                        "as the stem (--stem) for that."]  # fmt: skip
+        if found := NEVER_MADE.search(words):
+            return [f"restem makes {', '.join(NAMES)}, no {found[0]}; this stem is {self.stem}."]
+        return []

@@ -67,21 +67,10 @@ def make_record(
     notices: list[str],
 ) -> dict[str, Any]:
     """All that is needed to make the same bytes again; no time of day and no folder's name."""
-    frames, channels = audio.samples.shape
-    with open(song, "rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
     return {
         **insertion.settings,
         "request": dict(request),
-        "song": {
-            "file": song.name,
-            "sha256": digest,
-            "container": audio.container,
-            "subtype": audio.subtype,
-            "sample_rate": audio.sample_rate,
-            "channels": channels,
-            "samples": frames,
-        },
+        "song": insertion.settings.get("song") or about_song(song, audio),
         "output": {
             "subtype": mixdown.subtype,
             "stem_gain_db": mixdown.stem_gain_db,
@@ -91,6 +80,22 @@ def make_record(
         "made_with": {"python": platform.python_version(), "machine": platform.machine()}
         | {name: _version(name) for name in _ARITHMETIC},
         "beats": beat_lines(insertion.beats),
+    }
+
+
+def about_song(song: Path, audio: AudioFile) -> dict[str, Any]:
+    """What the record says of a song's file."""
+    frames, channels = audio.samples.shape
+    with open(song, "rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return {
+        "file": song.name,
+        "sha256": digest,
+        "container": audio.container,
+        "subtype": audio.subtype,
+        "sample_rate": audio.sample_rate,
+        "channels": channels,
+        "samples": frames,
     }
 
 
@@ -141,16 +146,25 @@ def _make_folder(folder: Path, made: list[Path]) -> None:
 
 
 def _move(stage: Path, folder: Path, names: list[str]) -> None:
-    """Move the finished files; Ctrl-C waits meanwhile, so that a set is never left half moved."""
+    """Move the finished files; Ctrl-C waits meanwhile, so that a set is never left half moved.
+
+    Where one cannot be moved, those that had been replaced come back.
+    """
     moved: list[Path] = []
+    aside: list[tuple[Path, Path]] = []
     waiting = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        for name in names:
+        for number, name in enumerate(names):
+            if os.path.lexists(folder / name):
+                os.replace(folder / name, stage / f".old-{number}")
+                aside.append((stage / f".old-{number}", folder / name))
             os.replace(stage / name, folder / name)
             moved.append(folder / name)
     except OSError as error:
         for path in moved:
             path.unlink(missing_ok=True)
+        for old, path in aside:
+            os.replace(old, path)
         raise cannot_write(folder / name, error) from error
     finally:
         signal.signal(signal.SIGINT, waiting)

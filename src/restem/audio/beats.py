@@ -16,6 +16,8 @@ from restem.errors import UserError
 LOCAL_INTERVALS = 4
 LOWEST_BPM, HIGHEST_BPM = 20.0, 400.0
 
+MOST_IN_A_BAR = 16
+
 
 @dataclass(frozen=True, eq=False)
 class BeatGrid:
@@ -65,8 +67,8 @@ class BeatGrid:
             )
         if not (math.isfinite(first_downbeat) and math.isfinite(duration)):
             raise UserError("Give the first downbeat and the duration in seconds.")
-        if not 1 <= beats_per_bar <= 16:
-            raise UserError(f"A bar has 1 to 16 beats, not {beats_per_bar}.")
+        if not 1 <= beats_per_bar <= MOST_IN_A_BAR:
+            raise UserError(f"A bar has 1 to {MOST_IN_A_BAR} beats, not {beats_per_bar}.")
         period = 60.0 / bpm
         first = math.ceil(-first_downbeat / period - 1e-9)
         last = max(first + 1, math.floor((duration - first_downbeat) / period + 1e-9))
@@ -198,6 +200,11 @@ def read_beats(path: str | Path, beats_per_bar: int = 4) -> BeatGrid:
             raise UserError(
                 f"{path}, line {number}: beat {position} follows beat {positions[-1]}, but "
                 f"{positions[-1] + 1} or 1 must; add or renumber beats."
+            )
+        if position and position > MOST_IN_A_BAR:
+            raise UserError(
+                f"{path}, line {number}: a bar of {position} beats; the numbers must begin again "
+                f"at 1 in each bar of at most {MOST_IN_A_BAR}."
             )
         times.append(time)
         positions.append(position)

@@ -11,6 +11,7 @@ from functools import cache
 from importlib import resources
 
 import numpy as np
+from scipy.special import expit
 
 from restem.audio.spectrogram import SpectrogramConfig, log_mel
 
@@ -20,6 +21,7 @@ PITCHES = (36, 38, 42, 46, 48, 43, 49, 51)
 DRUMS = ("kick", "snare", "hats", "hats", "toms", "toms", "cymbals", "cymbals")
 RANGE_DB = 72.0  # below the loudest frames, all is silence
 PEAK = 0.7  # to which a stem is brought, so that the spectrogram's floor is far below
+OTHER = {"kick": "toms", "toms": "kick"}
 FAR = 2.0  # log-odds, from which one of a kick and a tom at once is taken for the other's echo
 NEAR = 3  # frames; one drum is not struck twice within this time
 DILATIONS = (1, 1, 2, 4, 8, 16, 32)  # of the layers; all but the first add to what they are given
@@ -67,7 +69,7 @@ def network(features: np.ndarray, weights: dict[str, np.ndarray]) -> tuple[np.nd
             new = np.maximum(_convolved(x, weights[f"w{layer}"], weights[f"b{layer}"], dilation), 0)
             x = x + new if layer else new
         out[first:last] = (x @ weights["w_out"] + weights["b_out"])[first - begin : last - begin]
-    return out[:, : len(PITCHES)], 1 / (1 + np.exp(-out[:, len(PITCHES) :]))
+    return out[:, : len(PITCHES)], expit(out[:, len(PITCHES) :])
 
 
 def _convolved(x: np.ndarray, w: np.ndarray, b: np.ndarray, dilation: int) -> np.ndarray:
@@ -103,17 +105,27 @@ def pick_notes(logits: np.ndarray, velocities: np.ndarray, thresholds: np.ndarra
             notes.append(
                 (frame + np.clip(shift, -0.5, 0.5), PITCHES[kind], strength, drum, best[frame])
             )
-    kept = [note[:3] for note in notes if not _doubled(note, notes)]
+    kept = [note[:3] for note in notes if note[3] not in OTHER] + _not_doubled(notes)
     found = np.array(sorted(kept)).reshape(-1, 3)
     hard = np.clip(np.rint(found[:, 2]), 1, 127).astype(np.int64)
     times = np.maximum(found[:, 0], 0) / CONFIG.frame_rate
     return DrumNotes(times, found[:, 1].astype(np.int64), hard)
 
 
-def _doubled(note: tuple, notes: list[tuple]) -> bool:
-    """Whether a kick or tom (frame, pitch, velocity, drum, odds) is far the unlikelier of both."""
-    other = {"kick": "toms", "toms": "kick"}.get(note[3])
-    return any(n[3] == other and abs(n[0] - note[0]) <= 2 and n[4] > note[4] + FAR for n in notes)
+def _not_doubled(notes: list[tuple]) -> list[tuple]:
+    """Kicks and toms (frame, pitch, velocity) of notes (…, drum, odds), but for those that are far
+    the unlikelier of both within two frames."""
+    kept = []
+    own = {drum: [note for note in notes if note[3] == drum] for drum in OTHER}
+    for drum, other in OTHER.items():
+        frames = np.array([note[0] for note in own[other]])
+        odds = np.array([note[4] for note in own[other]])
+        for note in own[drum]:
+            first = np.searchsorted(frames, note[0] - 2)
+            near = slice(first, np.searchsorted(frames, note[0] + 2, "right"))
+            if not (odds[near] > note[4] + FAR).any():
+                kept.append(note[:3])
+    return kept
 
 
 @cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import shutil
@@ -22,6 +23,7 @@ from restem.errors import UserError
 
 SHORTEST_SECONDS = 0.1
 MOST_FRAMES = 1 << 40
+NOTES = (".mid", ".midi", ".gp3", ".gp4", ".gp5", ".gpx", ".gp")
 LOWEST_RATE, HIGHEST_RATE = 8_000, 192_000
 KINDS = "WAV, FLAC, OGG, Opus, MP3 or AIFF"
 # A decoder may keep a few hundred samples of padding to itself; more than this is a cut file.
@@ -82,6 +84,8 @@ def read_audio(path: str | Path) -> AudioFile:
     """
     path = Path(path)
     _check_is_file(path)
+    if path.suffix.lower() in NOTES:
+        raise UserError(f"{path.name} holds notes, not sound; use `restem midi insert`.")
     audio = _read_through_ffmpeg(path) if _needs_ffmpeg(path) else _read_libsndfile(path, path.name)
     rate, seconds = audio.sample_rate, len(audio.samples) / max(1, audio.sample_rate)
     if not LOWEST_RATE <= rate <= HIGHEST_RATE:
@@ -158,9 +162,8 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 def cannot_write(path: Path, error: OSError) -> UserError:
     """The sentence for a file or folder that the system will not let us write."""
     reason = error.strerror or str(error)
-    return UserError(
-        f"Could not write {path.name}: {reason}; free some space or choose another folder."
-    )
+    what = "free some space or choose" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "choose"
+    return UserError(f"Could not write {path.name}: {reason}; {what} another folder.")
 
 
 def _check_is_file(path: Path) -> None:

@@ -49,12 +49,14 @@ def _attacks(fine: np.ndarray, step: float) -> tuple[np.ndarray, np.ndarray]:
     levels = np.maximum(fine, fine.max() - FLOOR_DB)
     before = np.concatenate([np.repeat(levels[:1], lag, axis=0), levels[:-lag]])
     rise = np.maximum(levels - before, 0).mean(axis=1)
+    taken = np.zeros(len(rise), bool)
     found: list[int] = []
     for i in np.argsort(-rise, kind="stable"):
         if rise[i] < RISE_DB:
             break
-        if all(abs(i - j) >= apart for j in found):
+        if not taken[i]:
             found.append(int(i))
+            taken[max(0, i - apart + 1) : i + apart] = True
     place = np.sort(np.array(found, dtype=int))
     return (place - lag / 2) * step, rise[place]
 
@@ -67,7 +69,9 @@ def _targets(attacks: np.ndarray, strengths: np.ndarray, grid: BeatGrid) -> np.n
         marks = np.interp(
             np.arange(parts * (len(beats) - 1) + 1) / parts, np.arange(len(beats)), beats
         )
-        nearest = marks[np.abs(attacks[:, None] - marks[None]).argmin(axis=1)]
+        after = np.clip(np.searchsorted(marks, attacks), 1, len(marks) - 1)
+        later = marks[after] - attacks < attacks - marks[after - 1]
+        nearest = marks[np.where(later, after, after - 1)]
         spacing = np.median(np.diff(marks))  # attacks at random are spacing² / 12 from a mark
         misfit = np.average(((attacks - nearest) / spacing) ** 2, weights=strengths)
         if misfit < lowest:

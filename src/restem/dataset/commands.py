@@ -48,7 +48,8 @@ def _add_render(verbs: Any) -> None:
 
 def _render(args: argparse.Namespace) -> int:
     try:
-        from restem.dataset.rendered import RenderPlan, render_songs
+        from restem.dataset.render_plan import RenderPlan
+        from restem.dataset.rendered import render_songs
     except ImportError as error:
         raise UserError(
             f"Rendering needs {error.name}; install it with pip install 'restem[dataset]'."

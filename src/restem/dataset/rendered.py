@@ -6,8 +6,7 @@ import json
 import os
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -15,27 +14,10 @@ import numpy as np
 from restem.dataset import compose, drums
 from restem.dataset.compose import Part
 from restem.dataset.render import KITS, SAMPLE_RATE, Renderer, room, saturate, tone
+from restem.dataset.render_plan import PLAN, RenderPlan, check_plan
 from restem.dataset.sample_kits import read_kits
 from restem.dataset.sentences import style_family
 from restem.dataset.voicing import KIT_CHOICES, REVOICE, TEMPI
-
-
-@dataclass(frozen=True)
-class RenderPlan:
-    """Where the material lies and how much to make of it."""
-
-    mma_library: Path
-    soundfonts: tuple[Path, ...]
-    out: Path
-    songs: int
-    seed: int = 0
-    seconds: float = 18.0
-    takes: int = 4
-    split: str | None = None  # make songs of one split only, as for a test set
-    leadsheets: Path | None = None
-    groove_midi: Path | None = None
-    hydrogen: Path | None = None
-    drumkits: Path | None = None  # sampled kits beside those of the SoundFonts
 
 
 def render_songs(plan: RenderPlan, workers: int) -> Iterator[tuple[int, int]]:
@@ -44,7 +26,9 @@ def render_songs(plan: RenderPlan, workers: int) -> Iterator[tuple[int, int]]:
     A song is `NNNNN.json` (its record, written last), `NNNNN.context.npy` int16 (stem, sample)
     and `NNNNN.drums.npy` int16 (take, sample), mono at 44.1 kHz.
     """
+    check_plan(plan)
     plan.out.mkdir(parents=True, exist_ok=True)
+    (plan.out / PLAN).write_text(plan.same)
     missing = [i for i in range(plan.songs) if not (plan.out / f"{i:05d}.json").exists()]
     done = plan.songs - len(missing)
     with ProcessPoolExecutor(workers, initializer=_start, initargs=(plan,)) as pool:

@@ -266,7 +266,7 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             return {key: file.get_tensor(key) for key in list(file.keys())}, file.metadata() or {}
     except FileNotFoundError:
         raise UserError(
-            f"There is no checkpoint at {path}; train without --resume first."
+            f"There is no checkpoint at {path}; train first, without --resume."
         ) from None
     except Exception as error:
         raise UserError(f"{path} is not a whole safetensors checkpoint: {error}.") from None

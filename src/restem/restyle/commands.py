@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -56,7 +55,7 @@ def _restyle(args: argparse.Namespace) -> int:
     from restem.progress import Progress
     from restem.restyle.listening import beat_odds, common_beats
     from restem.restyle.removal import check_stem
-    from restem.results import all_or_nothing
+    from restem.results import about_song, all_or_nothing
 
     if args.subtype:
         args.subtype = check_wav_subtype(args.subtype)
@@ -65,6 +64,9 @@ def _restyle(args: argparse.Namespace) -> int:
     separator = None if args.without else check_stem(open_separator(name), args.stem)
     song = read_audio(args.song)
     own = _own_background(args, song) if args.without else None
+    origin = {"song": about_song(args.song, song)}
+    if own:
+        origin["background"] = about_song(args.without, own)
     with all_or_nothing(args.output, names) as stage:
         progress = Progress(sys.stderr)
         try:
@@ -83,7 +85,7 @@ def _restyle(args: argparse.Namespace) -> int:
                 corrected_beats(args, background, beats),
                 stage,
                 lambda done, words: progress(REMOVAL + (1 - REMOVAL) * done, words),
-                partial(_amended, args=args, separator=separator),
+                partial(_amended, args=args, separator=separator, origin=origin),
             )
         finally:
             progress.close()
@@ -151,15 +153,17 @@ def _write(path: Path, background: AudioFile) -> None:
     write_wav(path, plain.mix, background.sample_rate, plain.subtype)
 
 
-def _amended(result: Insertion, args: argparse.Namespace, separator: Separator | None) -> Insertion:
+def _amended(
+    result: Insertion,
+    args: argparse.Namespace,
+    separator: Separator | None,
+    origin: dict[str, Any],
+) -> Insertion:
     """The insertion with the background's origin in its settings and notices."""
     from restem.hearing import DRUMS_ALREADY
 
     if separator is None:
-        with open(args.without, "rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        origin = {"file": args.without.name, "sha256": digest}
-        return replace(result, settings={**result.settings, "background": origin})
+        return replace(result, settings=result.settings | origin)
     notices = [
         f"The background is separated sound, not the original recording: {separator.name} took the "
         f"{args.stem} out, and some of it may remain or be missing; with --without FILE your own "
@@ -171,5 +175,5 @@ def _amended(result: Insertion, args: argparse.Namespace, separator: Separator |
         else notice
         for notice in result.notices
     ]
-    origin = {"separator": separator.name}
-    return replace(result, settings={**result.settings, "background": origin}, notices=notices)
+    settings = result.settings | origin | {"background": {"separator": separator.name}}
+    return replace(result, settings=settings, notices=notices)
