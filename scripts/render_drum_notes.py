@@ -47,14 +47,19 @@ CLIPS = {
     "test-songs": 60,
     "validation": 48,
     "train": 2400,
-    "train-songs": 1500,
+    "train-songs": 450,
     "train-synthesised": 700,
+    "unseen": 60,
+    "fresh": 100,
     "unheard": 100,
+    "unseen-songs": 60,
+    "fresh-songs": 100,
     "unheard-songs": 100,
     "unseen-games": 60,
     "unseen-kits": 60,
 }
-# The "test" clips were looked at while this was made; "unheard" ones were made when all was done.
+# The "test" clips were looked at while this was made; those from "unseen" on were scored once, with
+# the weights that ship.
 # (SoundFont by its place, kit) and sample kits, of the tests and of the thresholds alone.
 TEST = [(0, "electronic"), (0, "jazz"), (1, "room"), (1, "power"), (2, "standard")]
 TEST_KITS = ["ForzeeStereo", "BJA_Pacific"]
@@ -96,7 +101,7 @@ def render(args: argparse.Namespace) -> None:
         grooves = [g for g in list_grooves(args.mma) if split_of(g.path.name) == wanted]
         for index in missing[args.part :: args.parts]:
             rng = np.random.default_rng((len(split), index))
-            if split in ("test", "unheard"):
+            if split in ("test", "unseen", "fresh", "unheard"):
                 made = soundfont_clip(sources, renderer, rng)
             elif split == "unseen-games":
                 made = game_clip(args.freedoom, renderer, rng)

@@ -32,12 +32,11 @@ SEEN = {
     "validation": "those of the thresholds",
 }
 UNSEEN = {
-    "unheard": SEEN["test"],
-    "unheard-songs": SEEN["test-songs"],
+    "unseen fresh unheard": SEEN["test"],
+    "unseen-songs fresh-songs unheard-songs": SEEN["test-songs"],
     "unseen-games": "songs of games, pairs of SoundFont and kit",
     "unseen-kits": "held-out performances, kits of other makers",
 }
-BY_SOUNDFONTS = ("test", "test-songs", "unheard", "unheard-songs", "unseen-games")
 NEAR_S = 0.03  # strokes of one drum that are closer are one; also what counts as found
 
 
@@ -177,14 +176,13 @@ def main() -> None:
     args = parser.parse_args()
     weights = _weights()
     sets = {}
-    for split in UNSEEN if args.unseen else SEEN:
-        sets[split] = read(args.work, split)
-        for c in sets[split]:
+    for splits, name in (UNSEEN if args.unseen else SEEN).items():
+        sets[splits] = [clip for split in splits.split() for clip in read(args.work, split)]
+        for c in sets[splits]:
             c["found"] = pick_notes(*said(c, weights), weights["thresholds"])
-        table((UNSEEN | SEEN)[split], sets[split])
-    test = [c for split, clips in sets.items() if split != "validation" for c in clips]
-    by_fonts = [c for split in BY_SOUNDFONTS for c in sets.get(split, [])]
-    table("all by pairs of SoundFont and kit", by_fonts)
+        table(name, sets[splits])
+    test = [c for name, clips in sets.items() if name != "validation" for c in clips]
+    table("performances and songs", [c for name in list(sets)[:2] for c in sets[name]])
     table("all tests, as rendered", [c for c in test if not c["drawn"]])
     table("all tests, drawn and turned to sound again", [c for c in test if c["drawn"]])
     confusions(test, [c["found"] for c in test])
