@@ -190,6 +190,7 @@ class TorchModel:
 def offer_of(recipe: Recipe, model: TorchModel, text: TextEncoder) -> Offer:
     """What a recipe's network makes of a clip: a stem, or a mix in one piece."""
     null = text.encode([""])[0]
+    network: Any = model  # it has what `generate` asks of an exported one
 
     def offer(clip: Clip, seed: int) -> Offered:
         gain = np.float32(10 ** ((WORKING_DB - rms_db(clip.context)) / 20))
@@ -204,7 +205,7 @@ def offer_of(recipe: Recipe, model: TorchModel, text: TextEncoder) -> Offer:
         )
         if recipe.reading == "R1":
             made = generate(
-                model,  # type: ignore[arg-type]
+                network,
                 context,
                 phase,
                 Wish(words, null),
