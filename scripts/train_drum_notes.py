@@ -29,7 +29,7 @@ from restem.audio.drum_notes import (
 )
 
 WEIGHTS = Path("src/restem/models/drum_notes.npz")
-FRAMES, RENDERED, MIXED = 320, 10, 6  # of a training excerpt; excerpts of a batch
+FRAMES, RENDERED, MIXED = 800, 4, 3  # of a training excerpt; excerpts of a batch
 
 
 def targets(clip: dict) -> np.ndarray:
@@ -192,14 +192,17 @@ def mixer_of(args: argparse.Namespace) -> Mixer:
 
 
 def begin(layers, out, path: Path) -> None:
-    """With the weights of a file of `save`."""
+    """With the weights of a file of `save`; layers that it lacks begin small."""
     import torch
 
     with np.load(path) as file:
         kept = {name: torch.from_numpy(file[name].astype(np.float32)) for name in file.files}
     for i, layer in enumerate(layers):
-        layer.weight.data, layer.bias.data = kept[f"w{i}"].permute(2, 1, 0), kept[f"b{i}"]
-        layer.weight.data = layer.weight.data.contiguous()
+        if f"w{i}" in kept:
+            layer.weight.data = kept[f"w{i}"].permute(2, 1, 0).contiguous()
+            layer.bias.data = kept[f"b{i}"]
+        else:
+            layer.weight.data *= 0.3
     out.weight.data, out.bias.data = kept["w_out"].T[:, :, None].contiguous(), kept["b_out"]
 
 

@@ -231,8 +231,10 @@ def test_figures_are_written(tmp_path, song):
 
 @pytest.mark.parametrize("data", ["rendered=", "tape=x", "pair=one.wav"])
 def test_unknown_data_is_named(tmp_path, data, capsys):
-    assert main(["table1", "--data", data, "-o", str(tmp_path / "o")]) == 2
-    assert "restem: error:" in capsys.readouterr().err
+    for verb in ("table1", "figures"):
+        assert main([verb, "--data", data, "-o", str(tmp_path / "o")]) == 2
+        assert "restem: error:" in capsys.readouterr().err
+        assert not (tmp_path / "o").exists()
 
 
 def test_clips_of_musdb18_are_all_full_stretches_of_the_sum(tmp_path):

@@ -32,7 +32,7 @@ FAST = ("--captioner", "source", "--clip-samples", "44100")
 
 
 def build(*words):
-    return main(["dataset", "build", *map(str, words), *FAST])
+    return main(["dataset", "build", *FAST, *map(str, words)])
 
 
 def decoded(row, name):
@@ -261,6 +261,16 @@ def test_the_same_source_twice_is_refused(songs, tmp_path, capsys):
     twice = ("--source", f"rendered={songs}", "--source", f"rendered={songs}")
     assert build(*twice, "-o", tmp_path) == 2
     assert "give each source once" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option, said", [
+    (("--separator", "demucs=nowhere.th"), "no Demucs checkpoint at nowhere.th"),
+    (("--captioner", "lp-music-caps=nowhere.pth"), "nowhere.pth"),
+    (("--captioner", "a-friend"), "no captioner 'a-friend'"),
+])  # fmt: skip
+def test_missing_parts_are_said_before_anything_is_written(songs, tmp_path, option, said, capsys):
+    assert build("--source", f"rendered={songs}", "-o", tmp_path / "out", *option) == 2
+    assert said in capsys.readouterr().err and not (tmp_path / "out").exists()
 
 
 def clip(number=0, **changes):

@@ -145,6 +145,8 @@ def test_words_of_density_are_told_unless_the_control_says_otherwise(inserter):
         assert density_of_words(words) == 0
     over = wish(inserter.text, "sparse drums", 2, usual=(0.25, -0.5))
     assert over.density == pytest.approx(0.25 + 2 * DENSITY_STEP)
+    plain = wish(inserter.text, "loud, sparse drums", 0, 0, usual=(0.25, -0.5))
+    assert (plain.density, plain.loudness) == (pytest.approx(0.25), pytest.approx(-0.5))
 
 
 def test_words_of_loudness_are_told_as_dynamics(inserter):

@@ -59,10 +59,10 @@ def add_song_options(parser: argparse.ArgumentParser) -> None:
         help="move the downbeats later (negative: earlier); 0.5 moves all beats")  # fmt: skip
     add("--region", metavar="FROM-TO", type=region_of,
         help="make the stem there alone, as in 0:30-1:00 or 30-60; silence elsewhere")  # fmt: skip
-    add("--density", metavar="X", type=within(float, -2, 2), default=0.0,
-        help="from -2, few notes, to 2, many (default: 0, as the sentence says)")  # fmt: skip
-    add("--dynamics", metavar="X", type=within(float, -2, 2), default=0.0,
-        help="from -2, played quietly, to 2, played hard (default: 0)")  # fmt: skip
+    add("--density", metavar="X", type=within(float, -2, 2),
+        help="from -2, few notes, to 2, many (default: as the sentence says)")  # fmt: skip
+    add("--dynamics", metavar="X", type=within(float, -2, 2),
+        help="from -2, quietly, to 2, played hard (default: as the sentence says)")  # fmt: skip
     add("--tight", metavar="X", type=within(float, 0, 1), default=0.0,
         help="how far hits are pulled to the beat, 0 to 1 (default: 0)")  # fmt: skip
     add("--like", metavar="FILE", type=Path,

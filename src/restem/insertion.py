@@ -90,8 +90,8 @@ class Inserter:
         seed: int = 0,
         steps: int | None = None,
         guidance: float | None = None,
-        density: float = 0.0,
-        dynamics: float = 0.0,
+        density: float | None = None,
+        dynamics: float | None = None,
         part: slice | None = None,
         kit: Kit | None = None,
         progress: Progress | None = None,
@@ -166,8 +166,8 @@ class Inserter:
         beats: BeatGrid | None = None,
         bpm: float | None = None,
         region: Region | None = None,
-        density: float = 0.0,
-        dynamics: float = 0.0,
+        density: float | None = None,
+        dynamics: float | None = None,
         tight: float = 0.0,
         like: Kit | None = None,
         progress: Progress | None = None,
@@ -265,8 +265,8 @@ class Inserter:
         }
         if order.region:
             settings["region"] = list(order.region)
-        if order.density or order.dynamics:
-            settings |= {"density": order.density, "dynamics": order.dynamics}
+        asked = {"density": order.density, "dynamics": order.dynamics}
+        settings |= {name: value for name, value in asked.items() if value is not None}
         if order.tight:
             settings["tight"] = order.tight
         level = None

@@ -49,27 +49,29 @@ class Wish:
 def wish(
     encoder: TextEncoder,
     instruction: str,
-    density: float = 0.0,
-    dynamics: float = 0.0,
+    density: float | None = None,
+    dynamics: float | None = None,
     usual: tuple[float, float] | None = None,
 ) -> Wish:
     """The sentence with both controls, each from -2 (few notes; quiet playing) over 0 to 2.
 
-    They go out from the density and loudness that are `usual` with such sentences. At 0 the words
-    decide, and where they say nothing of it the model decides on the density; the loudness is told
-    all the same, so that seeds do not differ in it. Without `usual` a control of 0 leaves the
-    loudness to the model too.
+    They go out from the density and loudness that are `usual` with such sentences. At None the
+    words decide, and where they say nothing of it the model decides on the density; the loudness is
+    told all the same, so that seeds do not differ in it. Without `usual` a control of None leaves
+    the loudness to the model too.
     """
-    density = density or density_of_words(instruction)
-    dynamics = dynamics or dynamics_of_words(instruction)
+    if density is None:
+        density = density_of_words(instruction) or None
+    if dynamics is None:
+        dynamics = dynamics_of_words(instruction) or None
     text, null = encoder.encode([instruction, ""])
     near = usual or (0.0, 0.0)
-    told = bool(usual) or bool(dynamics)
+    told = bool(usual) or dynamics is not None
     return Wish(
         text,
         null,
-        near[0] + DENSITY_STEP * density if density else None,
-        near[1] + DYNAMICS_STEP * dynamics if told else None,
+        None if density is None else near[0] + DENSITY_STEP * density,
+        near[1] + DYNAMICS_STEP * (dynamics or 0.0) if told else None,
     )
 
 

@@ -28,9 +28,9 @@ class Order:
     """What is asked for, apart from song and seed; None leaves a choice to the model.
 
     `region` is start and end in seconds; elsewhere the stem is exactly silent. `density` (few or
-    many notes) and `dynamics` (quiet or loud playing) go from -2 to 2; 0 is what the sentence says.
-    `tight`, 0 to 1, is how far attacks are pulled to the beats' sixteenths or triplets. `like` is a
-    kit to sound like, as of `restem.kits.kit_of`.
+    many notes) and `dynamics` (quiet or loud playing) go from -2 over 0, the usual, to 2; where
+    they are None the sentence decides. `tight`, 0 to 1, is how far attacks are pulled to the beats'
+    sixteenths or triplets. `like` is a kit to sound like, as of `restem.kits.kit_of`.
     """
 
     instruction: str
@@ -38,8 +38,8 @@ class Order:
     steps: int | None = None
     guidance: float | None = None
     region: Region | None = None
-    density: float = 0.0
-    dynamics: float = 0.0
+    density: float | None = None
+    dynamics: float | None = None
     tight: float = 0.0
     like: Kit | None = None
 
@@ -54,7 +54,7 @@ class Order:
                 f"This model makes {', '.join(stems)}, not {self.stem}; load one that does, in "
                 f"Python with Inserter.load(stem={self.stem!r})."
             )
-        if not (abs(self.density) <= MOST and abs(self.dynamics) <= MOST):
+        if not all(abs(x) <= MOST for x in (self.density, self.dynamics) if x is not None):
             raise UserError(f"Density and dynamics lie between -{MOST:g} and {MOST:g}.")
         if not 0 <= self.tight <= 1:
             raise UserError("Tight lies between 0 and 1.")

@@ -24,8 +24,10 @@ PEAK = 0.7  # to which a stem is brought, so that the spectrogram's floor is far
 OTHER = {"kick": "toms", "toms": "kick"}
 FAR = 2.0  # log-odds, from which one of a kick and a tom at once is taken for the other's echo
 NEAR = 3  # frames; one drum is not struck twice within this time
-DILATIONS = (1, 1, 2, 4, 8, 16, 32)  # of the layers; all but the first add to what they are given
-REACH = 65  # frames on either side that a note's verdict hangs on
+# Of the layers; all but the first add to what they are given. The last reach over a bar or so: a
+# soft ride under a snare is told by the ride's other strokes.
+DILATIONS = (1, 1, 2, 4, 8, 16, 32, 64, 128)
+REACH = 1 + sum(DILATIONS)  # frames on either side that a note's verdict hangs on
 BLOCK = 6000  # frames heard at once, so that an hour needs little memory
 
 

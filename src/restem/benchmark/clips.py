@@ -12,7 +12,7 @@ import numpy as np
 import soundfile
 
 from restem.audio.beats import BeatGrid
-from restem.audio.files import atomic_path
+from restem.audio.files import atomic_path, read_audio
 from restem.audio.tracking import track_beats
 from restem.audio.waveform import mono_from_channels, resampled
 from restem.dataset.sentences import Labels, instruction
@@ -131,11 +131,8 @@ def song_from_files(context: Path, stem: Path, instruction: str, caption: str) -
     """One song whose context and stem are two aligned recordings; the longer one is cut."""
     sides = []
     for path in (context, stem):
-        try:
-            samples, rate = soundfile.read(path, always_2d=True)
-        except (OSError, soundfile.LibsndfileError) as error:
-            raise UserError(f"{path} cannot be read: {error}.") from None
-        sides.append(resampled(mono_from_channels(samples), rate, RATE))
+        audio = read_audio(path)
+        sides.append(resampled(mono_from_channels(audio.samples), audio.sample_rate, RATE))
     length = min(map(len, sides))
     return WholeSong(context.stem, sides[0][:length], sides[1][:length], instruction, caption)
 

@@ -33,12 +33,12 @@ def _figures(args: argparse.Namespace) -> int:
 
     sentences = args.sentence or figures.SENTENCES
     inserter = Inserter.load(args.model)
-    args.output.mkdir(parents=True, exist_ok=True)
-    save_diagram(args.output / "figure1.png")
     shown = []
     for song in islice(songs_of(args), args.songs):
         print(f"restem: {song.name}", file=sys.stderr, flush=True)
         shown.append(figures.example(inserter, song, [song.instruction, *sentences], args.seed))
+    args.output.mkdir(parents=True, exist_ok=True)
+    save_diagram(args.output / "figure1.png")
     figures.save_insertion(shown[0], args.output / "figure3.png")
     figures.save_restyling(shown[0], args.output / "figure4.png")
     figures.save_page(shown, args.output)

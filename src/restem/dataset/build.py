@@ -88,8 +88,12 @@ class Builder:
         twice = next((s for s in self.songs if keys[s.key] > 1), None)
         if twice:
             raise UserError(f"{twice.source} offers {twice.id} twice; give each source once.")
-        if not settings.instruct.writer.startswith("gguf"):  # that one takes time to load
-            instruct.open_writer(settings.instruct.writer)  # what is missing is said at once
+        # What is missing is said at once, before hours of work; but these two take time to load.
+        if not settings.instruct.writer.startswith("gguf"):
+            instruct.open_writer(settings.instruct.writer)
+        if not settings.captioner.startswith("audio-llm"):
+            caption.caption_name(settings.captioner)
+        open_separator(settings.pair.separator)
 
     def run(self) -> Report:
         """Build, or go on building; the report of the finished dataset."""

@@ -99,7 +99,8 @@ def make(
     on_progress, on_preview = watchers(send)
     region = Region(**request["region"]) if request["region"] else None
     how: dict[str, Any] = {name: request[name] for name in ("stem", "steps", "guidance")}
-    how |= {name: request[name] or 0.0 for name in ("density", "dynamics", "tight")}
+    how |= {name: request[name] or None for name in ("density", "dynamics")}
+    how["tight"] = request["tight"] or 0.0
     insertion = _inserter(request["stem"]).insert(
         audio.samples,
         audio.sample_rate,

@@ -44,13 +44,15 @@ class RollTraining:
     learning_rate: float = 1e-3
     noise: BinaryNoise | None = None
     resume: bool = False
+    splits: tuple[str, ...] = ("train",)
     start: RollModel | None = None  # an exported model whose sizes, noise and weights to begin from
 
 
 def train(settings: RollTraining) -> Iterator[tuple[int, float]]:
     """Train by the settings, yielding (step, loss); the checkpoint lies in `settings.out`."""
     torch.manual_seed(settings.seed)
-    batches = RollBatches(load_corpus(settings.corpus, "train"), settings.stem, settings.seed)
+    pieces = [piece for split in settings.splits for piece in load_corpus(settings.corpus, split)]
+    batches = RollBatches(pieces, settings.stem, settings.seed)
     rates, densities = _statistics(batches)
     noise = settings.noise or replace(BinaryNoise(), density=round(float(rates.mean()), 5))
     if settings.start is not None:
@@ -65,6 +67,7 @@ def train(settings: RollTraining) -> Iterator[tuple[int, float]]:
         "seed": settings.seed,
         "batch": settings.batch,
         "pieces": len(batches.pieces),
+        "splits": list(settings.splits),
     }
     trainer = Trainer(
         network,

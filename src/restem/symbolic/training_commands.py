@@ -96,6 +96,11 @@ def _add_train(verbs: Any) -> None:
     add("--posterior", choices=("mixed", "plug-in"), help="how x_0 is guessed in sampling")
     add("--resume", action="store_true", help="go on from the checkpoint in the output folder")
     add(
+        "--with-validation",
+        action="store_true",
+        help="train on the validation songs too, once nothing is left to choose by them",
+    )
+    add(
         "--start-from", metavar="DIR", help='model folder to begin with; "embedded": the package\'s'
     )
     add("-o", "--output", type=Path, required=True)
@@ -129,6 +134,7 @@ def _train(args: argparse.Namespace) -> int:
                 learning_rate=args.rate,
                 noise=_noise(args),
                 resume=args.resume,
+                splits=("train", "validation") if args.with_validation else ("train",),
                 start=RollModel.load(args.stem, args.start_from) if args.start_from else None,
             )
         )
