@@ -45,7 +45,8 @@ CLIPS = {
     "test": 60,
     "test-kits": 60,
     "test-songs": 60,
-    "validation": 48,
+    "validation": 200,
+    "validation-songs": 150,
     "train": 2400,
     "train-songs": 450,
     "train-synthesised": 700,
@@ -97,8 +98,9 @@ def render(args: argparse.Namespace) -> None:
         missing = [index for index, path in enumerate(paths) if not path.exists()]
         training = split.startswith("train")
         sources = performances(args.groove_midi, split) if missing else []
-        wanted = "train" if training else "test"
+        wanted = split.partition("-")[0] if training or "validation" in split else "test"
         grooves = [g for g in list_grooves(args.mma) if split_of(g.path.name) == wanted]
+        pairs = {"train": TRAIN, "validation": VALIDATION, "test": TEST}[wanted]
         for index in missing[args.part :: args.parts]:
             rng = np.random.default_rng((len(split), index))
             if split in ("test", "unseen", "fresh", "unheard"):
@@ -106,7 +108,7 @@ def render(args: argparse.Namespace) -> None:
             elif split == "unseen-games":
                 made = game_clip(args.freedoom, renderer, rng)
             elif split.endswith("songs"):
-                made = song_clip(grooves, renderer, TRAIN if training else TEST, rng)
+                made = song_clip(grooves, renderer, pairs, rng)
             else:
                 made = kit_clip(sources, kits[split], training, rng)
             np.savez_compressed(paths[index], **made)

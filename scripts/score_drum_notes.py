@@ -18,11 +18,12 @@ from restem.audio.drum_notes import (
     DRUMS,
     PITCHES,
     DrumNotes,
-    _weights,
+    Weights,
+    heard_by,
     loudest,
-    network,
     note_features,
     pick_notes,
+    shipped,
 )
 
 SEEN = {
@@ -52,10 +53,10 @@ def read_one(path: Path) -> list[dict]:
     return [clip] if len(clip["notes"]) and len(clip["levels"]) > 150 else []
 
 
-def said(clip: dict, weights: dict) -> tuple[np.ndarray, np.ndarray]:
+def said(clip: dict, networks: list[Weights]) -> tuple[np.ndarray, np.ndarray]:
     """Log-odds and velocities (frame, kind) of a clip."""
     levels = clip["levels"]
-    return network(note_features(levels, loudest(levels)), weights)
+    return heard_by(networks, note_features(levels, loudest(levels)))
 
 
 def counts(clips: list[dict], found: list) -> dict[str, np.ndarray]:
@@ -174,12 +175,12 @@ def main() -> None:
     parser.add_argument("work", type=Path)
     parser.add_argument("--unseen", action="store_true")
     args = parser.parse_args()
-    weights = _weights()
+    networks, thresholds = shipped()
     sets = {}
     for splits, name in (UNSEEN if args.unseen else SEEN).items():
         sets[splits] = [clip for split in splits.split() for clip in read(args.work, split)]
         for c in sets[splits]:
-            c["found"] = pick_notes(*said(c, weights), weights["thresholds"])
+            c["found"] = pick_notes(*said(c, networks), thresholds)
         table(name, sets[splits])
     test = [c for name, clips in sets.items() if name != "validation" for c in clips]
     table("performances and songs", [c for name in list(sets)[:2] for c in sets[name]])

@@ -1,9 +1,9 @@
-"""Clips of `render_drum_notes.py` in; the weights that tell drum notes by ear out.
+"""Clips of `render_drum_notes.py` in; the weights of a network that tells drum notes by ear out.
 
     python scripts/train_drum_notes.py WORK --groove-midi DIR
 
-Rendered clips and endless mixes of the same kits train it; thresholds are those of the validation
-clips. `score_drum_notes.py` measures the result.
+Rendered clips and endless mixes of the same kits train it; WORK/weights.npz is the result, which
+`join_drum_notes.py` takes into the package.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from time import monotonic
 import numpy as np
 from drum_mixes import Mixer, quick_notes, strokes_of
 from drum_variations import varied
-from score_drum_notes import counts, f_of, read, read_one, said
+from score_drum_notes import read_one
 
 from restem.audio.drum_notes import (
     CONFIG,
@@ -25,10 +25,8 @@ from restem.audio.drum_notes import (
     PITCHES,
     loudest,
     note_features,
-    pick_notes,
 )
 
-WEIGHTS = Path("src/restem/models/drum_notes.npz")
 FRAMES, RENDERED, MIXED = 800, 4, 3  # of a training excerpt; excerpts of a batch
 
 
@@ -55,7 +53,7 @@ def coloured(levels: np.ndarray, loud: float, rng: np.random.Generator) -> np.nd
 
 
 def train(args: argparse.Namespace) -> None:
-    """Train, choose thresholds on the validation clips, write the weights."""
+    """Train and write the weights."""
     import torch
 
     torch.manual_seed(args.seed)
@@ -75,7 +73,6 @@ def train(args: argparse.Namespace) -> None:
     for worker in workers:
         worker.join()
     save(layers, out, args.work / "weights.npz")
-    finish(args)
 
 
 def work(args: argparse.Namespace, number: int, layers, out, mixer: Mixer) -> None:
@@ -212,31 +209,6 @@ def save(layers, out, path: Path) -> None:
     weights |= {f"b{i}": layer.bias.detach() for i, layer in enumerate(layers)}
     weights |= {"w_out": out.weight.detach()[:, :, 0].T, "b_out": out.bias.detach()}
     np.savez(path, **{name: value.numpy().astype(np.float16) for name, value in weights.items()})
-
-
-def finish(args: argparse.Namespace) -> None:
-    """Thresholds for the trained weights; both to where the package reads them."""
-    with np.load(args.work / "weights.npz") as file:
-        arrays = dict(file)
-    plain = {name: value.astype(np.float32) for name, value in arrays.items()}
-    arrays["thresholds"] = thresholds(read(args.work, "validation"), plain)
-    np.savez_compressed(WEIGHTS, **arrays)
-    print(f"{WEIGHTS}: {WEIGHTS.stat().st_size} bytes")
-
-
-def thresholds(clips: list[dict], weights: dict) -> np.ndarray:
-    """Log-odds (kind,) that give the best F of each drum on the validation clips."""
-    heard = [said(c, weights) for c in clips]
-    levels = np.linspace(-3, 1.5, 19)
-    best, scores = np.zeros(len(PITCHES), np.float32), []
-    for bar in levels:
-        found = [pick_notes(*h, np.full(len(PITCHES), bar, np.float32)) for h in heard]
-        scores.append({drum: f_of(count) for drum, count in counts(clips, found).items()})
-    for drum in scores[0]:
-        own = [score[drum] for score in scores]
-        best[[name == drum for name in DRUMS]] = levels[int(np.argmax(own))]
-        print(drum, "validation F, threshold:", max(own), levels[int(np.argmax(own))])
-    return best
 
 
 def main() -> None:

@@ -1,11 +1,13 @@
 """The sound of drums in; which drum was struck when, and how hard, out.
 
-A small convolution network hears every frame of the log-mel; peaks of what it says are notes. It
-was trained by `scripts/train_drum_notes.py` on rendered drums whose notes are known.
+A few small convolution networks hear every frame of the log-mel; peaks of what they say, on
+average, are notes. They were trained by `scripts/train_drum_notes.py` on rendered drums whose notes
+are known.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -24,11 +26,12 @@ PEAK = 0.7  # to which a stem is brought, so that the spectrogram's floor is far
 OTHER = {"kick": "toms", "toms": "kick"}
 FAR = 2.0  # log-odds, from which one of a kick and a tom at once is taken for the other's echo
 NEAR = 3  # frames; one drum is not struck twice within this time
-# Of the layers; all but the first add to what they are given. The last reach over a bar or so: a
-# soft ride under a snare is told by the ride's other strokes.
+# Of the layers, as many as a network has; all but the first add to what they are given. The last
+# two reach over a bar or so: a soft ride under a snare is told by the ride's other strokes.
 DILATIONS = (1, 1, 2, 4, 8, 16, 32, 64, 128)
-REACH = 1 + sum(DILATIONS)  # frames on either side that a note's verdict hangs on
 BLOCK = 6000  # frames heard at once, so that an hour needs little memory
+
+Weights = dict[str, np.ndarray]
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,9 +49,8 @@ def hear_drums(wave: np.ndarray) -> DrumNotes:
     if not peak:
         return DrumNotes(np.zeros(0), np.zeros(0, np.int64), np.zeros(0, np.int64))
     levels = log_mel(wave * (PEAK / peak), CONFIG)
-    weights = _weights()
-    logits, velocities = network(note_features(levels, loudest(levels)), weights)
-    return pick_notes(logits, velocities, weights["thresholds"])
+    networks, thresholds = shipped()
+    return pick_notes(*heard_by(networks, note_features(levels, loudest(levels))), thresholds)
 
 
 def loudest(levels: np.ndarray) -> float:
@@ -61,13 +63,23 @@ def note_features(levels: np.ndarray, loud: float) -> np.ndarray:
     return (np.clip((levels - loud) / RANGE_DB, -1, 0.2) * 2 + 1).astype(np.float32)
 
 
-def network(features: np.ndarray, weights: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """(frame, column) features -> (frame, drum) log-odds of an onset, and its velocity 0..1."""
+def heard_by(networks: Sequence[Weights], features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(frame, column) features -> (frame, kind) log-odds of an onset, and its velocity 0..1: the
+    mean over some networks, which err in different places."""
+    each = [network(features, weights) for weights in networks]
+    logits, velocities = (np.mean(kind, axis=0) for kind in zip(*each, strict=True))
+    return logits, velocities
+
+
+def network(features: np.ndarray, weights: Weights) -> tuple[np.ndarray, np.ndarray]:
+    """The same of one network: arrays "w0", "b0", ... of its layers, "w_out" and "b_out"."""
     out = np.empty((len(features), 2 * len(PITCHES)), np.float32)
+    dilations = [d for layer, d in enumerate(DILATIONS) if f"w{layer}" in weights]
+    reach = 1 + sum(dilations)  # frames on either side that a note's verdict hangs on
     for first in range(0, len(features), BLOCK):
-        begin, last = max(first - REACH, 0), min(first + BLOCK, len(features))
-        x = features[begin : last + REACH]
-        for layer, dilation in enumerate(DILATIONS):
+        begin, last = max(first - reach, 0), min(first + BLOCK, len(features))
+        x = features[begin : last + reach]
+        for layer, dilation in enumerate(dilations):
             new = np.maximum(_convolved(x, weights[f"w{layer}"], weights[f"b{layer}"], dilation), 0)
             x = x + new if layer else new
         out[first:last] = (x @ weights["w_out"] + weights["b_out"])[first - begin : last - begin]
@@ -131,6 +143,13 @@ def _not_doubled(notes: list[tuple]) -> list[tuple]:
 
 
 @cache
-def _weights() -> dict[str, np.ndarray]:
+def shipped() -> tuple[list[Weights], np.ndarray]:
+    """The package's networks and their thresholds: log-odds (kind,) from which a peak is a note."""
     with resources.files("restem").joinpath("models/drum_notes.npz").open("rb") as file:
-        return {name: value.astype(np.float32) for name, value in np.load(file).items()}
+        arrays = {name: value.astype(np.float32) for name, value in np.load(file).items()}
+    thresholds = arrays.pop("thresholds")
+    networks: dict[str, Weights] = {}
+    for name, value in arrays.items():
+        number, _, own = name.partition(".")
+        networks.setdefault(number, {})[own] = value
+    return list(networks.values()), thresholds
