@@ -15,13 +15,14 @@ from restem.audio.drum_notes import (
     DILATIONS,
     DRUMS,
     PITCHES,
-    REACH,
     DrumNotes,
     hear_drums,
+    heard_by,
     loudest,
     network,
     note_features,
     pick_notes,
+    shipped,
 )
 from restem.insertion import Inserter, Insertion
 from restem.pack import TICKS, bext_chunk, drum_track, tempo_track, time_reference
@@ -225,19 +226,33 @@ def test_pitches_of_one_drum_speak_together():
     assert len(notes.times) == 1 and notes.times[0] == pytest.approx(0.1)
 
 
-def test_the_network_sees_the_same_in_blocks_and_in_the_middle_as_alone(monkeypatch):
+@pytest.mark.parametrize("layers", [7, len(DILATIONS)])
+def test_the_network_sees_the_same_in_blocks_and_in_the_middle_as_alone(layers, monkeypatch):
     rng = np.random.default_rng(0)
+    reach = 1 + sum(DILATIONS[:layers])
     weights = {"w_out": rng.normal(size=(9, 2 * len(PITCHES))), "b_out": np.zeros(2 * len(PITCHES))}
-    for layer in range(len(DILATIONS)):
+    for layer in range(layers):
         taps, size = (3, 9) if layer else (5, 117)
         weights |= {f"w{layer}": 0.3 * rng.normal(size=(taps, size, 9)), f"b{layer}": np.zeros(9)}
-    x = rng.normal(size=(300, 117))
+    x = rng.normal(size=(2 * reach + 170, 117))
     whole = network(x, weights)[0]
-    part = network(x[40:280], weights)[0]
-    assert np.allclose(whole[40 + REACH : 280 - REACH], part[REACH:-REACH], rtol=1e-4)
-    assert not np.allclose(whole[39 + REACH], part[REACH - 1], rtol=1e-4)  # as far as that
+    part = network(x[40:-60], weights)[0]
+    assert np.allclose(whole[40 + reach : -60 - reach], part[reach:-reach], rtol=1e-4)
+    assert not np.allclose(whole[39 + reach], part[reach - 1], rtol=1e-4)  # as far as that
     monkeypatch.setattr("restem.audio.drum_notes.BLOCK", 30)
     assert np.allclose(network(x, weights)[0], whole, rtol=1e-4)
+
+
+def test_several_networks_are_heard_in_their_mean_and_those_shipped_are_whole():
+    networks, thresholds = shipped()
+    assert len(networks) >= 1 and thresholds.shape == (len(PITCHES),)
+    x = np.random.default_rng(0).uniform(-1, 1, (60, 117)).astype(np.float32)
+    other = {name: 0.9 * value for name, value in networks[0].items()}
+    both = heard_by([networks[0], other], x)
+    alone = [network(x, weights) for weights in (networks[0], other)]
+    for kind in (0, 1):
+        assert np.allclose(both[kind], (alone[0][kind] + alone[1][kind]) / 2, atol=1e-6)
+    assert all(f"w{layer}" in n for n in networks for layer in range(7))
 
 
 def test_level_does_not_matter_and_silence_holds_nothing():
