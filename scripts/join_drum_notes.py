@@ -2,8 +2,8 @@
 
     python scripts/join_drum_notes.py WORK NETWORK.npz [NETWORK.npz ...]
 
-The thresholds are those that give the best F of each drum on the validation clips of WORK,
-performances and songs together, by kits and pairs that were neither trained on nor tested.
+The thresholds are those that give the best F of each drum on the validation clips of WORK, by
+kits and pairs that are neither trained on nor tested.
 """
 
 from __future__ import annotations
@@ -46,9 +46,8 @@ def main() -> None:
         with np.load(path) as file:
             kept.append({name: file[name] for name in file.files if name != "thresholds"})
     networks = [{name: w.astype(np.float32) for name, w in own.items()} for own in kept]
-    clips = read(args.work, "validation") + read(args.work, "validation-songs")
     arrays = {f"{n}.{name}": value for n, own in enumerate(kept) for name, value in own.items()}
-    arrays["thresholds"] = thresholds(clips, networks)
+    arrays["thresholds"] = thresholds(read(args.work, "validation"), networks)
     np.savez_compressed(args.output, **arrays)
     print(f"{args.output}: {args.output.stat().st_size} bytes, {len(networks)} networks")
 

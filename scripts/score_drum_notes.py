@@ -33,10 +33,10 @@ SEEN = {
     "validation": "those of the thresholds",
 }
 UNSEEN = {
-    "unseen fresh unheard": SEEN["test"],
-    "unseen-songs fresh-songs unheard-songs": SEEN["test-songs"],
-    "unseen-games": "songs of games, pairs of SoundFont and kit",
-    "unseen-kits": "held-out performances, kits of other makers",
+    "untouched": SEEN["test"],
+    "untouched-songs": SEEN["test-songs"],
+    "untouched-games": "songs of games, pairs of SoundFont and kit",
+    "untouched-kits": "held-out performances, kits of other makers",
 }
 NEAR_S = 0.03  # strokes of one drum that are closer are one; also what counts as found
 
