@@ -69,7 +69,8 @@ def main() -> None:
     for i, seed, control, x in product(order, range(args.seeds), METERS, SETTINGS):
         key = (paths[i].stem, seed, control if x else "none", x)
         if key not in found:
-            found[key] = measured(inserter, paths[i], seed, **{control: x}) | {"key": key}
+            asked = {control: x} if x else {}
+            found[key] = measured(inserter, paths[i], seed, **asked) | {"key": key}
             with args.output.open("a") as file:
                 file.write(json.dumps(found[key]) + "\n")
     names = [paths[i].stem for i in order]

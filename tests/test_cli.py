@@ -342,6 +342,12 @@ def test_results_are_not_overwritten_unless_forced(song, model, capsys):
     assert Path("restem-out/song.mix.wav").read_bytes() == b"mine" and model.calls == 1
     assert run("insert", song, SAY, "--force") == 0
     assert listing() == NAMES and len(read("song.mix.wav")) == 3 * RATE + 1
+    Path("restem-out/song.pack").mkdir()
+    for name in ("song.bass.2.wav", "song.vocals.wav"):  # the second is none of ours
+        Path("restem-out", name).write_bytes(b"old")
+    capsys.readouterr()
+    assert run("insert", song, SAY, "--force") == 0
+    assert "note: song.bass.2.wav, song.pack of an earlier run" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("link", [os.symlink, os.link])

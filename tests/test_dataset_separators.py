@@ -184,6 +184,10 @@ def test_damaged_and_hostile_checkpoints_are_refused(tmp_path):
     with pytest.raises(UserError, match="no Demucs checkpoint"):
         open_separator(f"demucs={path.rename(tmp_path / 'cut.th')}")
 
+    (tmp_path / "song.th").write_bytes(b"RIFF" + bytes(2000))
+    with pytest.raises(UserError, match="no Demucs checkpoint"):
+        open_separator(f"demucs={tmp_path / 'song.th'}")
+
     class Hostile:
         def __reduce__(self):
             return (open, (str(tmp_path / "owned"), "w"))

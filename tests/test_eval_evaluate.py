@@ -253,7 +253,8 @@ def test_command_writes_the_report_and_prints_the_scores(clips, tmp_path, capsys
     write(tmp_path / "ours", "clip0", drums(0))
     write(tmp_path / "ours", "clip1", drums(5))
     arguments = [tmp_path / "ours", clips / "target", "-o", tmp_path / "report.json"]
-    assert run(*arguments, "--embedding", "MTT_musicnn", "--embedding", "MTT_vgg") == 0
+    for _ in range(2):  # a report may be made anew
+        assert run(*arguments, "--embedding", "MTT_musicnn", "--embedding", "MTT_vgg") == 0
     report = json.loads((tmp_path / "report.json").read_text())
     assert report["fd"]["embedding"]["name"] == "MTT_musicnn"
     printed = capsys.readouterr().out
@@ -271,6 +272,11 @@ def test_command_refuses_before_it_listens(clips, tmp_path):
             *(clips / "same", clips / "target", "-o", tmp_path / "r.json"),
             *("--embedding", f"panns-cnn14-16k={tmp_path / 'none.pth'}"),
         )
+    clip = clips / "same" / "clip0.wav"
+    before = clip.read_bytes()
+    with pytest.raises(UserError, match="is there already and is no report"):
+        run(clips / "same", clips / "target", "-o", clip)
+    assert clip.read_bytes() == before
     (tmp_path / "taken").mkdir()
     with pytest.raises(UserError, match="cannot be written"):
         write_report({"fd": None}, tmp_path / "taken")

@@ -19,7 +19,16 @@ MAY_IMPORT = {
     "mixing": {"audio"},
     "picture": {"audio"},
     "networks": {"audio", "dataset", "diffusion", "progress", "text", "tokens"},
-    "dataset": {"audio", "diffusion", "evaluation", "kits", "progress", "text", "tokens"},
+    "dataset": {
+        "arguments",
+        "audio",
+        "diffusion",
+        "evaluation",
+        "kits",
+        "progress",
+        "text",
+        "tokens",
+    },
     "evaluation": {"audio", "progress"},
     "benchmark": {
         "audio",

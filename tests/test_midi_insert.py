@@ -19,7 +19,7 @@ from restem.errors import UserError
 from restem.symbolic import cells
 from restem.symbolic.arrange import Wishes, complete, fill
 from restem.symbolic.bernoulli import BinaryNoise
-from restem.symbolic.inserting import MidiInserter, accents, without_overlaps
+from restem.symbolic.inserting import MidiInserter, accents, inside_bars, without_overlaps
 from restem.symbolic.midi_files import song_from_bytes
 from restem.symbolic.model import TEXT_VALUES, RollModel
 from restem.symbolic.performance import FEATURES, Touch, features, play
@@ -322,6 +322,13 @@ def test_touch_features_are_local() -> None:
 
 def test_accents_and_overlaps() -> None:
     assert accents(np.array([0, 3, 12, 48, 60, 61]), FORTY).tolist() == [100, 84, 92, 100, 92, 84]
+    six = np.array([(i * 36, 36, 6, 8) for i in range(4)])
+    assert accents(np.array([0, 12, 18, 24, 36, 54]), six).tolist() == [100, 84, 92, 84, 100, 92]
+    strokes = np.array([[470, 490, 36, 9], [960, 999, 38, 9], [1930, 1950, 36, 9]])
+    kept = inside_bars(strokes, FORTY, (0, 1), 480)[:, 0].tolist()
+    assert kept == [470, 960, 1919] and inside_bars(strokes, FORTY, None, 480) is strokes
+    assert inside_bars(strokes - 5, FORTY, (1, 2), 480)[-1, 0] == 1925
+    assert inside_bars(strokes - 20, FORTY, (1, 2), 480)[-1, 0] == 1920
     notes = np.array([[0, 50, 36, 9], [10, 60, 38, 9], [40, 90, 36, 9], [40, 80, 36, 8]])
     fixed = without_overlaps(notes)
     for pitch in (36, 38):

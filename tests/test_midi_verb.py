@@ -15,6 +15,7 @@ from mido import MetaMessage
 from restem import cli
 from restem.errors import UserError
 from restem.symbolic.model import RollModel
+from restem.symbolic.sound import check_synth
 
 QUICK = ("--stem", "drums", "--steps", "2")
 
@@ -46,6 +47,17 @@ def tablature(folder: Path, file_name: str) -> Path:
     version = {"gp3": (3, 0, 0), "gp4": (4, 0, 6), "gp5": (5, 1, 0)}[file_name[-3:]]
     gp.write(song, str(folder / file_name), version=version)
     return folder / file_name
+
+
+def test_only_a_soundfont_is_played_with(tmp_path, monkeypatch):
+    monkeypatch.setattr("shutil.which", lambda program: f"/usr/bin/{program}")
+    wave = b"RIFF\x24\0\0\0WAVEfmt "
+    for file, data in (("song.wav", wave), ("song.mid", band()), ("no.sf2", b"")):
+        (tmp_path / file).write_bytes(data)
+        with pytest.raises(UserError, match=f"{file} is no SoundFont"):
+            check_synth(tmp_path / file)
+    (tmp_path / "yes.sf2").write_bytes(b"RIFF\x24\0\0\0sfbkLIST")
+    assert check_synth(tmp_path / "yes.sf2") == tmp_path / "yes.sf2"
 
 
 def kit_on_channel_3() -> bytes:

@@ -120,11 +120,15 @@ def test_a_song_at_full_scale_everywhere_becomes_float_and_still_nulls(rate, cha
     assert np.array_equal(mix_read - stem_read, audio.samples)
 
 
-def lowered(peak: float, subtype: str = "PCM_16") -> Mixdown:
+def pair(peak: float) -> tuple[np.ndarray, np.ndarray]:
     """A song with a peak of 0.5, where the stem has its own `peak`; the stem is -0.25 elsewhere."""
     song, stem = np.zeros((1001, 2)), np.full((1001, 2), -0.25)
     song[500, 0], stem[500, 0] = 0.5, peak
-    return mix_down(song, stem, subtype)
+    return song, stem
+
+
+def lowered(peak: float, subtype: str = "PCM_16") -> Mixdown:
+    return mix_down(*pair(peak), subtype)
 
 
 @pytest.mark.parametrize("subtype", BITS)
@@ -140,6 +144,10 @@ def test_a_stem_is_turned_down_where_the_mix_would_clip_and_nowhere_else():
     assert mixdown.subtype == "PCM_16"
     assert mixdown.stem_gain_db == pytest.approx(20 * np.log10(0.5 / 0.6), abs=1e-3)
     assert mixdown.mix.max() == 2**15 - 1
+    written, told = mixdown.stem / 2**15, pair(0.6)[1]
+    less = 10 * np.log10(np.mean(written**2) / np.mean(told**2))
+    assert mixdown.turned_down_db(told) == pytest.approx(less, abs=1e-6) and less < -0.01
+    assert lowered(0.4).turned_down_db(pair(0.4)[1]) == 0
     quiet = mixdown.stem[:, 1] / -(0.25 * 2**15)  # the other channel goes along
     assert quiet[500] == pytest.approx(0.5 / 0.6, abs=1e-3)
     assert (np.diff(quiet)[:500] <= 0).all() and (np.diff(quiet)[500:] >= 0).all()

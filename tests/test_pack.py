@@ -174,6 +174,12 @@ def test_beats_lie_on_quarters_and_downbeats_on_bars(tmp_path, beats, lead):
         assert round(place) % beats.beats_per_bar == position - 1
 
 
+def test_a_downbeat_that_is_nearly_the_first_sample_is_tick_0():
+    _, seconds, track = tempo_track(BeatGrid.from_bpm(120.0, -0.007, 30), 30)
+    assert track.count(b"\xff\x58\x04") == 1 and seconds[0] == 0
+    assert seconds[1] > 0.4
+
+
 def test_a_steady_song_has_one_tempo():
     _, _, track = tempo_track(BeatGrid.from_bpm(128.0, 0.0, 300), 300)
     assert track.count(b"\xff\x51\x03") <= 2

@@ -126,7 +126,11 @@ def test_the_users_own_background_is_used_to_the_last_bit(parts, model, capsys):
     assert record["background"]["file"] == "own.wav" and len(record["background"]["sha256"]) == 64
     info = sf.info("song.wav")
     assert record["song"]["samples"] == info.frames and record["song"]["subtype"] == info.subtype
-    assert "separated sound" not in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "separated sound" not in said and "own.wav is" not in said
+    sf.write("own.wav", sf.read("own.wav")[0][: -RATE // 2], RATE, subtype="PCM_16")
+    assert run("song.wav", SAY, "--without", "own.wav", "--force") == 0
+    assert "own.wav is 0.500 s shorter than song.wav; stem and mix" in capsys.readouterr().err
 
 
 def test_separated_sound_is_called_so_and_adds_up(parts, model, capsys):

@@ -122,10 +122,11 @@ def asked_names(args: argparse.Namespace) -> list[str]:
 
 
 def stale_names(args: argparse.Namespace, names: list[str]) -> list[str]:
-    """Stems of an earlier run in the same folder, which --force did not replace."""
-    pattern = re.compile(re.escape(f"{args.song.stem}.{args.stem}") + r"(\.\d+)?\.wav")
+    """Stems and packs of an earlier run in the same folder, which --force did not replace."""
+    kinds = r"((drums|bass|guitar|keys)(\.\d+)?\.wav|pack)"
+    pattern = re.compile(re.escape(f"{args.song.stem}.") + kinds)
     found = (path.name for path in args.output.iterdir() if pattern.fullmatch(path.name))
-    return sorted(set(found) - set(names))
+    return sorted(set(found) - {Path(name).parts[0] for name in names})
 
 
 def check_request(args: argparse.Namespace, names: list[str], *inputs: Path | None) -> None:
@@ -173,9 +174,10 @@ def compute(
     for number, made in enumerate(_takes(args, audio, beats, progress), start=1):
         for b in blocks(len(made.stem)) if args.gain else ():
             made.stem[b] *= 10 ** (args.gain / 20)
-        if args.gain and (level := made.settings.get("stem_level_db")) is not None:
-            made.settings["stem_level_db"] = round(level + args.gain, 2)
         mixdown = mix_down(audio.samples, made.stem, args.subtype or audio.wav_subtype)
+        if (level := made.settings.get("stem_level_db")) is not None:
+            level += args.gain + mixdown.turned_down_db(made.stem)
+            made.settings["stem_level_db"] = round(level, 2)
         progress(min(0.9 + number / 100, 1.0), "writing")
         if best:
             notices += [f"Take {number}: {notice}" for notice in mixdown.notices]
@@ -242,8 +244,7 @@ def report(
         print(f"restem: note: {notice}", file=sys.stderr)
     if stale := stale_names(args, names):
         print(
-            f"restem: note: {', '.join(stale)} of an earlier run is still there and does not "
-            "belong to this mix.",
+            f"restem: note: {', '.join(stale)} of an earlier run, still there, is not of this mix.",
             file=sys.stderr,
         )
     for name in names:
@@ -251,7 +252,7 @@ def report(
     for take in result.settings.get("takes", []):
         print(f"Take {take['take']}: seed {take['seed']}, fit {take['score']:.2f}")
     beats = result.beats
-    first = f"{beats.downbeats[0]:.2f} s" if len(beats.downbeats) else "not found"
+    first = f"{max(beats.downbeats[0], 0):.2f} s" if len(beats.downbeats) else "not found"
     sure = "as given" if args.beats else f"{beats.confidence:.0%} sure"
     sure = f"tempo as given, bars {sure}" if args.bpm else sure
     print(

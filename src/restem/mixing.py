@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import convolve1d, minimum_filter1d
 
 from restem.audio.room import blocks, room
+from restem.audio.waveform import rms_db
 
 # By so much at most the stem's loudest instants are turned down to keep the mix in full scale.
 MOST_LOWERING_DB = 12.0
@@ -44,6 +45,13 @@ class Mixdown:
     stem_gain_db: float = 0.0
     song_rounded: bool = False
     notices: list[str] = field(default_factory=list)
+
+    def turned_down_db(self, stem: NDArray) -> float:
+        """How far the limiter took the whole of `stem` (full scale at 1.0) down: 0 or negative."""
+        if not self.stem_gain_db:
+            return 0.0
+        full_scale_db = 20 * math.log10(1 << (_PCM_BITS[self.subtype] - 1))
+        return rms_db(self.stem) - full_scale_db - rms_db(stem)
 
 
 def mix_down(song: NDArray, stem: NDArray, subtype: str) -> Mixdown:

@@ -128,12 +128,14 @@ def time_reference(path: Path) -> int:
 def tempo_track(beats: BeatGrid, duration: float) -> tuple[np.ndarray, np.ndarray, bytes]:
     """Ticks and seconds (point,) that correspond, and the track of tempi and metres that says so.
 
-    Tick 0 is the song's first sample. What comes before the first downbeat is a short bar of
+    Tick 0 is the song's first sample, which is the downbeat if that lies within half a sixteenth of
+    it. What comes before the first downbeat is a short bar of
     sixteenths, so that every later beat lies on a quarter and every downbeat on a bar line.
     """
     whole_bar = int(beats.positions.max()) * float(np.diff(beats.times).max())
     grid = beats.extended(0.0, duration + 2 * whole_bar)  # so that a downbeat is there
-    first = int(np.argmax((grid.positions == 1) & (grid.times > -1e-3)))
+    nearly = -float(np.median(np.diff(grid.times))) / 8
+    first = int(np.argmax((grid.positions == 1) & (grid.times > nearly)))
     times, positions = grid.times[first:], grid.positions[first:]
     sixteenths = round(float(times[0]) / float(np.median(np.diff(grid.times))) * 4)
     start = sixteenths * TICKS // 4

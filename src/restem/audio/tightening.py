@@ -31,7 +31,7 @@ def tightened(
     fine = fine_from_rows(rows[:, config.mels :], config)
     step = 1 / (config.frame_rate * config.fine_per_frame)
     first = start - (config.fine_per_frame // 2) * step  # time of the first fine step
-    attacks, strengths = _attacks(fine, step)
+    attacks, strengths = attacks_in(fine, step)
     if amount <= 0 or not len(attacks):
         return rows
     targets = _targets(attacks + first, strengths, grid) - first
@@ -43,7 +43,7 @@ def tightened(
     return np.concatenate([mels, rows_from_fine(warped, config)], axis=1).astype(rows.dtype)
 
 
-def _attacks(fine: np.ndarray, step: float) -> tuple[np.ndarray, np.ndarray]:
+def attacks_in(fine: np.ndarray, step: float) -> tuple[np.ndarray, np.ndarray]:
     """Times of the attacks in seconds from the first step, and how far they rise in dB."""
     lag, apart = round(LAG_SECONDS / step), round(APART_SECONDS / step)
     levels = np.maximum(fine, fine.max() - FLOOR_DB)

@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from restem.arguments import within
 from restem.errors import UserError
 from restem.progress import Progress
 
@@ -39,13 +40,27 @@ def _add_build(verbs: Any) -> None:
         help="of instructions: template (default), endpoint, gguf[=MODEL.gguf]")  # fmt: skip
     add("--clip-samples", type=int, default=CLIP_SAMPLES, help="at 44.1 kHz (default: 5.11 s)")
     add("--hop-samples", type=int, help="from clip to clip (default: no overlap)")
-    add("--max-leak", type=float, help="keep out clips with a higher leak score")
-    add("--max-separated", type=float, help="largest share of clips from a separator, below 1")
-    add("--seed", type=int, default=0, help="of the action words and templates")
-    add("--workers", type=int, default=1, help="processes, or actors")
+    add("--max-leak", type=within(float, -1e6, 1e6), help="keep out clips with a higher leak score")
+    add(
+        "--max-separated",
+        type=within(float, 0, 1),
+        help="largest share of clips from a separator, below 1",
+    )
+    add(
+        "--seed",
+        type=within(int, 0, 2**63 - 1),
+        default=0,
+        help="of the action words and templates",
+    )
+    add("--workers", type=within(int, 1, 4096), default=1, help="processes, or actors")
     add("--engine", choices=("processes", "ray"), default="processes",
         help="ray: on a cluster (RAY_ADDRESS) or a local Ray")  # fmt: skip
-    add("--concurrency", type=int, default=8, help="requests to the endpoint at a time")
+    add(
+        "--concurrency",
+        type=within(int, 1, 4096),
+        default=8,
+        help="requests to the endpoint at a time",
+    )
     add("--price", type=float, nargs=2, metavar=("IN", "OUT"), default=(0.0, 0.0),
         help="of a million tokens at the endpoint, for the estimate")  # fmt: skip
     add("-o", "--output", type=Path, required=True)
@@ -148,7 +163,9 @@ def _add_inspect(verbs: Any) -> None:
     line = "count a dataset, draw a sheet of spectrograms, make a page to listen to"
     parser = verbs.add_parser("inspect", help=line, description=line)
     parser.add_argument("dataset", metavar="DIR", type=Path)
-    parser.add_argument("--clips", type=int, default=12, help="shown on the sheet and the page")
+    parser.add_argument(
+        "--clips", type=within(int, 1, 1000), default=12, help="shown on the sheet and the page"
+    )
     parser.add_argument("-o", "--output", type=Path, help="folder (default: DIR/inspect)")
     parser.set_defaults(run=_inspect)
 
@@ -157,7 +174,9 @@ def _inspect(args: argparse.Namespace) -> int:
     from restem.dataset.inspecting import inspect_dataset
 
     out = args.output or args.dataset / "inspect"
-    for line in inspect_dataset(args.dataset, out, max(1, args.clips)):
+    if out.exists() and not out.is_dir():
+        raise UserError(f"{out} is a file; name a folder with -o.")
+    for line in inspect_dataset(args.dataset, out, args.clips):
         print(line)
     return 0
 

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from restem.dataset.batches import BatchMaker
+from restem.dataset.kit_timing import unhurried
 from restem.dataset.packed import PackedSongs
 from restem.dataset.songs import read_songs
 from restem.kits import Kits, stored
@@ -40,6 +41,7 @@ def kits_of(features: Path, config: TokenConfig, seed: int = 0) -> Kits:
             offered_places = maker.anchor(song, take, PLACES, int(rng.integers(1 << 31)))
             offers = zip(*(tensor.numpy() for tensor in offered_places), strict=True)
             stem, phase = max(offers, key=lambda offer: _contrast(offer[0]))
+            phase = unhurried(stem, phase, config)
             text = songs[song].text[take].astype(np.float32).mean(axis=0)
             stems.append(stored(stem, config.silence))
             phases.append(phase.astype(np.float16))

@@ -29,6 +29,7 @@ from restem.evaluation.threads import one_thread_arithmetic
 DEFAULT_EMBEDDINGS = {"clip": "MSD_musicnn", "frame": "MTT_vgg"}
 LENGTH_TOLERANCE_S = 0.01
 GENERATED, TARGET = "generated clip", "target"  # as warnings call the sides
+MEASURED_WITH = ("numpy", "scipy", "soxr", "librosa", "torch")
 Report = dict[str, Any]
 
 
@@ -74,9 +75,7 @@ def evaluate(
         "kld_activation": "softmax",
         "beat_tolerance_s": 0.07,
         "resampler": "soxr HQ",
-        "versions": {
-            name: version(name) for name in ("numpy", "scipy", "soxr", "librosa", "torch")
-        },
+        "versions": {name: version(name) for name in MEASURED_WITH},
     }
     return scores | {
         "clips": len(heard),
@@ -233,16 +232,12 @@ def add_parser(subparsers: Any) -> None:
         help="score generated clips against true ones",
         description="Score the clips of one folder against those of the same name in another.",
         epilog=(
-            "Embeddings: "
-            + ", ".join(NAMES)
-            + ". The first three need `pip install --no-deps musicnn==0.1.0`, the others "
-            "NAME=PATH with the path of their published checkpoint, or "
-            "NAME=hub:OWNER/REPOSITORY/FILE to download it from the Hugging Face hub."
+            f"Embeddings: {', '.join(NAMES)}. The first three need `pip install "
+            "--no-deps musicnn==0.1.0`, the others NAME=PATH with the path of their published "
+            "checkpoint, or NAME=hub:OWNER/REPOSITORY/FILE to download it from the Hugging Face hub."
         ),
     )
-    parser.add_argument(
-        "generated", metavar="GENERATED", type=Path, help="folder of generated clips"
-    )
+    parser.add_argument("generated", metavar="GENERATED", type=Path, help="folder of made clips")
     parser.add_argument("target", metavar="TARGET", type=Path, help="folder of true clips")
     parser.add_argument("--context", metavar="DIR", type=Path, help="folder of what they play over")
     parser.add_argument(
@@ -265,6 +260,8 @@ def add_parser(subparsers: Any) -> None:
 def _run(args: argparse.Namespace) -> int:
     if not args.output.resolve().parent.is_dir():
         raise UserError(f"There is no folder {args.output.resolve().parent} to write in; make it.")
+    if args.output.exists() and not _is_report(args.output):
+        raise UserError(f"{args.output} is there already and is no report; name another -o.")
     embeddings = [embedding_from_words(words) for words in args.embedding]
 
     def progress(done: int, total: int) -> None:
@@ -278,6 +275,13 @@ def _run(args: argparse.Namespace) -> int:
         encoding = sys.stdout.encoding or "utf-8"
         print(line.encode(encoding, "backslashreplace").decode(encoding))
     return 0
+
+
+def _is_report(path: Path) -> bool:
+    """Whether a file is a report of this verb, which the next one may replace."""
+    with suppress(OSError, ValueError, AttributeError):  # a folder, audio, no JSON object
+        return {"clips", "settings"} <= json.loads(path.read_text(encoding="utf-8")).keys()
+    return False
 
 
 def summary(report: Report) -> list[str]:

@@ -67,6 +67,7 @@ def _restyle(args: argparse.Namespace) -> int:
     origin = {"song": about_song(args.song, song)}
     if own:
         origin["background"] = about_song(args.without, own)
+    apart = (len(own.samples) - len(song.samples)) / song.sample_rate if own else 0.0
     with all_or_nothing(args.output, names) as stage:
         progress = Progress(sys.stderr)
         try:
@@ -85,7 +86,7 @@ def _restyle(args: argparse.Namespace) -> int:
                 corrected_beats(args, background, beats),
                 stage,
                 lambda done, words: progress(REMOVAL + (1 - REMOVAL) * done, words),
-                partial(_amended, args=args, separator=separator, origin=origin),
+                partial(_amended, args=args, separator=separator, origin=origin, apart=apart),
             )
         finally:
             progress.close()
@@ -158,12 +159,23 @@ def _amended(
     args: argparse.Namespace,
     separator: Separator | None,
     origin: dict[str, Any],
+    apart: float,
 ) -> Insertion:
-    """The insertion with the background's origin in its settings and notices."""
+    """The insertion with the background's origin in its settings and notices.
+
+    `apart`: seconds that a background of the user's is longer than the song.
+    """
     from restem.hearing import DRUMS_ALREADY
 
     if separator is None:
-        return replace(result, settings=result.settings | origin)
+        notices = list(result.notices)
+        if abs(apart) >= 0.0005:
+            longer = "longer" if apart > 0 else "shorter"
+            notices.append(
+                f"{args.without.name} is {abs(apart):.3f} s {longer} than {args.song.name}; stem "
+                "and mix are as long as it is."
+            )
+        return replace(result, settings=result.settings | origin, notices=notices)
     notices = [
         f"The background is separated sound, not the original recording: {separator.name} took the "
         f"{args.stem} out, and some of it may remain or be missing; with --without FILE your own "

@@ -125,9 +125,9 @@ class Base(_Strict):
 class JobRequest(_Strict):
     """What to make: `takes` versions, with the seeds `seed`, `seed` + 1, ...
 
-    Audio has `density`, `dynamics` (-2 to 2, 0 is what the sentence says) and `tight` (0 to 1) as
-    of `restem insert`. A MIDI song gets drums, bass or guitar, in the bars that the region covers;
-    its `instruction` is a style such as "bossa nova", its density a word.
+    Audio has `density`, `dynamics` (-2 to 2; left out, the sentence decides) and `tight` (0 to 1)
+    as of `restem insert`. A MIDI song gets drums, bass or guitar, in the bars that the region
+    covers; its `instruction` is a style such as "bossa nova", its density a word.
     """
 
     song: Identifier

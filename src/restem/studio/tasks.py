@@ -99,7 +99,7 @@ def make(
     on_progress, on_preview = watchers(send)
     region = Region(**request["region"]) if request["region"] else None
     how: dict[str, Any] = {name: request[name] for name in ("stem", "steps", "guidance")}
-    how |= {name: request[name] or None for name in ("density", "dynamics")}
+    how |= {name: request[name] for name in ("density", "dynamics")}
     how["tight"] = request["tight"] or 0.0
     insertion = _inserter(request["stem"]).insert(
         audio.samples,
@@ -119,6 +119,9 @@ def make(
         insertion.stem[:] = mixdown.stem / _full_scale(mixdown)  # for the picture
     else:
         mixdown = mix_down(audio.samples, insertion.stem, audio.wav_subtype)
+        if (level := insertion.settings["stem_level_db"]) is not None:
+            level += mixdown.turned_down_db(insertion.stem)
+            insertion.settings["stem_level_db"] = round(level, 2)
     notices = [*insertion.notices, *mixdown.notices]
     final, part = Path(folder), Path(folder + ".part")
     shutil.rmtree(part, ignore_errors=True)

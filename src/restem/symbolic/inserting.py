@@ -117,7 +117,10 @@ class MidiInserter:
         }
         data, channels, notes = song.data, set(song.channels), {}
         for stem in wanted:
-            notes[stem] = self._played(stem, made[stem], table, song, wishes.seed, amount)
+            played = self._played(stem, made[stem], table, song, wishes.seed, amount)
+            notes[stem] = without_overlaps(
+                inside_bars(played, table, region, song.ticks_per_quarter)
+            )
             channel, program = _voice(stem, found[stem], channels, wishes.style)
             channels.add(channel)
             text = json.dumps({"restem": settings}, ensure_ascii=True)
@@ -160,14 +163,33 @@ class MidiInserter:
             steps = notes_from_roll(planes[None])
             start, end = (ticks_from_steps(steps[:, i], quarter) for i in (0, 1))
             notes = np.stack([start, end, steps[:, 2], accents(steps[:, 0], bars)], axis=1)
-        return without_overlaps(notes.astype(np.int64))
+        return notes.astype(np.int64)
+
+
+def inside_bars(
+    notes: np.ndarray, bars: np.ndarray, region: tuple[int, int] | None, quarter: int
+) -> np.ndarray:
+    """Notes in ticks whose starts a drummer's timing has not taken out of the region's bars."""
+    if region is None:
+        return notes
+    edges = np.array([bars[region[0], 0], bars[region[1] - 1, :2].sum()])
+    first, end = ticks_from_steps(edges, quarter).tolist()
+    inside = notes.copy()
+    inside[:, 0] = np.clip(notes[:, 0], first, end - 1)
+    return inside
 
 
 def accents(steps: np.ndarray, bars: np.ndarray) -> np.ndarray:
-    """Velocities of a pitched part: a bar's first beat, other beats, and between them."""
+    """Velocities of a pitched part: a bar's first beat, other beats, and between them.
+
+    `bars` (bar, 4): start and length in steps, and the metre; of 6/8 and its like a beat is three
+    eighths.
+    """
     bar = np.searchsorted(bars[:, 0], steps, side="right") - 1
-    offset = steps - bars[bar, 0]
-    return np.where(offset == 0, 100, np.where(offset % STEPS_PER_QUARTER == 0, 92, 84))
+    offset, (count, unit) = steps - bars[bar, 0], bars[bar, 2:].T
+    compound = (unit == 8) & (count > 3) & (count % 3 == 0)
+    beat = np.where(compound, 3 * STEPS_PER_QUARTER // 2, STEPS_PER_QUARTER)
+    return np.where(offset == 0, 100, np.where(offset % beat == 0, 92, 84))
 
 
 def without_overlaps(notes: np.ndarray) -> np.ndarray:

@@ -86,7 +86,7 @@ def _draw_notes(
     shortest = max(STEPS_PER_QUARTER / 8 * scale, 4)
     for start, end, pitch in notes_from_roll(planes[None, [ONSET, SOUND]]).tolist():
         x, y = origin[0] + start * scale, origin[1] - (pitch - low + 1) * ROW
-        right = max(x + (end - start) * scale - 1, x + shortest)
+        right = max(x + (end - start) * scale - 2, x + shortest)  # the edge is drawn too
         draw.rectangle((x, y, right, y + ROW - 1), fill=colour, outline=outline)
 
 

@@ -28,6 +28,10 @@ def check_synth(soundfont: Path | None) -> Path:
     if soundfont is not None:
         if not soundfont.is_file():
             raise UserError(f"There is no SoundFont {soundfont}; check the name of the file.")
+        with soundfont.open("rb") as file:
+            head = file.read(12)
+        if head[:4] != b"RIFF" or head[8:] not in (b"sfbk", b"DLS "):  # FluidSynth would ignore it
+            raise UserError(f"{soundfont} is no SoundFont; name a .sf2 file.")
         return soundfont
     fonts = [path for place in _PLACES for path in sorted(Path(place).glob("*.sf2"))]
     fonts.sort(key=lambda path: _FIRST.index(path.name) if path.name in _FIRST else len(_FIRST))

@@ -154,8 +154,8 @@ $("ask").onsubmit = async (event) => {
   const body = {
     song: song.id, instruction: $("sentence").value, stem: $("stem").value, seed: number("seed") ?? 0,
     takes: Number($("takes").value), steps: number("steps"), guidance: number("guidance"), region: fill,
-    density: notes ? $("density").value || null : number("dense"),
-    dynamics: notes ? null : number("dynamics"), tight: notes ? null : number("tight"),
+    density: notes ? $("density").value || null : number("dense") || null, // in the middle the sentence decides
+    dynamics: notes ? null : number("dynamics") || null, tight: notes ? null : number("tight"),
     base: fill && takes.chosen && !notes ? takes.chosen : null,
   };
   $("make").disabled = true;
