@@ -234,7 +234,7 @@ def add_parser(subparsers: Any) -> None:
         epilog=(
             f"Embeddings: {', '.join(NAMES)}. The first three need `pip install "
             "--no-deps musicnn==0.1.0`, the others NAME=PATH with the path of their published "
-            "checkpoint, or NAME=hub:OWNER/REPOSITORY/FILE to download it from the Hugging Face hub."
+            "checkpoint, or NAME=hub:OWNER/REPOSITORY/FILE to get it from the Hugging Face hub."
         ),
     )
     parser.add_argument("generated", metavar="GENERATED", type=Path, help="folder of made clips")
