@@ -101,7 +101,7 @@ def main() -> None:
     for amount, row in zip(AMOUNTS, np.mean(table, axis=0), strict=True):
         print(f"| {amount:g} | {row[0]:.1f} | {row[1]:.2f} | {row[2]:.2f} |")
     each = [spearmanr(AMOUNTS, [row[0] for row in song]).statistic for song in table]
-    print(f"Spearman of the amount and the distance, mean of songs: {np.mean(each):.2f}")
+    print(f"Spearman of the amount and the distance, mean of songs: {np.mean(each):.3f}")
 
 
 if __name__ == "__main__":
