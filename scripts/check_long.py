@@ -1,6 +1,6 @@
-"""Put drums into a stereo song as long as you like, and watch the memory.
+"""Put a stem into a stereo song as long as you like, and watch the memory.
 
-    python scripts/check_long.py [--minutes 60] [--steps N] [--out FOLDER]
+    python scripts/check_long.py [--stem drums] [--minutes 60] [--steps N] [--out FOLDER]
 
 The song is the demo song over and over. Memory is what the process itself needs (RssAnon) and what
 it needs with pages of files, which the system takes back when it wants them (VmRSS); Linux only.
@@ -62,16 +62,24 @@ def main() -> None:
     """Make the song, run the command, print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=60)
+    parser.add_argument("--stem", default="drums")
     parser.add_argument("--steps", type=int)
     parser.add_argument("--out", type=Path, default=Path(tempfile.gettempdir(), "restem-long"))
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
+    for path in args.out.glob("long.*.*"):
+        path.unlink()
     song = args.out / "long.wav"
     write_long(song, args.minutes)
-    for path in args.out.glob("long.drums.*"):
-        path.unlink()
-    command = [sys.executable, "-m", "restem", "insert", str(song), "Add laid-back funk drums"]
-    command += ["-o", str(args.out), "--force"]
+    command = [
+        sys.executable,
+        "-m",
+        "restem",
+        "insert",
+        str(song),
+        f"Add laid-back funk {args.stem}",
+    ]
+    command += ["--stem", args.stem, "-o", str(args.out), "--force"]
     command += ["--steps", str(args.steps)] if args.steps else []
     start, peaks = time.perf_counter(), {"RssAnon": 0.0, "VmRSS": 0.0}
     running = subprocess.Popen(command, stderr=subprocess.DEVNULL)
@@ -86,7 +94,7 @@ def main() -> None:
     share = seconds / args.minutes / 60
     print(f"{seconds:.0f} s for {args.minutes:g} minutes, {share:.3f} s for a second of music")
     print(f"highest RssAnon {peaks['RssAnon']:.0f} MiB, VmRSS {peaks['VmRSS']:.0f} MiB")
-    same = nulls(song, args.out / "long.drums.wav", args.out / "long.mix.wav")
+    same = nulls(song, args.out / f"long.{args.stem}.wav", args.out / "long.mix.wav")
     print(f"mix - stem is the song: {same}")
 
 

@@ -1,11 +1,13 @@
 """Pull the hits of made stems to the beat and measure how near they come; print a table.
 
-    python scripts/check_tight.py SONGS [--split validation] [--count 24] [--seconds 20]
+    python scripts/check_tight.py SONGS [--split validation] [--count 24] [--seeds 2] [--seconds 20]
 
 SONGS is a folder of `restem dataset render`. Stems for the beginning of each song at its true
-beats, "Add STYLE drums", seed 0; each is turned into sound after five amounts of pull. librosa
-hears the onsets, every 2.9 ms and late by a constant that is taken off: the median over all songs
-at full pull. They are compared with the nearest sixteenth or triplet of the beats.
+beats, "Add STYLE drums"; each is turned into sound after five amounts of pull. librosa hears the
+onsets, every 2.9 ms and late by a constant that is taken off: the median over all stems at full
+pull. They are compared with the nearest sixteenth or triplet of the beats. Spearman's correlation
+of amount and distance is taken as in check_controls.py: within each stem, over the means of each
+song's seeds, and over all values free of their song's mean.
 """
 
 from __future__ import annotations
@@ -40,7 +42,9 @@ def onsets_of(sound: np.ndarray) -> np.ndarray:
     )  # fmt: skip
 
 
-def made_onsets(path: Path, inserter: Inserter, seconds: float) -> tuple[BeatGrid, list]:
+def made_onsets(
+    path: Path, inserter: Inserter, seconds: float, seed: int
+) -> tuple[BeatGrid, list[np.ndarray]]:
     """The beats of a song and, for each amount, the onsets of its stem."""
     record = json.loads(path.read_text())
     context = np.load(path.with_suffix(".context.npy"), mmap_mode="r")
@@ -50,7 +54,7 @@ def made_onsets(path: Path, inserter: Inserter, seconds: float) -> tuple[BeatGri
     grid = BeatGrid(beats[inside], np.array(record["positions"])[inside], record["beats_per_bar"])
     loud = 0.1 / np.sqrt(np.mean(context**2))
     context_db = log_mel(np.float32(loud * context), inserter.model.tokens.context_spectrogram)
-    rows = inserter.stem_mel(context_db, f"Add {record['style']} drums", grid)
+    rows = inserter.stem_mel(context_db, f"Add {record['style']} drums", grid, seed=seed)
     config = inserter.model.tokens.spectrogram
     sounds = (
         waveform_from_log_mel(tightened(rows, config, grid, a), config, len(rows) * config.hop)
@@ -59,16 +63,23 @@ def made_onsets(path: Path, inserter: Inserter, seconds: float) -> tuple[BeatGri
     return grid, [onsets_of(sound) for sound in sounds]
 
 
-def offsets(onsets: np.ndarray, grid: BeatGrid, lag: float) -> np.ndarray:
-    """Seconds from the nearest mark, of the division that fits, as a listener would choose it."""
-    found = []
-    for parts in (3, 4):
-        at = np.arange(parts * (len(grid.times) - 1) + 1) / parts
-        marks = np.interp(at, np.arange(len(grid.times)), grid.times)
-        late = onsets[:, None] - lag - marks
-        nearest = late[np.arange(len(late)), np.abs(late).argmin(axis=1)]
-        found.append(nearest[np.abs(nearest) < NEAR_S])
-    return min(found, key=lambda late: float(np.mean(late**2)) / max(len(late), 1))
+def offsets(onsets: np.ndarray, grid: BeatGrid, lag: float, parts: int) -> np.ndarray:
+    """Seconds from the nearest mark, of `parts` to a beat."""
+    at = np.arange(parts * (len(grid.times) - 1) + 1) / parts
+    marks = np.interp(at, np.arange(len(grid.times)), grid.times)
+    late = onsets[:, None] - lag - marks
+    nearest = late[np.arange(len(late)), np.abs(late).argmin(axis=1)]
+    return nearest[np.abs(nearest) < NEAR_S]
+
+
+def division(each: list[np.ndarray], grid: BeatGrid, lag: float) -> int:
+    """Sixteenths or triplets: what fits a stem's onsets best, at all amounts of pull together."""
+
+    def misfit(parts: int) -> float:
+        squares = [offsets(onsets, grid, lag, parts) ** 2 for onsets in each]
+        return float(np.mean([late.sum() / max(len(late), 1) for late in squares]))
+
+    return min((3, 4), key=misfit)
 
 
 def main() -> None:
@@ -77,6 +88,7 @@ def main() -> None:
     parser.add_argument("songs", type=Path)
     parser.add_argument("--split", default="validation")
     parser.add_argument("--count", type=int, default=24)
+    parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--seconds", type=float, default=20)
     args = parser.parse_args()
     paths = [
@@ -86,22 +98,40 @@ def main() -> None:
     ]
     inserter = Inserter.load()
     order = np.random.default_rng(1).permutation(len(paths))[: args.count]
-    made = [made_onsets(paths[i], inserter, args.seconds) for i in order]
-    lag = float(np.median(np.concatenate([offsets(each[-1], grid, 0.0) for grid, each in made])))
-    table = []  # (song, amount, score)
-    for grid, each in made:
-        late = [offsets(onsets, grid, lag) for onsets in each]
-        hits = [beats_with_onset(grid.times, onsets - lag, 0.03) for onsets in each]
-        table.append([
-            (1000 * np.abs(d).mean(), (np.abs(d) < 0.005).mean(), h)
-            for d, h in zip(late, hits, strict=True)
-        ])  # fmt: skip
-    print(f"{len(made)} songs; onsets are heard {1000 * lag:.1f} ms late")
+    made = [
+        made_onsets(paths[i], inserter, args.seconds, seed)
+        for i in order
+        for seed in range(args.seeds)
+    ]
+    pulled = [offsets(each[-1], grid, 0.0, division(each, grid, 0.0)) for grid, each in made]
+    lag = float(np.median(np.concatenate(pulled)))
+    table = np.array([
+        [_meters(grid, found - lag, division(each, grid, lag)) for found in each]
+        for grid, each in made
+    ])  # fmt: skip
+    print(f"{len(order)} songs, {args.seeds} seeds; onsets are heard {1000 * lag:.1f} ms late")
     print("| tight | mean distance, ms | within 5 ms | beats hit 30 ms |\n|---|---|---|---|")
-    for amount, row in zip(AMOUNTS, np.mean(table, axis=0), strict=True):
+    for amount, row in zip(AMOUNTS, table.mean(axis=0), strict=True):
         print(f"| {amount:g} | {row[0]:.1f} | {row[1]:.2f} | {row[2]:.2f} |")
-    each = [spearmanr(AMOUNTS, [row[0] for row in song]).statistic for song in table]
-    print(f"Spearman of the amount and the distance, mean of songs: {np.mean(each):.3f}")
+    _report(table[..., 0].reshape(len(order), args.seeds, len(AMOUNTS)))
+
+
+def _meters(grid: BeatGrid, onsets: np.ndarray, parts: int) -> tuple[float, float, float]:
+    """Mean distance in ms, the share of onsets within 5 ms, the share of beats that are hit."""
+    late = np.abs(offsets(onsets, grid, 0.0, parts))
+    return 1000 * late.mean(), (late < 0.005).mean(), beats_with_onset(grid.times, onsets, 0.03)
+
+
+def _report(distance: np.ndarray) -> None:
+    """`distance` is (song, seed, amount)."""
+    each = [spearmanr(AMOUNTS, stem).statistic for song in distance for stem in song]
+    songs = [spearmanr(AMOUNTS, song.mean(axis=0)).statistic for song in distance]
+    free = (distance - distance.mean(axis=(1, 2), keepdims=True)).ravel()
+    pooled = spearmanr(np.tile(AMOUNTS, len(free) // len(AMOUNTS)), free).statistic
+    print(
+        f"Spearman of amount and distance: single stems {np.mean(each):.3f}, "
+        f"song means {np.mean(songs):.3f}, pooled {pooled:.3f}"
+    )
 
 
 if __name__ == "__main__":

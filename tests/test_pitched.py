@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from restem import BeatGrid, Inserter
 from restem.audio.inversion import waveform_from_log_mel
 from restem.audio.spectrogram import SpectrogramConfig, log_mel, mel_filters
+from restem.cli import main
 from restem.dataset.phrases import INSTRUMENTS
 from restem.dataset.pitched import count_notes, make_pitched_features, read_pitched
 from restem.dataset.sentences import Labels, instruction
@@ -16,6 +18,7 @@ from restem.errors import UserError
 from restem.evaluation.fit import chroma_fit
 from restem.tokens import PITCHED, TokenConfig, loudness_value, stem_features
 
+WEIGHTS = Path(__file__).parents[1] / "weights"
 RATE = 44100
 CONFIG = PITCHED.spectrogram
 
@@ -178,9 +181,16 @@ def test_what_is_usual_is_that_of_each_kind(features):
 
 
 @pytest.mark.parametrize("stem", ["bass", "guitar", "keys"])
-def test_the_packaged_model_plays_the_chords_it_hears(stem):
-    """Four bars of triads, two chords: its pitches agree with them more than with tritones."""
-    inserter = Inserter.load(stem=stem)
+def test_models_of_notes_and_of_spectrograms_play_the_chords_they_hear(stem, tmp_path):
+    """Four bars of triads, two chords: their pitches agree with them more than with tritones."""
+    pytest.importorskip("torch")
+    weights = WEIGHTS / ("restem-bass" if stem == "bass" else "restem-pitched")
+    assert main(["train", "export", str(weights), "-o", str(tmp_path / "model")]) == 0
+    for inserter in (Inserter.load(stem=stem), Inserter.load(tmp_path / "model", stem=stem)):
+        plays_chords(inserter, stem)
+
+
+def plays_chords(inserter, stem):
     t = np.arange(8 * RATE) / RATE
     roots = np.where((t // 2) % 2 == 0, 0, 5)  # C and F, two seconds each
     ends = np.minimum((t % 2) / 0.01, 1) * np.minimum((2 - t % 2) / 0.05, 1)

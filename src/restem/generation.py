@@ -19,6 +19,8 @@ from restem.tokens import (
 )
 
 Progress = Callable[[float, str], None]
+# The second at which a picture of what is being made begins, and its rows (frame, mel) in dB.
+Preview = Callable[[float, np.ndarray], None]
 Glimpse = Callable[[int, np.ndarray], None]  # number of the first token, clean tokens as they look
 
 NEW = 64  # tokens (2.56 s) that each window after the first adds

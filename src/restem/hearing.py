@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
 from restem.audio.beats import BeatGrid
+from restem.audio.pitch_notes import PitchNotes, hear_pitches
 from restem.audio.presence import drums_present
 from restem.audio.room import blocks
 from restem.audio.spectrogram import SpectrogramConfig, log_mel
@@ -25,7 +27,7 @@ UNSURE = 0.6  # expected beat F below which the tracked beats may mislead more t
 class Heard:
     """A song as the model hears it; all takes for it share this.
 
-    `song` (sample, channel) is at `sample_rate`, `mono` (sample,) at the model's rate, `level_db`
+    `song` (sample, channel) is at `sample_rate`, `mono` (sample,) at `mono_rate`, `level_db`
     its root mean square, `context_db` (frame, mel) its log-mel at WORKING_DB; a silent
     song has none. `notices` are sentences for the user.
     """
@@ -33,10 +35,16 @@ class Heard:
     song: np.ndarray
     sample_rate: int
     mono: np.ndarray
+    mono_rate: int
     level_db: float
     context_db: np.ndarray | None
     beats: BeatGrid
     notices: list[str]
+
+    @cached_property
+    def pitches(self) -> PitchNotes:
+        """The notes that can be heard in it."""
+        return hear_pitches(self.mono, self.mono_rate)
 
     @property
     def gain(self) -> np.float32:
@@ -64,11 +72,11 @@ def hear(
         steady = BeatGrid.from_bpm(bpm or 120.0, 0.0, max(seconds, 1.0))
         grid = beats or replace(steady, confidence=0.0)
         notices = ["The song is silent, so the stem is silent too."]
-        return Heard(song, sample_rate, mono, level, None, grid, notices)
+        return Heard(song, sample_rate, mono, config.sample_rate, level, None, grid, notices)
     grid = beats if beats is not None else track_beats(mono)
     if beats is None and bpm is not None:
         grid = at_tempo(grid, bpm, seconds)
-    heard = Heard(song, sample_rate, mono, level, None, grid, [])
+    heard = Heard(song, sample_rate, mono, config.sample_rate, level, None, grid, [])
     context_db = log_mel(mono, config, float(heard.gain))
     doubts = _doubts(stem, grid, context_db, beats is None and bpm is not None)
     return replace(heard, context_db=context_db, notices=doubts)

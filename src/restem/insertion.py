@@ -7,7 +7,6 @@ files on top.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,12 +17,16 @@ from restem import __version__
 from restem.audio.beats import BeatGrid
 from restem.audio.inversion import waveform_from_log_mel
 from restem.audio.peaks import bend_peaks
+from restem.audio.pitch_notes import PitchNotes
 from restem.audio.room import blocks, room
 from restem.audio.stereo import like_channels
 from restem.audio.tightening import tightened
 from restem.audio.tones import lost_power
 from restem.audio.waveform import resampled, rms_db
-from restem.generation import Progress, generate
+from restem.composing import FOLDER as PARTS
+from restem.composing import Composer, Take
+from restem.errors import UserError
+from restem.generation import Preview, Progress, generate
 from restem.hearing import Heard, checked, hear
 from restem.kits import Kit, Kits, as_loud
 from restem.manner import level_to, wish, without_loudness
@@ -33,17 +36,16 @@ from restem.region import Region, checked_region, frames_around, only_inside
 from restem.text import TextEncoder
 from restem.tokens import (
     PHASES,
-    TokenConfig,
     context_level_db,
     denormalise,
     mel_from_tokens,
     normalise,
+    padded_mel,
     phase_features,
     tokens_from_mel,
 )
 
-Preview = Callable[[float, np.ndarray], None]
-
+STEMS = ("drums", "bass", "guitar", "keys")  # with a model in the package
 FLOOR_STEP_DB = 0.25  # half a step of the training features
 
 
@@ -60,25 +62,36 @@ class Insertion:
     beats: BeatGrid
     settings: dict[str, Any]
     notices: list[str] = field(default_factory=list)
+    notes: PitchNotes | None = None  # what it plays, where that is known
 
 
 @dataclass(frozen=True)
 class Inserter:
-    """Puts stems into songs with one loaded model."""
+    """Puts stems into songs with one loaded model, which draws spectrograms or writes notes."""
 
-    model: OnnxModel
+    model: OnnxModel | Composer
     text: TextEncoder
     kits: Kits | None = None
 
     @classmethod
     def load(cls, model: str | Path = EMBEDDED, threads: int = 0, stem: str = "drums") -> Inserter:
-        """The embedded model for a stem, or a folder that `restem train export` wrote.
+        """The embedded model for a stem, or a folder that `restem train export` or `restem midi
+        export` wrote.
 
-        Its network works on `threads` cores; 0 means all.
+        A network that draws spectrograms works on `threads` cores; 0 means all.
         """
-        loaded = OnnxModel.load(model, threads, stem)
+        if Composer.is_in(folder := PARTS if model == EMBEDDED else Path(model), stem):
+            return cls(Composer.load(stem, folder), TextEncoder.load())
+        loaded = OnnxModel.load(model, threads)
         kits = Kits.load(loaded.folder, loaded.tokens.silence)
         return cls(loaded, TextEncoder.load(), kits)
+
+    @property
+    def drawing(self) -> OnnxModel:
+        """The model, if it draws spectrograms; UserError if it writes notes."""
+        if isinstance(self.model, Composer):
+            raise UserError("This model writes notes; load one that draws spectrograms.")
+        return self.model
 
     def stem_mel(
         self,
@@ -102,15 +115,16 @@ class Inserter:
         `grid` None leaves the beat to the model's ear. `density` and `dynamics` are those of
         `Order`. `part` makes those rows alone, at the
         loudness of the whole; it begins with a whole token. `kit` None lets sentence and seed
-        choose among the model's.
+        choose among the model's. UserError for a model that writes notes.
         """
-        config = self.model.tokens
+        model = self.drawing
+        config = model.tokens
         level = context_level_db(context_db)
         part = part or slice(0, len(context_db))
         context_db = context_db[part]
         # What lies at the floor is silence, here as in training, however loud the song.
         floor = config.spectrogram.floor_db + FLOOR_STEP_DB
-        padded = _padded(context_db, config)
+        padded = padded_mel(context_db, config)
         padded[padded <= floor] = -120.0
         tokens = tokens_from_mel(normalise(padded, level, config), config)
         del padded
@@ -123,7 +137,7 @@ class Inserter:
         (words,) = self.text.encode([instruction])
         # How loud such drums are is asked without "soft" and "loud", which are told as dynamics.
         (calm,) = self.text.encode([without_loudness(instruction)])
-        usual = self.kits.usual(calm) if self.kits else self.model.usual(stem)
+        usual = self.kits.usual(calm) if self.kits else model.usual(stem)
         asked = wish(self.text, instruction, density, dynamics, usual)
         if self.kits and asked.loudness is not None:
             like = kit and as_loud(kit, asked.loudness, config.silence)
@@ -136,14 +150,14 @@ class Inserter:
                 preview(frame / config.spectrogram.frame_rate, rows[:, : config.spectrogram.mels])
 
         made = generate(
-            self.model,
+            model,
             tokens,
             phase,
             asked,
             stem=stem,
             seed=seed,
-            steps=steps or self.model.description["steps"],
-            guidance=self.model.description["guidance"] if guidance is None else guidance,
+            steps=steps or model.description["steps"],
+            guidance=model.description["guidance"] if guidance is None else guidance,
             kit=kit,
             progress=progress,
             glimpse=glimpse,
@@ -185,8 +199,8 @@ class Inserter:
         order = Order(instruction, stem, steps, guidance, region, density, dynamics, tight, like)
         say: Progress = progress or (lambda fraction, words: None)
         heard, order = self.listen(samples, sample_rate, order, beats, bpm, say)
-        wave = self.play(heard, order, seed, lambda f, words: say(0.1 + 0.8 * f, words), preview)
-        made = self.finish(heard, order, seed, wave)
+        take = self.play(heard, order, seed, lambda f, words: say(0.1 + 0.8 * f, words), preview)
+        made = self.finish(heard, order, seed, take)
         return made if np.ndim(samples) == 2 else replace(made, stem=made.stem[:, 0])
 
     def listen(
@@ -210,11 +224,13 @@ class Inserter:
 
     def play(
         self, heard: Heard, order: Order, seed: int, say: Progress, preview: Preview | None = None
-    ) -> np.ndarray:
-        """One take (sample,), as long as `heard.mono`; only what its region needs is worked on."""
-        wave = room((len(heard.mono),), np.float32)
+    ) -> Take:
+        """One take, as long as `heard.mono`; only what its region needs is worked on."""
         if heard.context_db is None:
-            return wave
+            return Take(room((len(heard.mono),), np.float32))
+        if isinstance(self.model, Composer):
+            return self.model.play(heard, order, seed, say, preview)
+        wave = room((len(heard.mono),), np.float32)
         config = self.model.tokens
         frames = len(heard.context_db)
         part = frames_around(order.region, frames, config) if order.region else slice(0, frames)
@@ -246,10 +262,11 @@ class Inserter:
         bend_peaks(wave[piece])
         for b in blocks(len(wave)):
             wave[b] /= heard.gain
-        return wave
+        return Take(wave)
 
-    def finish(self, heard: Heard, order: Order, seed: int, wave: np.ndarray) -> Insertion:
+    def finish(self, heard: Heard, order: Order, seed: int, take: Take) -> Insertion:
         """A take with the song's channels and rate, and with all that made it."""
+        wave = take.wave
         rate = self.model.tokens.spectrogram.sample_rate
         words = self.model.description
         inside = slice(*(round(edge * rate) for edge in order.region or (0, len(wave))))
@@ -272,29 +289,10 @@ class Inserter:
         level = None
         if heard.context_db is not None:
             level = round(rms_db(wave[inside]) - heard.level_db, 2)
-        settings |= _beat_settings(heard.beats) | {"stem_level_db": level}
+        settings |= heard.beats.summary() | {"stem_level_db": level}
         samples = resampled(wave, rate, heard.sample_rate, len(heard.song))
         samples = like_channels(samples, heard.song, heard.sample_rate, order.stem != "bass")
         if order.region:  # last, since the sides ring on for some milliseconds
             only_inside(samples, order.region, heard.sample_rate)
-        return Insertion(
-            samples, heard.sample_rate, heard.beats, settings, [*heard.notices, *order.doubts()]
-        )
-
-
-def _beat_settings(grid: BeatGrid) -> dict[str, Any]:
-    downbeats = grid.downbeats
-    return {
-        "bpm": round(grid.bpm, 3),
-        "beats_per_bar": grid.beats_per_bar,
-        "first_downbeat_s": round(float(downbeats[0]), 4) if len(downbeats) else None,
-        "confidence": round(grid.confidence, 3),
-    }
-
-
-def _padded(mel_db: np.ndarray, config: TokenConfig) -> np.ndarray:
-    """At least a window, and whole tokens: silence after the end."""
-    size = config.frames_per_token
-    frames = max(config.window_frames, -(-len(mel_db) // size) * size)
-    missing = np.full((frames - len(mel_db), mel_db.shape[1]), -120.0, np.float32)
-    return np.concatenate([mel_db, missing], dtype=np.float32)
+        notices = [*heard.notices, *order.doubts()]
+        return Insertion(samples, heard.sample_rate, heard.beats, settings, notices, take.notes)

@@ -82,7 +82,7 @@ def write_notes(folder: Path, name: str, mixdown: Mixdown, rate: int, insertion:
         notes = hear_drums(resampled(mono, rate, CONFIG.sample_rate))
         part = drum_track(notes, ticks, seconds)
     else:
-        heard = hear_pitches(mono, rate, one_at_a_time=kind == "bass")
+        heard = insertion.notes or hear_pitches(mono, rate, one_at_a_time=kind == "bass")
         part = pitched_track(kind, heard, ticks, seconds)
     (folder / f"{name}.{kind}.mid").write_bytes(file_of([tempo, part], TICKS))
 

@@ -35,18 +35,20 @@ def make_takes(
     """
     say: Progress = progress or (lambda fraction, words: None)
     heard, order = inserter.listen(samples, sample_rate, order, beats, bpm, say)
-    waves = []
+    played = []
     for i in range(count):
 
         def share(fraction: float, words: str, i: int = i) -> None:
             say(0.1 + 0.8 * (i + fraction) / count, f"take {i + 1} of {count}: {words}")
 
-        waves.append(inserter.play(heard, order, seed + i, share))
+        played.append(inserter.play(heard, order, seed + i, share))
     say(0.9, "comparing the takes")
-    fits = _fits(heard, order, waves, inserter.model.tokens.spectrogram.sample_rate)
+    fits = _fits(
+        heard, order, [take.wave for take in played], inserter.model.tokens.spectrogram.sample_rate
+    )
     table = [_row(number, seed, fit) for number, fit in enumerate(fits, start=1)]
     for fit in fits:
-        made = inserter.finish(heard, order, seed + fit.take, waves[fit.take])
+        made = inserter.finish(heard, order, seed + fit.take, played[fit.take])
         made.settings["takes"] = table
         yield made
 

@@ -134,6 +134,14 @@ def denormalise(values: np.ndarray, level_db: float, config: TokenConfig) -> np.
     return mel_db
 
 
+def padded_mel(mel_db: np.ndarray, config: TokenConfig) -> np.ndarray:
+    """At least a window, and whole tokens: silence after the end."""
+    size = config.frames_per_token
+    frames = max(config.window_frames, -(-len(mel_db) // size) * size)
+    missing = np.full((frames - len(mel_db), mel_db.shape[1]), -120.0, np.float32)
+    return np.concatenate([mel_db, missing], dtype=np.float32)
+
+
 def tokens_from_mel(mel: np.ndarray, config: TokenConfig) -> np.ndarray:
     """(frame, column) to (token, value); frames must be a multiple of frames_per_token."""
     return np.ascontiguousarray(mel.reshape(len(mel) // config.frames_per_token, -1))

@@ -85,6 +85,16 @@ class BeatGrid:
         """Times of the downbeats, (bar,) seconds."""
         return self.times[self.positions == 1]
 
+    def summary(self) -> dict[str, float | int | None]:
+        """Tempo, metre, first downbeat and confidence, JSON-ready."""
+        downbeats = self.downbeats
+        return {
+            "bpm": round(self.bpm, 3),
+            "beats_per_bar": self.beats_per_bar,
+            "first_downbeat_s": round(float(downbeats[0]), 4) if len(downbeats) else None,
+            "confidence": round(self.confidence, 3),
+        }
+
     def extended(self, start: float, end: float) -> BeatGrid:
         """The same grid carried on, by the local period, until it covers `start`..`end` seconds."""
         first, last = _end_periods(self.times)

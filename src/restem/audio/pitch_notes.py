@@ -16,6 +16,7 @@ from importlib import resources
 import numpy as np
 import onnxruntime
 
+from restem.audio.room import blocks
 from restem.audio.waveform import resampled
 
 RATE, HOP = 22050, 256  # of the network
@@ -49,11 +50,11 @@ def hear_pitches(wave: np.ndarray, sample_rate: int, one_at_a_time: bool = False
 
     `one_at_a_time`: of a bass, whose notes end where the next begins.
     """
-    peak = float(np.abs(wave).max(initial=0.0))
+    peak = max((float(np.abs(wave[b]).max()) for b in blocks(len(wave))), default=0.0)
     if not peak:
         nothing = np.zeros(0)
         return PitchNotes(nothing, nothing, nothing.astype(int), nothing.astype(int))
-    sounding, beginning = answers(resampled(wave, sample_rate, RATE).astype(np.float32) / peak)
+    sounding, beginning = answers(resampled(wave, sample_rate, RATE), peak)
     rows = [
         (first, last, key + LOWEST, float(sounding[first:last, key].mean()))
         for key in range(sounding.shape[1])
@@ -67,20 +68,21 @@ def hear_pitches(wave: np.ndarray, sample_rate: int, one_at_a_time: bool = False
     return PitchNotes(starts, ends, table[:, 2].astype(int), hard)
 
 
-def answers(wave: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(frame, key) that a key sounds and that it begins, 0 to 1, of (sample,) at RATE."""
-    parts = list(_windows(wave))
+def answers(wave: np.ndarray, peak: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
+    """(frame, key) that a key sounds and that it begins, 0 to 1, of (sample,) at RATE, which is
+    brought from `peak` to 1."""
+    parts = list(_windows(wave, peak))
     count = len(wave) // HOP + 1
     sounding, beginning = (np.concatenate([p[k] for p in parts])[:count] for k in (0, 1))
     return sounding, beginning
 
 
-def _windows(wave: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _windows(wave: np.ndarray, peak: float) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """What the network says of STEP frames at a time, in half precision to save memory."""
     network = _network()
     for first in range(-EDGE * HOP, len(wave), STEP * HOP):
         begin = max(first, 0)
-        part = wave[begin : first + SAMPLES]
+        part = wave[begin : first + SAMPLES].astype(np.float32) / np.float32(peak)
         before = begin - first
         padded = np.pad(part, (before, SAMPLES - before - len(part)))
         names = ["StatefulPartitionedCall:1", "StatefulPartitionedCall:2"]

@@ -56,7 +56,7 @@ class Row:
 def digest_of(inserter: Inserter) -> str:
     """A hash of all files of a model and of this version."""
     digest = hashlib.sha256(__version__.encode())
-    for path in sorted(inserter.model.folder.iterdir()):
+    for path in sorted(inserter.drawing.folder.iterdir()):
         digest.update(path.name.encode() + path.read_bytes())
     return digest.hexdigest()
 
@@ -78,7 +78,7 @@ def subtractive(inserter: Inserter) -> Offer:
 
 def sdedit(base: Inserter, steps: int, strength: float, guidance: float | None = None) -> Offer:
     """The base model, editing the context by the clip's short caption; it makes mixes only."""
-    scale = base.model.description["guidance"] if guidance is None else guidance
+    scale = base.drawing.description["guidance"] if guidance is None else guidance
 
     def offer(clip: Clip, seed: int) -> Offered:
         return Offered(_edited_mix(base, clip, seed, steps, strength, scale), None)
@@ -90,7 +90,7 @@ def _edited_mix(
     base: Inserter, clip: Clip, seed: int, steps: int, strength: float, scale: float
 ) -> np.ndarray:
     """One window: the context's picture noised to `strength`, then denoised by the caption."""
-    model, config = base.model, base.model.tokens
+    model, config = base.drawing, base.drawing.tokens
     gain = np.float32(10 ** ((WORKING_DB - rms_db(clip.context)) / 20))
     picture = log_mel(clip.context * gain, config.spectrogram)[: config.window_frames]
     level = context_level_db(picture[:, : config.spectrogram.mels])

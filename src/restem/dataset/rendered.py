@@ -244,7 +244,7 @@ class _Song:
             "positions": [1 + i % self.groove.beats_per_bar for i in range(count)],
             "samples": self.samples,
             "takes": takes,
-            "stems": [{"kind": p.kind, "program": p.program} for p in context],
+            "stems": [stem_record(part, 60 / self.quarter_bpm) for part in context],
         }
         stem = self.m.plan.out / f"{self.index:05d}"
         np.save(f"{stem}.context.npy", _int16(stems))
@@ -256,3 +256,11 @@ class _Song:
 
 def _int16(waves: np.ndarray) -> np.ndarray:
     return np.round(np.clip(waves, -1, 1 - 2**-15) * 32768).astype(np.int16)
+
+
+def stem_record(part: Part, quarter_seconds: float) -> dict:
+    """What a song's record says of a stem; notes as start and end in seconds, pitch, velocity."""
+    start, length, pitch, velocity = part.notes.T
+    times = (quarter_seconds * start, quarter_seconds * (start + length))
+    notes = np.stack([*times, pitch, velocity], axis=1)
+    return {"kind": part.kind, "program": part.program, "notes": np.round(notes, 4).tolist()}

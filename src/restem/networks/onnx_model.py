@@ -19,18 +19,6 @@ EMBEDDED = "embedded"
 _KEYS = ("name", "stems", "steps", "guidance", "logits", "tokens")
 
 
-def packaged_stems() -> dict[str, Path]:
-    """What the models in the package make of sound, and the folder of each stem's model."""
-    models = Path(str(resources.files("restem"))) / "models"
-    folders = [models / name for name in ("embedded", "bass", "pitched")]
-    return {
-        stem: folder
-        for folder in folders
-        if (folder / "model.json").is_file()
-        for stem in json.loads((folder / "model.json").read_text())["stems"]
-    }
-
-
 @dataclass(frozen=True)
 class OnnxModel:
     """One exported insertion network and the description that came with it.
@@ -43,19 +31,11 @@ class OnnxModel:
     threads: int = 0
 
     @classmethod
-    def load(cls, model: str | Path = EMBEDDED, threads: int = 0, stem: str = "drums") -> OnnxModel:
-        """The model in the package ("embedded") that makes the stem, or that of a folder.
-
-        UserError if it is not one.
-        """
+    def load(cls, model: str | Path = EMBEDDED, threads: int = 0) -> OnnxModel:
+        """The model in the package ("embedded") or that of a folder; UserError if it is not one."""
         folder = Path(model)
         if model == EMBEDDED:
-            found = packaged_stems().get(stem)
-            if found is None:
-                raise UserError(
-                    f"This version brings no model for {stem}; name one of yours with --model DIR."
-                )
-            folder = found
+            folder = Path(str(resources.files("restem"))) / "models" / "embedded"
         for name in ("network.onnx", "model.json"):
             if not (folder / name).is_file():
                 raise UserError(f"{folder} is not a restem model: it has no {name}.")

@@ -19,7 +19,7 @@ from pydantic import BaseModel
 
 from restem import __version__
 from restem.errors import UserError
-from restem.networks.onnx_model import packaged_stems
+from restem.insertion import STEMS
 from restem.studio.correcting import corrected
 from restem.studio.events import Hub
 from restem.studio.files import add_file_routes
@@ -30,6 +30,7 @@ from restem.studio.store import Store, StoreFullError, suffix_of
 from restem.studio.vocabulary import Vocabulary, vocabulary
 
 PAGE = Path(__file__).parent / "page"
+SOUNDS = PAGE.parents[1] / "models" / "sounds"
 
 
 class Problem(BaseModel):
@@ -91,7 +92,7 @@ def make_app(
     async def get_status() -> Status:
         """What the studio is, what it takes, and the words that its model was taught."""
         return Status(
-            version=__version__, stems=list(packaged_stems()), stems_of_notes=list(STEMS_OF_NOTES),
+            version=__version__, stems=list(STEMS), stems_of_notes=list(STEMS_OF_NOTES),
             limits=limits, used_bytes=store.used_bytes, waiting_jobs=desk.waiting_jobs(),
             vocabulary=vocabulary(),
         )  # fmt: skip
@@ -106,6 +107,7 @@ def make_app(
             headers = {"Content-Security-Policy": policy}
             return HTMLResponse(page.replace("{nonce}", nonce), headers=headers)
 
+        app.mount("/page/bank", StaticFiles(directory=SOUNDS), name="bank")
         app.mount("/page", StaticFiles(directory=PAGE), name="page")
     return Guard(app, hub, host, token)
 
@@ -279,7 +281,7 @@ def _add_job_routes(app: FastAPI, store: Store, desk: Desk, hub: Hub, limits: Li
 
 def _check_kind(asked: JobRequest, song: Song) -> None:
     """Refuse what only the other kind of song can have."""
-    made = list(packaged_stems()) if song.kind == "audio" else STEMS_OF_NOTES
+    made = list(STEMS) if song.kind == "audio" else STEMS_OF_NOTES
     if asked.stem not in made:
         what = "Audio" if song.kind == "audio" else "A MIDI song"
         raise HTTPException(422, f"{what} gets {', '.join(made)}; {asked.stem} is not among them.")

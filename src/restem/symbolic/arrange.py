@@ -15,7 +15,7 @@ from restem.errors import UserError
 from restem.symbolic import cells
 from restem.symbolic.bernoulli import sample, walk
 from restem.symbolic.model import TEXT_VALUES, RollModel
-from restem.symbolic.parts import KINDS, STEMS
+from restem.symbolic.parts import STEMS
 from restem.text import EMBEDDING_SIZE, TextEncoder
 
 OVERLAP = 32  # tokens of the last window that the next one sees: four bars of 4/4
@@ -32,7 +32,8 @@ class Wishes:
     a fifth, the middle and four fifths of the songs trained on stand to one another; or onsets a
     quarter note in a song like the middle one. None and "medium" leave it to the song.
     `temperature`: below 1 keeps nearer to the likeliest cells. `guidance`: above 1 exaggerates what
-    context and style suggest, which each step then asks of the network twice.
+    context and style suggest, which each step then asks of the network twice. `fullness`: so many
+    times the notes that there would be else.
     """
 
     style: str = ""
@@ -41,6 +42,7 @@ class Wishes:
     guidance: float = 2.0
     steps: int = 32
     seed: int = 0
+    fullness: float = 1.0
 
     def __post_init__(self) -> None:
         if isinstance(self.density, str) and self.density not in DENSITIES:
@@ -109,7 +111,7 @@ def fill(
         cells.given_flags(context, stem),
         grid,
     )
-    rng = np.random.default_rng([wishes.seed, KINDS.index(stem)])
+    rng = np.random.default_rng([wishes.seed, (*STEMS, "keys").index(stem)])
     total = max(int((asked & ~done).sum()), 1)
     while np.any(asked & ~done):
         window = _next_window(asked, done, bar)
@@ -153,7 +155,7 @@ class _Painter:
         encoder = TextEncoder.load()
         self.text = np.zeros((1, TEXT_VALUES), dtype=np.float32)
         self.text[0, :EMBEDDING_SIZE] = encoder.encode([wishes.style.strip()])[0]
-        self.fullness = _fullness(model, wishes.density)
+        self.fullness = wishes.fullness * _fullness(model, wishes.density)
         self.no_text = np.zeros_like(self.text)
         self.no_text[0, :EMBEDDING_SIZE] = encoder.encode([""])[0]
 

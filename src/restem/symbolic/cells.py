@@ -14,7 +14,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from restem.symbolic.parts import KINDS, STEMS
+from restem.symbolic.parts import STEMS
 from restem.symbolic.rolls import ONSET, PITCHES, SOUND, STEPS_PER_QUARTER
 
 TOKEN_STEPS = 6
@@ -23,8 +23,13 @@ PLACES = 17  # numbers that tell where a token lies and what is known there
 PLACE_KNOWN = 13  # index of "these cells are given"; the three after it say which parts are given
 # Lowest and highest pitch (exclusive). Drums: the kit of General MIDI; bass: five strings and up to
 # the twelfth fret and beyond; guitar: a seventh string or low tuning and up to the 24th fret.
-RANGES = {"drums": (35, 82), "bass": (23, 68), "guitar": (35, 89)}
+RANGES = {"drums": (35, 82), "bass": (23, 68), "guitar": (35, 89), "keys": (35, 89)}
 CHROMA = 12
+
+
+def around(stem: str) -> tuple[str, ...]:
+    """The kinds of parts that are shown to a stem's model as they are, apart from "other"."""
+    return tuple(other for other in STEMS if other != stem)[:2]
 
 
 def onsets_of(stem: str) -> int:
@@ -40,7 +45,7 @@ def values_of(stem: str) -> int:
 
 def context_values(stem: str) -> int:
     """How many cells one token of everything around a part has."""
-    others = sum(values_of(other) for other in STEMS if other != stem)
+    others = sum(values_of(other) for other in around(stem))
     return others + TOKEN_STEPS * CHROMA * 2
 
 
@@ -111,18 +116,17 @@ def planes_from_cells(cells: np.ndarray, stem: str, grid: np.ndarray, steps: int
 
 
 def context_cells(parts: Mapping[str, np.ndarray], stem: str, grid: np.ndarray) -> np.ndarray:
-    """What surrounds `stem`: the other two parts, then the pitch classes of all other tracks.
+    """What surrounds `stem`: two other parts, then the pitch classes of all other tracks.
 
     `parts` maps kinds to planes; what is missing is silent. Returns (token, context_values), bool.
     """
     pieces = []
-    for other in STEMS:
-        if other != stem:
-            pieces.append(
-                cells_from_planes(parts[other], other, grid)
-                if other in parts
-                else np.zeros((len(grid), values_of(other)), bool)
-            )
+    for other in around(stem):
+        pieces.append(
+            cells_from_planes(parts[other], other, grid)
+            if other in parts
+            else np.zeros((len(grid), values_of(other)), bool)
+        )
     if "other" in parts:
         pieces.append(
             np.moveaxis(chroma(_steps(parts["other"], grid)), 0, 1).reshape(len(grid), -1)
@@ -134,7 +138,7 @@ def context_cells(parts: Mapping[str, np.ndarray], stem: str, grid: np.ndarray) 
 
 def given_flags(parts: Mapping[str, np.ndarray], stem: str) -> np.ndarray:
     """(3,) float32: whether each context channel, in the order of context_cells, is there."""
-    kinds = [kind for kind in KINDS if kind != stem]
+    kinds = (*around(stem), "other")
     return np.array([float(kind in parts) for kind in kinds], dtype=np.float32)
 
 

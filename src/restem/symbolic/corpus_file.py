@@ -10,14 +10,18 @@ from pathlib import Path
 import numpy as np
 
 from restem.audio.files import atomic_path
+from restem.dataset.sentences import Labels, instruction
 from restem.errors import UserError
 from restem.symbolic import cells
 from restem.symbolic.corpora import Piece
+from restem.symbolic.heard_corpus import HEARD
 from restem.symbolic.model import TEXT_VALUES
 from restem.symbolic.parts import KINDS
 from restem.text import EMBEDDING_SIZE, TextEncoder
 
 MOST_TRIES = 24
+PACKED = (*KINDS, "keys")  # in a file's order
+SENTENCES = 10  # a style, for pieces that were heard
 
 
 def save_corpus(pieces: Iterable[Piece], path: Path) -> int:
@@ -25,11 +29,11 @@ def save_corpus(pieces: Iterable[Piece], path: Path) -> int:
     rows, bars, planes = [], [], []
     step = bar = 0
     for piece in pieces:
-        kinds = [kind for kind in KINDS if kind in piece.parts]
-        packed = np.zeros((piece.steps, len(KINDS), 2, 16), dtype=np.uint8)
+        kinds = [kind for kind in PACKED if kind in piece.parts]
+        packed = np.zeros((piece.steps, len(PACKED), 2, 16), dtype=np.uint8)
         for kind in kinds:
             found = np.packbits(piece.parts[kind][:, : piece.steps], axis=-1)
-            packed[: found.shape[1], KINDS.index(kind)] = found.swapaxes(0, 1)
+            packed[: found.shape[1], PACKED.index(kind)] = found.swapaxes(0, 1)
         rows.append(
             {
                 "name": piece.name,
@@ -104,7 +108,7 @@ class PackedParts(Mapping[str, np.ndarray]):
 
     def cut(self, kind: str, start: int, stop: int | None) -> np.ndarray:
         """Planes (2, step, 128) of some steps only."""
-        packed = self._packed[start:stop, KINDS.index(kind)]
+        packed = self._packed[start:stop, PACKED.index(kind)]
         return np.unpackbits(packed, axis=-1).astype(bool).swapaxes(0, 1)
 
 
@@ -136,9 +140,7 @@ class RollBatches:
         # Drums without a band teach how drummers play, but nothing of fitting in.
         weights *= [0.4 if len(piece.parts) == 1 else 1.0 for piece in self.pieces]
         self.chances = weights / weights.sum()
-        encoder = TextEncoder.load()
-        styles = sorted({piece.style for piece in self.pieces} | {""})
-        self.styles = dict(zip(styles, encoder.encode(styles), strict=True))
+        self.words = _words(self.pieces, stem, seed)
 
     def batch(self, step: int, size: int) -> RollBatch:
         rng = np.random.default_rng((self.seed, step))
@@ -153,7 +155,8 @@ class RollBatches:
             clean = cells.cells_from_planes(parts[self.stem], self.stem, grid)
             if clean.any(axis=1).mean() > 0.25:  # else the part rests: not what a user asks for
                 break
-        parts = self._hidden(parts, rng)
+        heard = piece.corpus == HEARD
+        parts = self._hidden(parts, rng, heard)
         place = cells.places(bars)[: len(grid)]
         known = _known_tokens(cells.bar_of_token(bars)[: len(grid)], rng)
         place[:, cells.PLACE_KNOWN] = known
@@ -161,7 +164,8 @@ class RollBatches:
         real = cells.spread(grid >= 0, self.stem) & ~known[:, None]
         context = cells.context_cells(parts, self.stem, grid)
         text = np.zeros(TEXT_VALUES, dtype=np.float32)
-        text[:EMBEDDING_SIZE] = self.styles["" if rng.random() < 0.25 else piece.style]
+        words = self.words[heard, "" if rng.random() < 0.25 else piece.style]
+        text[:EMBEDDING_SIZE] = words[int(rng.integers(len(words)))] if len(words) > 1 else words[0]
         return tuple(_window(x) for x in (clean, real, context.astype(np.float32), place)) + (text,)
 
     def _stretch(
@@ -187,17 +191,35 @@ class RollBatches:
         return bars, cells.token_grid(bars)[: cells.WINDOW], parts
 
     def _hidden(
-        self, parts: dict[str, np.ndarray], rng: np.random.Generator
+        self, parts: dict[str, np.ndarray], rng: np.random.Generator, heard: bool
     ) -> dict[str, np.ndarray]:
-        """The parts around the stem, each hidden at times, so that any subset will do."""
+        """The parts around the stem, each hidden at times, so that any subset will do. What is
+        heard of a recording is all that there is of it."""
         if rng.random() < 0.05:
             return {}
-        chance = {"other": 0.3}
+        chance = {"other": 0.0 if heard else 0.3}
         return {
             kind: planes
             for kind, planes in parts.items()
             if kind != self.stem and rng.random() >= chance.get(kind, 0.15)
         }
+
+
+def _words(pieces: list[Piece], stem: str, seed: int) -> dict[tuple[bool, str], np.ndarray]:
+    """Vectors (wording, 384) by whether a piece was heard and by its style.
+
+    Songs of notes are told their style. Those that were heard are also asked for a part in whole
+    sentences, as users of recordings do.
+    """
+    encoder, rng = TextEncoder.load(), np.random.default_rng((seed, 3))
+    found = {(heard, ""): encoder.encode([""]) for heard in (False, True)}
+    for heard, style in sorted({(piece.corpus == HEARD, piece.style) for piece in pieces}):
+        wordings = [style]
+        if heard and style:
+            labels = Labels(style)
+            wordings += [instruction(stem, labels, rng) for _ in range(SENTENCES)]
+        found[heard, style] = encoder.encode(wordings)
+    return found
 
 
 def _known_tokens(bar: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -18,29 +18,14 @@ from restem.symbolic.midi_files import track_bytes, with_track
 from restem.symbolic.model import PACKAGED, RollModel
 from restem.symbolic.parts import DRUM_CHANNEL, KINDS, STEMS, find_parts, planes_of
 from restem.symbolic.rolls import (
-    STEPS_PER_QUARTER,
     bars_in_steps,
     notes_from_roll,
     ticks_from_steps,
 )
 from restem.symbolic.song import Song, Track
+from restem.symbolic.voices import program_for
 
 Progress = Callable[[float, str], None]
-# General MIDI programs for a style that names one of these words; the last entries are the rule.
-_GUITARS = (
-    (("metal", "punk", "hard"), 30),
-    (("rock", "grunge"), 29),
-    (("jazz", "swing"), 26),
-    (("bossa", "samba", "flamenco", "latin", "bolero"), 24),
-    (("folk", "country"), 25),
-    ((), 27),
-)
-_BASSES = (
-    (("jazz", "swing"), 32),
-    (("funk",), 36),
-    (("electro", "house", "techno", "disco"), 38),
-    ((), 33),
-)
 
 
 @dataclass(frozen=True)
@@ -162,7 +147,9 @@ class MidiInserter:
         else:
             steps = notes_from_roll(planes[None])
             start, end = (ticks_from_steps(steps[:, i], quarter) for i in (0, 1))
-            notes = np.stack([start, end, steps[:, 2], accents(steps[:, 0], bars)], axis=1)
+            notes = np.stack(
+                [start, end, steps[:, 2], performance.accents(steps[:, 0], bars)], axis=1
+            )
         return notes.astype(np.int64)
 
 
@@ -177,19 +164,6 @@ def inside_bars(
     inside = notes.copy()
     inside[:, 0] = np.clip(notes[:, 0], first, end - 1)
     return inside
-
-
-def accents(steps: np.ndarray, bars: np.ndarray) -> np.ndarray:
-    """Velocities of a pitched part: a bar's first beat, other beats, and between them.
-
-    `bars` (bar, 4): start and length in steps, and the metre; of 6/8 and its like a beat is three
-    eighths.
-    """
-    bar = np.searchsorted(bars[:, 0], steps, side="right") - 1
-    offset, (count, unit) = steps - bars[bar, 0], bars[bar, 2:].T
-    compound = (unit == 8) & (count > 3) & (count % 3 == 0)
-    beat = np.where(compound, 3 * STEPS_PER_QUARTER // 2, STEPS_PER_QUARTER)
-    return np.where(offset == 0, 100, np.where(offset % beat == 0, 92, 84))
 
 
 def without_overlaps(notes: np.ndarray) -> np.ndarray:
@@ -239,11 +213,7 @@ def _voice(stem: str, own: list[Track], channels: set[int], style: str) -> tuple
     free = [channel for channel in range(16) if channel not in channels and channel != DRUM_CHANNEL]
     if not free:
         raise UserError("All MIDI channels of the song are in use; free one for the new part.")
-    table = _BASSES if stem == "bass" else _GUITARS
-    words = style.lower()
-    program = next(
-        number for names, number in table if not names or any(name in words for name in names)
-    )
+    program = program_for(stem, style)
     if own and own[0].program is not None:
         program = own[0].program
     return free[0], program

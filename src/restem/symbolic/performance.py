@@ -148,3 +148,16 @@ def _drifting(white: np.ndarray) -> np.ndarray:
         state = keep * state + np.sqrt(1 - keep**2) * row
         out[index] = state
     return out
+
+
+def accents(steps: np.ndarray, bars: np.ndarray) -> np.ndarray:
+    """Velocities of a pitched part: a bar's first beat, other beats, and between them.
+
+    `bars` (bar, 4): start and length in steps, and the metre; of 6/8 and its like a beat is three
+    eighths.
+    """
+    bar = np.searchsorted(bars[:, 0], steps, side="right") - 1
+    offset, (count, unit) = steps - bars[bar, 0], bars[bar, 2:].T
+    compound = (unit == 8) & (count > 3) & (count % 3 == 0)
+    beat = np.where(compound, 3 * STEPS_PER_QUARTER // 2, STEPS_PER_QUARTER)
+    return np.where(offset == 0, 100, np.where(offset % beat == 0, 92, 84))

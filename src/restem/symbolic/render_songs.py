@@ -13,6 +13,7 @@ import numpy as np
 from restem.audio.files import atomic_path
 from restem.dataset.compose import Part, split_of
 from restem.dataset.render import SAMPLE_RATE, Renderer
+from restem.dataset.rendered import stem_record
 from restem.dataset.sentences import style_words
 from restem.errors import UserError
 from restem.symbolic.parts import kind_of
@@ -77,7 +78,7 @@ def _render(path: Path, renderer: Renderer, plan: ScorePlan, key: str) -> None:
         "id": key,
         "samples": samples,
         "takes": [{"source": path.name}],
-        "stems": [{"kind": part.kind, "program": part.program} for part in others],
+        "stems": [stem_record(part, 60 / BPM) for part in others],
     }
     steps = np.round(waves * 32767).astype(np.int16)
     for name, rows in (("context", steps[:-1]), ("drums", steps[-1:])):

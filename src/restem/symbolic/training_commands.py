@@ -8,12 +8,15 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from restem.errors import UserError
 from restem.progress import Progress
 from restem.symbolic.bernoulli import PAPER, BinaryNoise
 from restem.symbolic.parts import STEMS
+
+if TYPE_CHECKING:
+    from restem.symbolic.model import RollModel
 
 
 def add_training_parsers(verbs: Any) -> None:
@@ -39,6 +42,12 @@ def _add_corpus(verbs: Any) -> None:
     add("--songs", type=int, default=2000, help="how many songs MMA composes")
     add("--leadsheets", type=Path, help="folder of Impro-Visor lead sheets (*.ls) for MMA's chords")
     add("--groove-midi", type=Path, help="folder of the Groove MIDI Dataset")
+    add(
+        "--heard",
+        metavar="SONGS",
+        type=Path,
+        help="folder of restem dataset render: what is heard of its songs, for stems of recordings",
+    )
     add("--seed", type=int, default=0)
     add("-o", "--output", type=Path, required=True, help="an .npz file")
     parser.set_defaults(run=_corpus)
@@ -47,6 +56,7 @@ def _add_corpus(verbs: Any) -> None:
 def _corpus(args: argparse.Namespace) -> int:
     from restem.symbolic import corpora
     from restem.symbolic.corpus_file import save_corpus
+    from restem.symbolic.heard_corpus import heard_pieces
 
     sources: list[Iterable[corpora.Piece]] = [corpora.folder_pieces(folder) for folder in args.midi]
     if args.dadagp is not None:
@@ -67,6 +77,11 @@ def _corpus(args: argparse.Namespace) -> int:
                 print(f"restem: {counts[1]} songs, {counts[0]} left out as copies", file=sys.stderr)
             if fresh:
                 yield piece
+        if args.heard is not None:
+            for count, piece in enumerate(heard_pieces(args.heard), start=1):
+                if count % 100 == 0:
+                    print(f"restem: {count} parts of songs heard", file=sys.stderr)
+                yield piece
 
     print(f"{save_corpus(new(), args.output)} songs in {args.output}; {counts[0]} copies left out.")
     return 0
@@ -78,7 +93,7 @@ def _add_train(verbs: Any) -> None:
     add = parser.add_argument
     add(
         "--stem",
-        choices=(*STEMS, "touch"),
+        choices=(*STEMS, "keys", "touch"),
         required=True,
         help="the part, or touch: how drums are played",
     )
@@ -114,7 +129,6 @@ def _train(args: argparse.Namespace) -> int:
         raise UserError("Name the folder of the Groove MIDI Dataset with --groove-midi.")
     if not touch and args.corpus is None:
         raise UserError("Name the file of restem midi corpus with --corpus.")
-    from restem.symbolic.model import RollModel
     from restem.symbolic.train_rolls import RollTraining, train
     from restem.symbolic.train_touch import train_touch
 
@@ -135,7 +149,7 @@ def _train(args: argparse.Namespace) -> int:
                 noise=_noise(args),
                 resume=args.resume,
                 splits=("train", "validation") if args.with_validation else ("train",),
-                start=RollModel.load(args.stem, args.start_from) if args.start_from else None,
+                start=_start(args.stem, args.start_from) if args.start_from else None,
             )
         )
     progress, mean = Progress(sys.stderr), 0.0
@@ -146,6 +160,13 @@ def _train(args: argparse.Namespace) -> int:
     finally:
         progress.close()
     return 0
+
+
+def _start(stem: str, folder: str) -> RollModel:
+    """The model to begin with; keys may begin as a guitar, which has as many cells."""
+    from restem.symbolic.model import PACKAGED, RollModel
+
+    return RollModel.load("guitar" if stem == "keys" and folder == PACKAGED else stem, folder)
 
 
 def _noise(args: argparse.Namespace) -> BinaryNoise | None:

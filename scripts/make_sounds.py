@@ -1,6 +1,6 @@
-"""The sounds with which the studio plays MIDI songs: notes of a SoundFont as OGG files.
+"""The sounds with which notes are played: single ones of a SoundFont as OGG files.
 
-    python scripts/make_studio_bank.py [--soundfont FluidR3_GM.sf2] [-o src/restem/studio/page/bank]
+    python scripts/make_sounds.py [--soundfont FluidR3_GM.sf2] [-o src/restem/models/sounds]
 
 Needs FluidSynth and Debian's fluid-soundfont-gm (MIT licence). A program is a note every seven
 semitones, mono at 32 kHz; one that holds its notes is looped. Programs that sound alike share one.
@@ -131,7 +131,7 @@ def main() -> int:
     """Play, cut and write every program, then the list of them."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--soundfont", type=Path, default=FONT)
-    parser.add_argument("-o", "--output", type=Path, default=Path("src/restem/studio/page/bank"))
+    parser.add_argument("-o", "--output", type=Path, default=Path("src/restem/models/sounds"))
     args = parser.parse_args()
     args.output.mkdir(parents=True, exist_ok=True)
     sampled: dict[str, list[list[float]]] = {}

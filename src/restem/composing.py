@@ -1,0 +1,160 @@
+"""A song as heard in; bass, guitar or keys for it out, composed as notes and played with samples.
+
+A network that draws spectrograms blurs tones. So what is heard of the song is written down as notes
+(Basic Pitch), a piano-roll diffusion model of the kind that fills in MIDI songs adds the part that
+is missing, and sampled instruments play it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from restem.audio.beats import BeatGrid
+from restem.audio.pitch_notes import PitchNotes
+from restem.audio.room import blocks
+from restem.audio.sampler import play_notes
+from restem.audio.spectrogram import log_mel
+from restem.audio.waveform import sounding_db
+from restem.generation import Preview, Progress
+from restem.hearing import Heard
+from restem.manner import density_of_words, dynamics_of_words
+from restem.order import Order
+from restem.region import Region
+from restem.symbolic.arrange import Wishes, fill
+from restem.symbolic.model import RollModel
+from restem.symbolic.on_beats import bars_of, notes_in_seconds, planes_heard
+from restem.symbolic.performance import accents
+from restem.symbolic.rolls import STEPS_PER_QUARTER
+from restem.symbolic.voices import program_for
+from restem.tokens import TokenConfig
+
+FOLDER = Path(__file__).parent / "models" / "parts"
+# How loud a stem is while it sounds beside all of its song: the median of songs trained on.
+USUAL_DB = {"bass": -4.0, "guitar": -7.0, "keys": -7.0}
+STEP_DB = 5.0  # of dynamics
+STEP_OCTAVES = 0.5  # of density, in numbers of notes
+LOOSE_S, LOOSE_VELOCITY = 0.005, 4.0  # how far a hand is off, as standard deviations
+
+TEMPERATURE = 0.7  # what is heard of a song is less sure than its notes
+EARLY_S = 0.03  # before the song's first sample
+
+
+@dataclass(frozen=True, eq=False)
+class Take:
+    """A stem (sample,) at the model's rate, and its notes where a model wrote them."""
+
+    wave: np.ndarray
+    notes: PitchNotes | None = None
+
+
+@dataclass(frozen=True)
+class Composer:
+    """The model of one stem, which an `Inserter` asks in place of a network for spectrograms."""
+
+    model: RollModel
+
+    @classmethod
+    def load(cls, stem: str, folder: Path = FOLDER) -> Composer:
+        """That of a folder with `STEM.onnx` and `STEM.json`; UserError if it is not there."""
+        return cls(RollModel.load(stem, folder))
+
+    @classmethod
+    def is_in(cls, folder: Path, stem: str) -> bool:
+        """Whether a folder holds such a model of a stem."""
+        files = (folder / f"{stem}.onnx", folder / f"{stem}.json")
+        return stem in USUAL_DB and all(file.is_file() for file in files)
+
+    @cached_property
+    def description(self) -> dict[str, Any]:
+        """What a network's `model.json` would say."""
+        usual = Wishes()
+        return {
+            **self.model.description,
+            "stems": [self.model.stem],
+            "steps": usual.steps,
+            "guidance": usual.guidance,
+        }
+
+    @property
+    def sha256(self) -> str:
+        return self.model.sha256
+
+    @property
+    def tokens(self) -> TokenConfig:
+        """How songs are heard, and the rate of what is played."""
+        return TokenConfig()
+
+    def play(
+        self, heard: Heard, order: Order, seed: int, say: Progress, preview: Preview | None = None
+    ) -> Take:
+        """One take, as long as `heard.mono`; `preview` gets its picture when it is done."""
+        say(0.0, "listening for the notes")
+        rate = heard.mono_rate
+        grid = heard.beats.extended(0.0, len(heard.mono) / rate)
+        bars = bars_of(grid)
+        planes = fill(
+            self.model,
+            {"other": planes_heard(heard.pitches, grid)},
+            bars,
+            self._wishes(order, seed),
+            _bars_within(order.region, bars, grid) if order.region else None,
+            lambda share: say(0.3 + 0.6 * share, "composing"),
+        )
+        rows, times = notes_in_seconds(planes, grid)
+        begun = times[:, 0] > -EARLY_S  # beats of a first bar may lie before the song
+        rows, times = rows[begun], times[begun]
+        notes = _played(rows, times, accents(rows[:, 0], bars), seed, order.tight)
+        say(0.9, "playing the notes")
+        program = program_for(self.model.stem, order.instruction)
+        wave = play_notes(notes, program, len(heard.mono), rate)
+        wanted = heard.level_db + USUAL_DB[self.model.stem] + STEP_DB * _dynamics(order)
+        gain = np.float32(10 ** ((wanted - sounding_db(wave, rate)) / 20)) if len(rows) else 0.0
+        for b in blocks(len(wave)):
+            wave[b] *= gain
+        if preview:
+            config = self.tokens.spectrogram
+            preview(0.0, log_mel(wave, config, float(heard.gain))[:, : config.mels])
+        return Take(wave, notes)
+
+    def _wishes(self, order: Order, seed: int) -> Wishes:
+        density = order.density
+        if density is None:
+            density = density_of_words(order.instruction)
+        wishes = Wishes(
+            order.instruction,
+            temperature=TEMPERATURE,
+            seed=seed,
+            fullness=2 ** (STEP_OCTAVES * density),
+        )
+        if order.steps is not None:
+            wishes = replace(wishes, steps=order.steps)
+        return wishes if order.guidance is None else replace(wishes, guidance=order.guidance)
+
+
+def _dynamics(order: Order) -> float:
+    return dynamics_of_words(order.instruction) if order.dynamics is None else order.dynamics
+
+
+def _bars_within(region: Region, bars: np.ndarray, grid: BeatGrid) -> tuple[int, int]:
+    """The first bar that a region touches and the one after the last."""
+    lines = np.append(grid.times[bars[:, 0] // STEPS_PER_QUARTER], np.inf)
+    first = int(np.searchsorted(lines, region[0], side="right")) - 1
+    return max(first, 0), max(int(np.searchsorted(lines, region[1])), 1)
+
+
+def _played(
+    rows: np.ndarray, times: np.ndarray, hard: np.ndarray, seed: int, tight: float
+) -> PitchNotes:
+    """Notes (note, 3) that sound from and to `times` (note, 2), as a hand would play them: notes
+    of one moment together, a little off unless it is to be `tight`, not all alike."""
+    rng = np.random.default_rng([seed, 1])
+    moments, which = np.unique(rows[:, 0], return_inverse=True)
+    off = rng.normal(0.0, LOOSE_S, len(moments)).clip(-2 * LOOSE_S, 2 * LOOSE_S)
+    starts = np.maximum(times[:, 0] + (1 - tight) * off[which], 0.0)
+    velocities = np.rint(hard + rng.normal(0.0, LOOSE_VELOCITY, len(rows))).clip(1, 127).astype(int)
+    return PitchNotes(starts, times[:, 1], rows[:, 2], velocities)
