@@ -1,12 +1,13 @@
 """How well bass, guitar and keys fit their songs, on held-out rendered songs; a table for each.
 
-    python scripts/bench_pitched.py SONGS [--model DIR] [--count 20] [--split test] [-o FILE.json]
+    python scripts/bench_pitched.py SONGS [--model DIR] [--count 20] [--split test] [--stems DIR]
 
 SONGS is a folder of `restem dataset render`. From each song one stem of a kind is taken out; all
 that is not of this kind, drums too, is the context. Beats are given. "Other context, these beats"
 is made for another song at this song's beats: what the right context adds to it comes from
 listening. Chroma fit is the agreement of pitch classes with the context
-(`restem.evaluation.fit.chroma_fit`); intervals are over songs.
+(`restem.evaluation.fit.chroma_fit`); intervals are over songs. With --stems the stems of each row
+are written as WAV, for `restem evaluate`.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import soundfile
 from bench_insertion import markdown
 
 from restem import BeatGrid, Inserter
@@ -83,8 +85,10 @@ def scores(place: Place, stem: np.ndarray) -> dict[str, float]:
     }
 
 
-def table(inserter: Inserter, found: list[Place], kind: str) -> dict[str, dict[str, list[float]]]:
-    """Scores of every place by row and column."""
+def table(
+    inserter: Inserter, found: list[Place], kind: str, folder: Path | None = None
+) -> dict[str, dict[str, list[float]]]:
+    """Scores of every place by row and column; stems go to `folder`, if there is one."""
     rows: dict[str, dict[str, list[float]]] = {}
     for i, place in enumerate(found):
         far = found[(i + len(found) // 2) % len(found)]
@@ -105,6 +109,10 @@ def table(inserter: Inserter, found: list[Place], kind: str) -> dict[str, dict[s
             "another song's stem": far.stem,
         }
         for name, stem in stems.items():
+            if folder:
+                place_for = folder / name.replace(" ", "-").replace(",", "")
+                place_for.mkdir(parents=True, exist_ok=True)
+                soundfile.write(place_for / f"{i:02d}.wav", stem, RATE, "FLOAT")
             for key, value in scores(place, stem).items():
                 rows.setdefault(name, {}).setdefault(key, []).append(value)
     return rows
@@ -117,12 +125,15 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=20)
     parser.add_argument("--split", default="test")
     parser.add_argument("--stem", choices=KINDS, action="append")
+    parser.add_argument("--stems", type=Path, metavar="DIR")
     parser.add_argument("-o", "--output", type=Path)
     args = parser.parse_args()
     kept = {}
     for kind in args.stem or KINDS:
         found = places(args.songs, args.split, kind, args.count)
-        rows = table(Inserter.load(args.model, stem=kind), found, kind)
+        rows = table(
+            Inserter.load(args.model, stem=kind), found, kind, args.stems and args.stems / kind
+        )
         means = {n: {k: float(np.nanmean(v)) for k, v in row.items()} for n, row in rows.items()}
         print(f"\n{kind}, {len(found)} songs\n\n{markdown(means)}\n", flush=True)
         for key, values in rows["restem"].items():

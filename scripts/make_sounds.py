@@ -3,7 +3,8 @@
     python scripts/make_sounds.py [--soundfont FluidR3_GM.sf2] [-o src/restem/models/sounds]
 
 Needs FluidSynth and Debian's fluid-soundfont-gm (MIT licence). A program is a note every seven
-semitones, mono at 32 kHz; one that holds its notes is looped. Programs that sound alike share one.
+semitones, mono at 32 kHz, or every three if stems are played with it; one that holds its notes is
+looped. Programs that sound alike share one.
 """
 
 from __future__ import annotations
@@ -23,18 +24,22 @@ from numpy.typing import NDArray
 
 RATE = 32000
 FONT = Path("/usr/share/sounds/sf2/FluidR3_GM.sf2")
-STEP = 7  # semitones between sampled notes
+STEP, STEM_STEP = 7, 3  # semitones between sampled notes
 GAP, TICKS = 0.6, 1000  # seconds of silence between notes; ticks a second
 DECAYING, HELD, HIT = 2.2, 1.5, 1.4  # seconds that are kept of a note
 CROSSFADE = 0.12  # seconds at the end of a loop
-COMPRESSION = 0.75  # of Vorbis, in libsndfile's measure: 0 the largest, 1 the smallest file
+# Of Vorbis, in libsndfile's measure: 0 the largest, 1 the smallest file.
+COMPRESSION, STEM_COMPRESSION = 0.75, 0.5
+# What `restem.symbolic.voices` chooses among.
+STEMS = {0, 4, 6, 7, 11, 16, 19, 24, 25, 26, 27, 28, 29, 30, 32, 33, 34, 35, 36, 38, 81, 89}
 FAINT_DB = -54.0  # under a note's peak, where it is cut off
 DRUMS = range(35, 82)
 # Sampled program: lowest and highest sampled note, whether it holds notes, programs that use it.
 PROGRAMS: dict[int, tuple[int, int, bool, tuple[int, ...]]] = {
     0: (30, 93, False, (0, 1, 2, 3)),
     4: (36, 85, False, (4, 5)),
-    6: (36, 85, False, (6, 7)),
+    6: (36, 85, False, (6,)),
+    7: (36, 85, False, (7,)),
     8: (60, 95, False, (8, 9, 10, 14, 15, 98, 112)),
     11: (48, 83, False, (11,)),
     12: (48, 83, False, (12, 13, 108, 113, 115)),
@@ -137,13 +142,14 @@ def main() -> int:
     sampled: dict[str, list[list[float]]] = {}
     users: list[str | None] = [None] * 128
     for program, (low, high, holds, programs) in PROGRAMS.items():
-        notes = list(range(low, high + 1, STEP))
+        fine = program in STEMS
+        notes = list(range(low, high + 1, STEM_STEP if fine else STEP))
         sounds = played(args.soundfont, notes, program, HELD + 0.1 if holds else DECAYING)
-        sampled[str(program)] = _written(args.output / f"{program}.ogg", notes, sounds, holds)
+        sampled[str(program)] = _written(args.output / f"{program}.ogg", notes, sounds, holds, fine)
         for user in programs:
             users[user] = str(program)
     drums = played(args.soundfont, list(DRUMS), None, HIT)
-    sampled["drums"] = _written(args.output / "drums.ogg", list(DRUMS), drums, holds=False)
+    sampled["drums"] = _written(args.output / "drums.ogg", list(DRUMS), drums)
     index = {"programs": users, "sampled": sampled}
     (args.output / "bank.json").write_text(json.dumps(index, separators=(",", ":")) + "\n")
     total = sum(path.stat().st_size for path in args.output.iterdir())
@@ -151,7 +157,9 @@ def main() -> int:
     return 0
 
 
-def _written(path: Path, notes: list[int], sounds: list[NDArray], holds: bool) -> list[list[float]]:
+def _written(
+    path: Path, notes: list[int], sounds: list[NDArray], holds: bool = False, fine: bool = False
+) -> list[list[float]]:
     """Write sounds after one another; for each its note, start, length, and the loop's ends, s."""
     rows, parts, here = [], [], 0
     for note, sound in zip(notes, sounds, strict=True):
@@ -163,7 +171,8 @@ def _written(path: Path, notes: list[int], sounds: list[NDArray], holds: bool) -
     joined = np.concatenate(parts)
     assert np.abs(joined).max() < 1, path
     with tempfile.NamedTemporaryFile(suffix=".ogg") as part:
-        soundfile.write(part.name, joined, RATE, "VORBIS", compression_level=COMPRESSION)
+        level = STEM_COMPRESSION if fine else COMPRESSION
+        soundfile.write(part.name, joined, RATE, "VORBIS", compression_level=level)
         shutil.copyfile(part.name, path)
     return rows
 
