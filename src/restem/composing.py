@@ -27,7 +27,7 @@ from restem.order import Order
 from restem.region import Region
 from restem.symbolic.arrange import Wishes, fill
 from restem.symbolic.model import RollModel
-from restem.symbolic.on_beats import bars_of, notes_in_seconds, planes_heard
+from restem.symbolic.on_beats import accents_heard, bars_of, notes_in_seconds, planes_heard
 from restem.symbolic.performance import accents
 from restem.symbolic.rolls import STEPS_PER_QUARTER
 from restem.symbolic.voices import program_for
@@ -97,9 +97,15 @@ class Composer:
         rate = heard.mono_rate
         grid = heard.beats.extended(0.0, len(heard.mono) / rate)
         bars = bars_of(grid)
+        assert heard.context_db is not None  # no stem is played to silence
+        frame_rate = self.tokens.context_spectrogram.frame_rate
+        song = {
+            "other": planes_heard(heard.pitches, grid),
+            "drums": accents_heard(heard.context_db, frame_rate, grid),
+        }
         planes = fill(
             self.model,
-            {"other": planes_heard(heard.pitches, grid)},
+            song,
             bars,
             self._wishes(order, seed),
             _bars_within(order.region, bars, grid) if order.region else None,
