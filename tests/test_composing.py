@@ -137,6 +137,17 @@ def test_takes_carry_their_notes_and_the_pack_writes_them(song, bass, tmp_path):
     np.testing.assert_allclose([t for t, _ in played], [t for t, _ in ordered], atol=0.002)
 
 
+def test_the_part_rests_where_the_song_is_silent_and_ends_with_it(song, bass):
+    paused = song.copy()
+    paused[: 4 * RATE] = 0
+    paused[9 * RATE : 13 * RATE] = 0
+    for seed in range(3):
+        result = made(bass, paused, seed=seed)
+        starts = result.notes.starts
+        assert (starts > 2.9).all() and not ((starts > 10.1) & (starts < 11.9)).any()
+        assert (starts < SECONDS).all() and len(starts) > 4
+
+
 @pytest.mark.parametrize("seconds", [0.3, 3.0])
 def test_short_songs_noise_and_silence(bass, seconds):
     rng = np.random.default_rng(0)

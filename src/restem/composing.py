@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.ndimage import maximum_filter1d
 
 from restem.audio.beats import BeatGrid
 from restem.audio.pitch_notes import PitchNotes
@@ -27,7 +28,7 @@ from restem.order import Order
 from restem.region import Region
 from restem.symbolic.arrange import Wishes, fill
 from restem.symbolic.model import RollModel
-from restem.symbolic.on_beats import accents_heard, bars_of, notes_in_seconds, planes_heard
+from restem.symbolic.on_beats import bars_of, notes_in_seconds, planes_heard
 from restem.symbolic.performance import accents
 from restem.symbolic.rolls import STEPS_PER_QUARTER
 from restem.symbolic.voices import program_for
@@ -42,6 +43,7 @@ LOOSE_S, LOOSE_VELOCITY = 0.005, 4.0  # how far a hand is off, as standard devia
 
 TEMPERATURE = 0.7  # what is heard of a song is less sure than its notes
 EARLY_S = 0.03  # before the song's first sample
+ALONE_S, FAINT_DB = 1.0, 60.0  # for how long a part plays on alone; under the song's loudest
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,23 +99,17 @@ class Composer:
         rate = heard.mono_rate
         grid = heard.beats.extended(0.0, len(heard.mono) / rate)
         bars = bars_of(grid)
-        assert heard.context_db is not None  # no stem is played to silence
-        frame_rate = self.tokens.context_spectrogram.frame_rate
-        song = {
-            "other": planes_heard(heard.pitches, grid),
-            "drums": accents_heard(heard.context_db, frame_rate, grid),
-        }
         planes = fill(
             self.model,
-            song,
+            {"other": planes_heard(heard.pitches, grid)},
             bars,
             self._wishes(order, seed),
             _bars_within(order.region, bars, grid) if order.region else None,
             lambda share: say(0.3 + 0.6 * share, "composing"),
         )
         rows, times = notes_in_seconds(planes, grid)
-        begun = times[:, 0] > -EARLY_S  # beats of a first bar may lie before the song
-        rows, times = rows[begun], times[begun]
+        kept = _song_plays(heard, times[:, 0])
+        rows, times = rows[kept], times[kept]
         notes = _played(rows, times, accents(rows[:, 0], bars), seed, order.tight)
         say(0.9, "playing the notes")
         program = program_for(self.model.stem, order.instruction)
@@ -144,6 +140,17 @@ class Composer:
 
 def _dynamics(order: Order) -> float:
     return dynamics_of_words(order.instruction) if order.dynamics is None else order.dynamics
+
+
+def _song_plays(heard: Heard, starts: np.ndarray) -> np.ndarray:
+    """Which moments in seconds lie inside the song and within ALONE_S of something in it."""
+    assert heard.context_db is not None  # nothing is played to a silent song
+    rate = TokenConfig().context_spectrogram.frame_rate
+    sounds = heard.context_db.max(axis=1) > heard.context_db.max() - FAINT_DB
+    near = maximum_filter1d(sounds, 2 * round(ALONE_S * rate) + 1, mode="constant")
+    frames = np.clip(np.round(starts * rate), 0, len(near) - 1).astype(int)
+    inside = (starts > -EARLY_S) & (starts < len(heard.mono) / heard.mono_rate)
+    return inside & near[frames]
 
 
 def _bars_within(region: Region, bars: np.ndarray, grid: BeatGrid) -> tuple[int, int]:

@@ -2,8 +2,7 @@
 
 The songs are those of `restem dataset render`, whose records hold the notes of each stem. For each
 of bass, guitar and keys the other stems are mixed, loud and soft and not all of them, and what
-Basic Pitch hears in the mix is the piece's "other", with all that it gets wrong. Where the mix
-rises most stands in its "drums".
+Basic Pitch hears in the mix is the piece's "other", with all that it gets wrong.
 """
 
 from __future__ import annotations
@@ -18,18 +17,13 @@ import numpy as np
 
 from restem.audio.beats import BeatGrid
 from restem.audio.pitch_notes import PitchNotes, hear_pitches
-from restem.audio.spectrogram import log_mel
-from restem.audio.waveform import rms_db
 from restem.errors import UserError
-from restem.hearing import WORKING_DB
 from restem.symbolic.corpora import Piece
-from restem.symbolic.on_beats import accents_heard, bars_of, planes_heard
-from restem.tokens import TokenConfig
+from restem.symbolic.on_beats import bars_of, planes_heard
 
 HEARD = "heard"  # the name of this corpus
 STEMS = ("bass", "guitar", "keys")
-CONFIG = TokenConfig().context_spectrogram
-RATE = CONFIG.sample_rate
+RATE = 44100
 KEPT, WITH_DRUMS = 0.85, 0.7  # chance of each other stem, and of drums, to be in the mix
 LEVELS_DB = (-6.0, 6.0)
 
@@ -77,11 +71,9 @@ def _piece(path: Path, record: dict, stem: str, rng: np.random.Generator) -> Pie
     grid = BeatGrid(
         np.array(record["beats"]), np.array(record["positions"]), record["beats_per_bar"]
     )
-    gain = 10 ** ((WORKING_DB - rms_db(mix)) / 20)
     parts = {
         stem: planes_heard(notes, grid),
         "other": planes_heard(hear_pitches(mix, RATE), grid),
-        "drums": accents_heard(log_mel(mix, CONFIG, gain), CONFIG.frame_rate, grid),
     }
     name = f"{record['id']}/{stem}"
     return Piece(name, HEARD, record["split"], record["style"], parts, bars_of(grid))

@@ -9,23 +9,10 @@ from __future__ import annotations
 from itertools import pairwise
 
 import numpy as np
-from scipy.ndimage import uniform_filter1d
 
 from restem.audio.beats import BeatGrid
 from restem.audio.pitch_notes import PitchNotes
-from restem.symbolic.rolls import (
-    PITCHES,
-    STEPS_PER_QUARTER,
-    flat,
-    notes_from_roll,
-    roll_from_notes,
-    snapped,
-)
-
-KIT = (36, 38, 42)  # kick, snare and closed hi-hat of General MIDI
-RISE_FRAMES, NEAR_FRAMES = 2, (-2, 4)  # of 10 ms: over which it rises, and around a step
-RANGE_DB, FAINT_DB = 60.0, 1.0  # under the loudest; least rise
-BAR_STEPS = 4 * STEPS_PER_QUARTER
+from restem.symbolic.rolls import STEPS_PER_QUARTER, flat, notes_from_roll, roll_from_notes, snapped
 
 
 def bars_of(grid: BeatGrid) -> np.ndarray:
@@ -50,31 +37,6 @@ def planes_heard(notes: PitchNotes, grid: BeatGrid) -> np.ndarray:
     inside = (start >= 0) & (start < steps)
     rows = np.stack([start, end, notes.pitches], axis=1)[inside]
     return flat(roll_from_notes(rows, steps))
-
-
-def accents_heard(mel_db: np.ndarray, frame_rate: float, grid: BeatGrid) -> np.ndarray:
-    """Planes (2, step, 128) of where a song's sound rises most, from its log-mel (frame, mel), dB.
-
-    The lower, middle and upper third of the bands stand as a kick, a snare and a hi-hat, whatever
-    plays there. A step is struck where its third rises more than it does in most of the bar around.
-    """
-    steps = len(grid.times) * STEPS_PER_QUARTER
-    times = np.interp(np.arange(steps) / STEPS_PER_QUARTER, np.arange(len(grid.times)), grid.times)
-    frames = np.round(times * frame_rate).astype(int)[:, None] + np.arange(*NEAR_FRAMES)
-    frames = np.clip(frames, 0, len(mel_db) - 1)
-    floor = mel_db.max() - RANGE_DB
-    planes = np.zeros((2, steps, PITCHES), bool)
-    for pitch, band in zip(KIT, np.array_split(np.arange(mel_db.shape[1]), len(KIT)), strict=True):
-        levels = np.maximum(mel_db[:, band], floor)
-        rise = np.zeros(len(levels))
-        rise[RISE_FRAMES:] = np.maximum(levels[RISE_FRAMES:] - levels[:-RISE_FRAMES], 0).mean(1)
-        strength = rise[frames].max(axis=1)
-        usual = uniform_filter1d(strength, BAR_STEPS, mode="nearest")
-        spread = np.sqrt(uniform_filter1d((strength - usual) ** 2, BAR_STEPS, mode="nearest"))
-        beside = np.pad(strength, 1)
-        peak = (strength >= beside[:-2]) & (strength > beside[2:])
-        planes[:, peak & (strength > usual + spread) & (strength > FAINT_DB), pitch] = True
-    return planes
 
 
 def notes_in_seconds(planes: np.ndarray, grid: BeatGrid) -> tuple[np.ndarray, np.ndarray]:
