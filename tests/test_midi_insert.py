@@ -394,15 +394,6 @@ def test_outputs_are_not_overwritten_unasked(
     assert "itself the input" in capsys.readouterr().err and old.read_bytes() == b"mine"
 
 
-def packaged() -> None:
-    try:
-        for stem in cells.RANGES:
-            RollModel.load(stem)
-        Touch.load()
-    except UserError as error:
-        pytest.skip(f"NOT CHECKED with trained models: {error}")
-
-
 def lone_piano(folder: Path) -> Path:
     """Eight bars of a piano that holds triads."""
     chords = [
@@ -422,7 +413,6 @@ def notes_over_a_piano(out: Path) -> dict[str, int]:
 def test_the_packaged_models_make_all_three_parts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    packaged()
     song, outs = lone_piano(tmp_path), [tmp_path / f"out{number}.mid" for number in range(2)]
     for out in outs:
         assert run(monkeypatch, song, "-o", out, "--picture", "--seed", 5, "--style", "rock") == 0
@@ -436,7 +426,6 @@ def test_the_packaged_models_make_all_three_parts(
 def test_the_guitar_plays_over_a_lone_piano(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    packaged()
     out = tmp_path / "out.mid"
     assert run(monkeypatch, lone_piano(tmp_path), "-o", out, "--seed", 5, "--style", "rock") == 0
     assert notes_over_a_piano(out)["restem guitar"] > 8
@@ -445,7 +434,6 @@ def test_the_guitar_plays_over_a_lone_piano(
 def test_the_guitar_plays_as_much_as_is_asked_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    packaged()
     song, counts = lone_piano(tmp_path), []
     for density in ("sparse", "medium", "busy"):
         out = tmp_path / f"{density}.mid"
