@@ -116,7 +116,7 @@ def test_takes_carry_their_notes_and_the_pack_writes_them(song, bass, tmp_path):
     from restem.mixing import mix_down
     from restem.pack import write_pack
 
-    order = Order("Add a rock bass line", "bass")
+    order = Order("Add a rock line on upright bass", "bass")
     takes = list(make_takes(bass, song[:, None], RATE, order, 3, beats=GRID))
     lines = [tuple(take.notes.pitches) for take in takes]
     assert len(set(lines)) == 3
@@ -126,6 +126,8 @@ def test_takes_carry_their_notes_and_the_pack_writes_them(song, bass, tmp_path):
     mixdown = mix_down(audio.samples, takes[0].stem, "PCM_24")
     write_pack(tmp_path, path, audio, mixdown, takes[0])
     midi = mido.MidiFile(tmp_path / "song.pack" / "song.bass.mid")
+    programs = [m.program for m in midi if m.type == "program_change"]
+    assert programs == [takes[0].settings["program"]] == [32]
     played, now = [], 0.0
     for message in midi:
         now += message.time

@@ -91,6 +91,10 @@ class Composer:
         """How songs are heard, and the rate of what is played."""
         return TokenConfig()
 
+    def program(self, order: Order) -> int:
+        """The instrument of General MIDI, from 0, on which an order is played."""
+        return program_for(self.model.stem, order.instruction)
+
     def play(
         self, heard: Heard, order: Order, seed: int, say: Progress, preview: Preview | None = None
     ) -> Take:
@@ -112,8 +116,7 @@ class Composer:
         rows, times = rows[kept], times[kept]
         notes = _played(rows, times, accents(rows[:, 0], bars), seed, order.tight)
         say(0.9, "playing the notes")
-        program = program_for(self.model.stem, order.instruction)
-        wave = play_notes(notes, program, len(heard.mono), rate)
+        wave = play_notes(notes, self.program(order), len(heard.mono), rate)
         wanted = heard.level_db + USUAL_DB[self.model.stem] + STEP_DB * _dynamics(order)
         gain = np.float32(10 ** ((wanted - sounding_db(wave, rate)) / 20)) if len(rows) else 0.0
         for b in blocks(len(wave)):

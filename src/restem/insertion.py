@@ -280,6 +280,8 @@ class Inserter:
             "model_sha256": self.model.sha256,
             "version": __version__,
         }
+        if isinstance(self.model, Composer):
+            settings["program"] = self.model.program(order)
         if order.region:
             settings["region"] = list(order.region)
         asked = {"density": order.density, "dynamics": order.dynamics}

@@ -20,13 +20,13 @@ from restem.audio.room import blocks, room
 from restem.audio.waveform import resampled
 from restem.mixing import Mixdown
 from restem.symbolic.midi_files import chunk_of, file_of, track_bytes
+from restem.symbolic.voices import program_for
 
 if TYPE_CHECKING:
     from restem.insertion import Insertion
 
 TICKS = 960  # a quarter note, which stands for a beat
 DRUM_CHANNEL = 9  # counted from 0: General MIDI's channel 10
-PROGRAMS = {"bass": 33, "guitar": 27, "keys": 0}  # General MIDI's, counted from 0
 STROKE_SECONDS = 0.025  # length of a drum note; strokes of one drum are further apart
 DRIFT_SECONDS = 0.0005  # as far as the map may be off before the tempo is set anew
 
@@ -83,7 +83,8 @@ def write_notes(folder: Path, name: str, mixdown: Mixdown, rate: int, insertion:
         part = drum_track(notes, ticks, seconds)
     else:
         heard = insertion.notes or hear_pitches(mono, rate, one_at_a_time=kind == "bass")
-        part = pitched_track(kind, heard, ticks, seconds)
+        program = program_for(kind, str(insertion.settings["instruction"]))
+        part = pitched_track(kind, program, heard, ticks, seconds)
     (folder / f"{name}.{kind}.mid").write_bytes(file_of([tempo, part], TICKS))
 
 
@@ -189,8 +190,10 @@ def drum_track(notes: DrumNotes, ticks: np.ndarray, seconds: np.ndarray) -> byte
     return track_bytes("drums", DRUM_CHANNEL, None, rows.astype(np.int64))
 
 
-def pitched_track(stem: str, notes: PitchNotes, ticks: np.ndarray, seconds: np.ndarray) -> bytes:
+def pitched_track(
+    stem: str, program: int, notes: PitchNotes, ticks: np.ndarray, seconds: np.ndarray
+) -> bytes:
     """The same of notes with a pitch; equal pitches do not overlap."""
     starts, stops = (np.rint(np.interp(t, seconds, ticks)) for t in (notes.starts, notes.ends))
     rows = np.stack([starts, stops, notes.pitches, notes.velocities], axis=1)
-    return track_bytes(stem, 0, PROGRAMS.get(stem, 0), rows.astype(np.int64))
+    return track_bytes(stem, 0, program, rows.astype(np.int64))
