@@ -174,6 +174,15 @@ def test_short_songs_noise_and_silence(bass, seconds):
         ("keys", "Add a Rhodes", 4),
         ("keys", "Add gospel organ", 16),
         ("keys", "Add keys", 0),
+        ("bass", "Add an acid jazz bass", 32),
+        ("bass", "Add a rock bass, no slap", 33),
+        ("guitar", "electric guitar solo in heavy metal", 30),
+        ("guitar", "hard bop jazz guitar", 26),
+        ("guitar", "palm muted guitar", 28),
+        ("keys", "piano part with vibrant chords", 0),
+        ("keys", "piano for a church service", 0),
+        ("keys", "organic piano", 0),
+        ("keys", "electronic piano", 4),
     ],
 )
 def test_sentences_choose_the_instrument(stem, words, program):
@@ -183,3 +192,44 @@ def test_sentences_choose_the_instrument(stem, words, program):
 def test_a_model_of_notes_draws_no_spectrograms(bass):
     with pytest.raises(UserError, match="writes notes"):
         bass.stem_mel(np.zeros((100, 80)), "Add bass", None, stem="bass")
+
+
+def test_an_only_note_at_the_end_is_no_louder_than_others(bass):
+    rng = np.random.default_rng(1)
+    for seconds in (0.11, 0.18, 0.34, 0.6):
+        for seed in range(4):
+            wave = 0.1 * rng.standard_normal(round(seconds * RATE))
+            assert (
+                np.abs(bass.insert(wave, RATE, "Add bass", stem="bass", seed=seed).stem).max() < 2
+            )
+
+
+def test_notes_known_are_those_that_sound(song, bass):
+    for words, region in (("Add a disco bass", (5.5, 7.0)), ("Add a disco bass", None)):
+        notes = made(bass, song, words, region=region).notes
+        start, end = region or (0.0, SECONDS)
+        assert len(notes.starts) and (notes.starts >= start).all() and (notes.ends <= end).all()
+        assert (np.diff(np.sort(notes.starts)) > 0.01).all()  # one at a time
+    guitar = made(Inserter.load(stem="guitar"), song, "Add a busy disco guitar", "guitar").notes
+    for pitch in np.unique(guitar.pitches):
+        same = np.flatnonzero(guitar.pitches == pitch)
+        same = same[np.argsort(guitar.starts[same])]
+        assert (guitar.ends[same[:-1]] <= guitar.starts[same[1:]]).all()
+
+
+def test_a_bass_stays_low(song, bass):
+    for seed in range(4):
+        notes = made(bass, song, "Add a walking bass", seed=seed).notes
+        assert np.median(notes.pitches) <= 47 and notes.pitches.min() >= 28
+
+
+def test_a_region_without_song_says_so(song, bass):
+    paused = song.copy()
+    paused[4 * RATE : 12 * RATE] = 0
+    result = made(bass, paused, region=(6.0, 9.0))
+    assert not result.stem.any() and any("no notes" in notice for notice in result.notices)
+
+
+def test_steps_and_guidance_are_kept_within_what_the_model_knows(song, bass):
+    settings = made(bass, song, steps=500, guidance=50.0, region=(0.0, 2.0)).settings
+    assert (settings["steps"], settings["guidance"]) == (bass.model.model.noise.steps, 20.0)

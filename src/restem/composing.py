@@ -7,7 +7,7 @@ is missing, and sampled instruments play it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,10 @@ LOOSE_S, LOOSE_VELOCITY = 0.005, 4.0  # how far a hand is off, as standard devia
 
 TEMPERATURE = 0.7  # what is heard of a song is less sure than its notes
 EARLY_S = 0.03  # before the song's first sample
+LEAST_S = 0.05  # that a note has before the song or the region ends
+PICKUP_S = 0.05  # what of a song before its first beat is no upbeat
+HIGHEST_MEDIAN, LOWEST = 47, 28  # MIDI pitches of a bass: B2; E1
+NO_NOTES = "The stem has no notes there; try another seed, or a region in which the song plays."
 ALONE_S, FAINT_DB = 1.0, 60.0  # for how long a part plays on alone; under the song's loudest
 
 
@@ -52,6 +56,7 @@ class Take:
 
     wave: np.ndarray
     notes: PitchNotes | None = None
+    notices: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -91,6 +96,11 @@ class Composer:
         """How songs are heard, and the rate of what is played."""
         return TokenConfig()
 
+    def met(self, order: Order) -> Order:
+        """The order with no more steps and guidance than this kind of model knows."""
+        steps = order.steps and min(order.steps, self.model.noise.steps)
+        return replace(order, steps=steps, guidance=order.guidance and min(order.guidance, 20.0))
+
     def program(self, order: Order) -> int:
         """The instrument of General MIDI, from 0, on which an order is played."""
         return program_for(self.model.stem, order.instruction)
@@ -101,7 +111,9 @@ class Composer:
         """One take, as long as `heard.mono`; `preview` gets its picture when it is done."""
         say(0.0, "listening for the notes")
         rate = heard.mono_rate
-        grid = heard.beats.extended(0.0, len(heard.mono) / rate)
+        seconds = len(heard.mono) / rate
+        # A song that begins a moment before its first beat has no bar before it.
+        grid = heard.beats.extended(min(PICKUP_S, seconds), seconds)
         bars = bars_of(grid)
         planes = fill(
             self.model,
@@ -112,19 +124,25 @@ class Composer:
             lambda share: say(0.3 + 0.6 * share, "composing"),
         )
         rows, times = notes_in_seconds(planes, grid)
+        if self.model.stem == "bass":
+            rows, times = _one_line(rows, times)
+        region = order.region or (0.0, seconds)
         kept = _song_plays(heard, times[:, 0])
-        rows, times = rows[kept], times[kept]
-        notes = _played(rows, times, accents(rows[:, 0], bars), seed, order.tight)
+        kept &= (times[:, 0] > region[0] - EARLY_S) & (times[:, 0] < region[1] - LEAST_S)
+        rows, times = rows[kept], times[kept].clip(*region)
+        notes = _played(rows, times, accents(rows[:, 0], bars), seed, order.tight, region)
         say(0.9, "playing the notes")
-        wave = play_notes(notes, self.program(order), len(heard.mono), rate)
+        whole = play_notes(notes, self.program(order), len(heard.mono) + rate, rate)
         wanted = heard.level_db + USUAL_DB[self.model.stem] + STEP_DB * _dynamics(order)
-        gain = np.float32(10 ** ((wanted - sounding_db(wave, rate)) / 20)) if len(rows) else 0.0
+        # Measured beyond the song's end, which may cut all but the attack of an only note.
+        gain = np.float32(10 ** ((wanted - sounding_db(whole, rate)) / 20)) if len(rows) else 0.0
+        wave = whole[: len(heard.mono)]
         for b in blocks(len(wave)):
             wave[b] *= gain
         if preview:
             config = self.tokens.spectrogram
             preview(0.0, log_mel(wave, config, float(heard.gain))[:, : config.mels])
-        return Take(wave, notes)
+        return Take(wave, notes, [] if len(rows) else [NO_NOTES])
 
     def _wishes(self, order: Order, seed: int) -> Wishes:
         density = order.density
@@ -136,7 +154,7 @@ class Composer:
             seed=seed,
             fullness=2 ** (STEP_OCTAVES * density),
         )
-        if order.steps is not None:
+        if order.steps:
             wishes = replace(wishes, steps=order.steps)
         return wishes if order.guidance is None else replace(wishes, guidance=order.guidance)
 
@@ -146,14 +164,13 @@ def _dynamics(order: Order) -> float:
 
 
 def _song_plays(heard: Heard, starts: np.ndarray) -> np.ndarray:
-    """Which moments in seconds lie inside the song and within ALONE_S of something in it."""
+    """Which moments in seconds lie within ALONE_S of something in the song."""
     assert heard.context_db is not None  # nothing is played to a silent song
     rate = TokenConfig().context_spectrogram.frame_rate
     sounds = heard.context_db.max(axis=1) > heard.context_db.max() - FAINT_DB
     near = maximum_filter1d(sounds, 2 * round(ALONE_S * rate) + 1, mode="constant")
     frames = np.clip(np.round(starts * rate), 0, len(near) - 1).astype(int)
-    inside = (starts > -EARLY_S) & (starts < len(heard.mono) / heard.mono_rate)
-    return inside & near[frames]
+    return np.asarray(near[frames])
 
 
 def _bars_within(region: Region, bars: np.ndarray, grid: BeatGrid) -> tuple[int, int]:
@@ -164,13 +181,39 @@ def _bars_within(region: Region, bars: np.ndarray, grid: BeatGrid) -> tuple[int,
 
 
 def _played(
-    rows: np.ndarray, times: np.ndarray, hard: np.ndarray, seed: int, tight: float
+    rows: np.ndarray,
+    times: np.ndarray,
+    hard: np.ndarray,
+    seed: int,
+    tight: float,
+    region: Region,
 ) -> PitchNotes:
     """Notes (note, 3) that sound from and to `times` (note, 2), as a hand would play them: notes
-    of one moment together, a little off unless it is to be `tight`, not all alike."""
+    of one moment together, a little off unless it is to be `tight`, not all alike. Of one pitch
+    each ends before the next begins."""
     rng = np.random.default_rng([seed, 1])
     moments, which = np.unique(rows[:, 0], return_inverse=True)
     off = rng.normal(0.0, LOOSE_S, len(moments)).clip(-2 * LOOSE_S, 2 * LOOSE_S)
-    starts = np.maximum(times[:, 0] + (1 - tight) * off[which], 0.0)
+    starts = (times[:, 0] + (1 - tight) * off[which]).clip(*region)
+    ends = times[:, 1].copy()
+    for pitch in np.unique(rows[:, 2]):
+        same = np.flatnonzero(rows[:, 2] == pitch)
+        same = same[np.argsort(starts[same], kind="stable")]
+        ends[same[:-1]] = np.minimum(ends[same[:-1]], starts[same[1:]])
+    ends = np.maximum(ends, starts)
     velocities = np.rint(hard + rng.normal(0.0, LOOSE_VELOCITY, len(rows))).clip(1, 127).astype(int)
-    return PitchNotes(starts, times[:, 1], rows[:, 2], velocities)
+    return PitchNotes(starts, ends, rows[:, 2], velocities)
+
+
+def _one_line(rows: np.ndarray, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A bass's notes (note, 3) and times (note, 2), the lowest of each step, in its register."""
+    order = np.lexsort((rows[:, 2], rows[:, 0]))
+    rows, times = rows[order], times[order]
+    first = np.append(True, np.diff(rows[:, 0]) > 0)[: len(rows)]
+    rows, times = rows[first].copy(), times[first].copy()
+    if len(rows):
+        times[:-1, 1] = np.minimum(times[:-1, 1], times[1:, 0])
+        above = float(np.median(rows[:, 2])) - HIGHEST_MEDIAN
+        rows[:, 2] -= 12 * max(int(np.ceil(above / 12)), 0)
+        rows[:, 2] += 12 * np.maximum(np.ceil((LOWEST - rows[:, 2]) / 12).astype(int), 0)
+    return rows, times

@@ -49,7 +49,7 @@ def add_song_options(parser: argparse.ArgumentParser) -> None:
     add("--guidance", metavar="X", type=within(float, 0, 100),
         help="how closely to follow the instruction")  # fmt: skip
     add("--model", metavar="DIR", default="embedded",
-        help="a model of your own, from `restem train export`")  # fmt: skip
+        help="a model of your own, from `restem train export` or `restem midi export`")  # fmt: skip
     add("--bpm", metavar="X", type=within(float, 20, 400), help="the song's tempo")
     add("--beats", metavar="FILE", type=Path,
         help="the song's beats: a time in seconds a line, then the number in the bar")  # fmt: skip

@@ -191,10 +191,10 @@ class Inserter:
 
         The samples are only read. Beats are tracked unless `beats` gives them; `bpm` alone fixes
         the tempo and leaves the downbeat to the tracker. `region` (start and end in seconds) makes
-        the stem there alone; elsewhere it is exactly silent. `density`, `dynamics`, `tight`
-        and `like` are those of `Order`. `progress` gets the share done and
-        words for it; `preview`, after each step, the second at which a picture of what is being
-        made begins, and its rows (frame, mel) in dB. Raises UserError for unusable input.
+        the stem there alone; elsewhere it is exactly silent. `density`, `dynamics`, `tight` and
+        `like` are those of `Order`. `progress` gets the share done and words for it; `preview` the
+        second at which a picture of what is being made begins, and its rows (frame, mel) in dB.
+        Raises UserError for unusable input.
         """
         order = Order(instruction, stem, steps, guidance, region, density, dynamics, tight, like)
         say: Progress = progress or (lambda fraction, words: None)
@@ -214,6 +214,7 @@ class Inserter:
     ) -> tuple[Heard, Order]:
         """The song as heard, and the order as it can be met; UserError where it cannot."""
         order.check(self.model.description["stems"])
+        order = self.model.met(order) if isinstance(self.model, Composer) else order
         song = checked(samples, sample_rate)
         if order.region:
             region = checked_region(order.region, len(song) / sample_rate)
@@ -266,8 +267,7 @@ class Inserter:
 
     def finish(self, heard: Heard, order: Order, seed: int, take: Take) -> Insertion:
         """A take with the song's channels and rate, and with all that made it."""
-        wave = take.wave
-        rate = self.model.tokens.spectrogram.sample_rate
+        wave, rate = take.wave, self.model.tokens.spectrogram.sample_rate
         words = self.model.description
         inside = slice(*(round(edge * rate) for edge in order.region or (0, len(wave))))
         settings: dict[str, Any] = {
@@ -296,5 +296,5 @@ class Inserter:
         samples = like_channels(samples, heard.song, heard.sample_rate, order.stem != "bass")
         if order.region:  # last, since the sides ring on for some milliseconds
             only_inside(samples, order.region, heard.sample_rate)
-        notices = [*heard.notices, *order.doubts()]
+        notices = [*heard.notices, *order.doubts(), *take.notices]
         return Insertion(samples, heard.sample_rate, heard.beats, settings, notices, take.notes)

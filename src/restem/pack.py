@@ -71,7 +71,8 @@ def write_pack(
 
 
 def write_notes(folder: Path, name: str, mixdown: Mixdown, rate: int, insertion: Insertion) -> None:
-    """Write the tempo map as `name`.tempo.mid and the notes that are heard as `name`.STEM.mid."""
+    """Write the tempo map as `name`.tempo.mid and the notes as `name`.STEM.mid: those that are
+    known, or else those that are heard in the stem."""
     stem, kind = mixdown.stem, str(insertion.settings["stem"])
     ticks, seconds, tempo = tempo_track(insertion.beats, len(stem) / rate)
     (folder / f"{name}.tempo.mid").write_bytes(file_of([tempo], TICKS))

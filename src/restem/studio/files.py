@@ -83,7 +83,7 @@ def add_file_routes(app: FastAPI, store: Store) -> None:
     ) -> FileResponse:  # fmt: skip
         """One file of a take; `mix` minus `stem` is what you sent.
 
-        `midi` are the drums heard in the stem, `tempo` the song's tempo map. A take for a MIDI song
+        `midi` are the notes of the stem, `tempo` the song's tempo map. A take for a MIDI song
         has `midi` and `notes` alone: the new song, and its part.
         """
         folder, song = _take(store, job_id, number)

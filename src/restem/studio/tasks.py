@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
@@ -114,6 +115,7 @@ def make(
     )
     send({"progress": [0.9, "writing"]})
     if region and base_stem:
+        insertion = replace(insertion, notes=None)  # those outside of the region are not known
         base = around(read_audio(base_stem).samples, region, audio.sample_rate)
         mixdown = _filled(audio, insertion.stem, base)
         insertion.stem[:] = mixdown.stem / _full_scale(mixdown)  # for the picture

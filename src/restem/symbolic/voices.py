@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from restem.manner import TAKEN_BACK
+
 # The first entry of whose words one stands in a sentence decides; the last ones are the rule.
 # What an instrument is called goes before the styles in which it is usual.
 _VOICES: dict[str, tuple[tuple[str, int], ...]] = {
@@ -11,41 +13,42 @@ _VOICES: dict[str, tuple[tuple[str, int], ...]] = {
         (r"upright|double bass|contrabass|acoustic", 32),
         (r"slap|popped", 36),
         (r"fretless", 35),
-        (r"synth|sub\b|808|acid", 38),
-        (r"pick(ed)?\b|plectrum", 34),
+        (r"\bsynth\b|synth(esi[sz]er)? bass|\bsub\b|\b808\b|\bacid\b(?! jazz)", 38),
+        (r"\bpick(ed)?\b|plectrum", 34),
         (r"jazz|swing|bebop|bolero|tango|walking", 32),
         (r"funk", 36),
-        (r"electro|house|techno|disco|trance|dubstep", 38),
+        (r"electro|\bhouse|techno|disco|trance|dubstep|synth-?(pop|wave)", 38),
         (r"punk|metal|grunge", 34),
         ("", 33),
     ),
     "guitar": (
         (r"nylon|classical|spanish|flamenco", 24),
-        (r"steel|acoustic|twelve|12[- ]string", 25),
+        (r"steel[- ]string|acoustic|twelve[- ]string|12[- ]string", 25),
         (r"distort|fuzz|high[- ]gain", 30),
         (r"overdriv|crunch", 29),
-        (r"mute", 28),
-        (r"clean|electric", 27),
-        (r"metal|punk|hard", 30),
-        (r"rock|grunge", 29),
-        (r"jazz|swing", 26),
+        (r"\bmut(ed|ing)\b", 28),
+        (r"\bclean", 27),
+        (r"metal|punk|hard[ -]?(rock|core)", 30),
+        (r"rock\b|grunge", 29),
+        (r"jazz|swing|bebop|hard bop", 26),
         (r"bossa|samba|latin|bolero|tango|rumba", 24),
+        (r"electric", 27),
         (r"folk|country|bluegrass|ballad|strum", 25),
         ("", 27),
     ),
     "keys": (
-        (r"rhodes|wurli|electric piano|e-piano", 4),
-        (r"clavi", 7),
+        (r"rhodes|wurli|electr(ic|onic) (piano|keys)|e-piano", 4),
+        (r"\bclavi", 7),
         (r"harpsi", 6),
-        (r"church|pipe", 19),
-        (r"organ|hammond", 16),
-        (r"vibra", 11),
-        (r"pads?\b|warm synth", 89),
-        (r"synth", 81),
+        (r"(church|pipe) organ", 19),
+        (r"\borgan\b|hammond", 16),
+        (r"vibraphone|\bvibes\b", 11),
+        (r"\bpads?\b", 89),
         (r"piano", 0),
+        (r"\bsynth(esi[sz]er)?s?\b", 81),
         (r"funk", 7),
-        (r"soul|r&b|neo", 4),
-        (r"gospel|reggae|ska|dub\b", 16),
+        (r"\bsoul|r&b|\bneo[- ]?soul", 4),
+        (r"gospel|reggae|\bska\b|\bdub\b", 16),
         ("", 0),
     ),
 }
@@ -54,4 +57,9 @@ _VOICES: dict[str, tuple[tuple[str, int], ...]] = {
 def program_for(stem: str, words: str) -> int:
     """The program, from 0, for "bass", "guitar" or "keys" in a style or a sentence."""
     lower = words.lower()
-    return next(program for names, program in _VOICES[stem] if re.search(names, lower))
+    return next(program for names, program in _VOICES[stem] if _meant(re.compile(names), lower))
+
+
+def _meant(pattern: re.Pattern[str], words: str) -> bool:
+    """Whether a word stands there that is not refused, as in "no slap"."""
+    return any(not TAKEN_BACK.search(words[: m.start()]) for m in pattern.finditer(words))
