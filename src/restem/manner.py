@@ -78,13 +78,13 @@ def wish(
 def density_of_words(instruction: str) -> float:
     """The steps of density that a sentence asks for by such words as "busy" and "sparse"."""
     words = instruction.lower()
-    return STEPS_OF_WORDS * (bool(_meant(MANY, words)) - bool(_meant(FEW, words)))
+    return STEPS_OF_WORDS * (bool(meant(MANY, words)) - bool(meant(FEW, words)))
 
 
 def dynamics_of_words(instruction: str) -> float:
     """The steps of dynamics that a sentence asks for by such words as "loud" and "soft"."""
     words = instruction.lower()
-    return HARDER_STEPS * (bool(_meant(LOUD, words)) - bool(_meant(SOFT, words)))
+    return HARDER_STEPS * (bool(meant(LOUD, words)) - bool(meant(SOFT, words)))
 
 
 def without_loudness(instruction: str) -> str:
@@ -93,12 +93,12 @@ def without_loudness(instruction: str) -> str:
         return instruction
     words = instruction.lower()
     for pattern in (SOFT, LOUD):
-        for found in reversed(_meant(pattern, words)):
+        for found in reversed(meant(pattern, words)):
             words = words[: found.start()] + words[found.end() :]
     return words
 
 
-def _meant(pattern: re.Pattern[str], words: str) -> list[re.Match[str]]:
+def meant(pattern: re.Pattern[str], words: str) -> list[re.Match[str]]:
     """Where the words stand and nothing before them takes them back, as in "not too loud"."""
     return [m for m in pattern.finditer(words) if not TAKEN_BACK.search(words[: m.start()])]
 

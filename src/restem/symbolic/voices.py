@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from restem.manner import TAKEN_BACK
+from restem.manner import meant
 
 # The first entry of whose words one stands in a sentence decides; the last ones are the rule.
 # What an instrument is called goes before the styles in which it is usual.
@@ -57,9 +57,4 @@ _VOICES: dict[str, tuple[tuple[str, int], ...]] = {
 def program_for(stem: str, words: str) -> int:
     """The program, from 0, for "bass", "guitar" or "keys" in a style or a sentence."""
     lower = words.lower()
-    return next(program for names, program in _VOICES[stem] if _meant(re.compile(names), lower))
-
-
-def _meant(pattern: re.Pattern[str], words: str) -> bool:
-    """Whether a word stands there that is not refused, as in "no slap"."""
-    return any(not TAKEN_BACK.search(words[: m.start()]) for m in pattern.finditer(words))
+    return next(program for names, program in _VOICES[stem] if meant(re.compile(names), lower))
