@@ -17,12 +17,13 @@ from pathlib import Path
 
 import numpy as np
 
-from restem.symbolic.arrange import Wishes, fill
+from restem.symbolic.arrange import fill
 from restem.symbolic.corpora import Piece
 from restem.symbolic.corpus_file import load_corpus
 from restem.symbolic.model import RollModel
 from restem.symbolic.parts import STEMS
 from restem.symbolic.scoring import references, score, training_marks, trials
+from restem.symbolic.wishes import Wishes
 
 APART = 100_000  # between the seeds of songs
 

@@ -17,7 +17,7 @@ from PIL import Image
 from restem import cli
 from restem.errors import UserError
 from restem.symbolic import cells
-from restem.symbolic.arrange import Wishes, complete, fill
+from restem.symbolic.arrange import complete, fill
 from restem.symbolic.bernoulli import BinaryNoise
 from restem.symbolic.inserting import MidiInserter, inside_bars, without_overlaps
 from restem.symbolic.midi_files import song_from_bytes
@@ -25,6 +25,7 @@ from restem.symbolic.model import TEXT_VALUES, RollModel
 from restem.symbolic.performance import FEATURES, Touch, accents, features, play
 from restem.symbolic.roll_picture import draw_rolls
 from restem.symbolic.rolls import ONSET, flat, notes_from_roll, roll_from_notes
+from restem.symbolic.wishes import Wishes
 from restem.text import EMBEDDING_SIZE, TextEncoder
 
 FORTY = np.array([(i * 48, 48, 4, 4) for i in range(40)])

@@ -26,12 +26,13 @@ from restem.hearing import Heard
 from restem.manner import density_of_words, dynamics_of_words
 from restem.order import Order
 from restem.region import Region
-from restem.symbolic.arrange import Wishes, fill
+from restem.symbolic.arrange import fill
 from restem.symbolic.model import RollModel
 from restem.symbolic.on_beats import bars_of, notes_in_seconds, planes_heard
 from restem.symbolic.performance import accents
 from restem.symbolic.rolls import STEPS_PER_QUARTER
 from restem.symbolic.voices import program_for
+from restem.symbolic.wishes import Wishes
 from restem.tokens import TokenConfig
 
 FOLDER = Path(__file__).parent / "models" / "parts"

@@ -19,13 +19,13 @@ import numpy as np
 from restem.errors import UserError
 from restem.picture import save_picture
 from restem.studio.records import Grid, Part, Region
-from restem.symbolic.arrange import Wishes
 from restem.symbolic.inserting import MidiInserter, MidiInsertion
 from restem.symbolic.midi_files import song_from_bytes
 from restem.symbolic.parts import STEMS, find_parts, kind_of, looks_like_drums
 from restem.symbolic.roll_picture import draw_rolls
 from restem.symbolic.scores import read_song
 from restem.symbolic.song import Song, Track
+from restem.symbolic.wishes import Wishes
 
 Send = Callable[[dict[str, Any]], None]
 SUFFIXES = (".mid", ".midi", ".gp3", ".gp4", ".gp5", ".gp", ".gpx")

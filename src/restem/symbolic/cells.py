@@ -136,6 +136,15 @@ def context_cells(parts: Mapping[str, np.ndarray], stem: str, grid: np.ndarray) 
     return np.concatenate(pieces, axis=1)
 
 
+def harmony(parts: Mapping[str, np.ndarray], grid: np.ndarray) -> np.ndarray:
+    """Which pitch classes sound in each token, drums aside: (token, 12), bool."""
+    found = np.zeros((len(grid), CHROMA), bool)
+    for kind, planes in parts.items():
+        if kind != "drums":
+            found |= chroma(_steps(planes, grid)[SOUND]).any(axis=1)
+    return found
+
+
 def given_flags(parts: Mapping[str, np.ndarray], stem: str) -> np.ndarray:
     """(3,) float32: whether each context channel, in the order of context_cells, is there."""
     kinds = (*around(stem), "other")

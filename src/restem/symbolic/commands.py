@@ -91,11 +91,11 @@ def _insert(args: argparse.Namespace) -> int:
         raise UserError("--steps goes from 1 to 1000, --seed from 0 on.")
 
     from restem.results import all_or_nothing
-    from restem.symbolic.arrange import Wishes
     from restem.symbolic.inserting import MidiInserter
     from restem.symbolic.parts import parse_track_map
     from restem.symbolic.scores import read_song
     from restem.symbolic.sound import check_synth, render
+    from restem.symbolic.wishes import Wishes
 
     wishes = Wishes(
         args.style, args.density, args.temperature, args.guidance, args.steps, args.seed

@@ -13,7 +13,7 @@ import numpy as np
 from restem import __version__
 from restem.errors import UserError
 from restem.symbolic import performance
-from restem.symbolic.arrange import Wishes, complete
+from restem.symbolic.arrange import complete
 from restem.symbolic.midi_files import track_bytes, with_track
 from restem.symbolic.model import PACKAGED, RollModel
 from restem.symbolic.parts import DRUM_CHANNEL, KINDS, STEMS, find_parts, planes_of
@@ -24,6 +24,7 @@ from restem.symbolic.rolls import (
 )
 from restem.symbolic.song import Song, Track
 from restem.symbolic.voices import program_for
+from restem.symbolic.wishes import Wishes
 
 Progress = Callable[[float, str], None]
 

@@ -1,0 +1,38 @@
+"""What a user may ask of a part of notes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from restem.errors import UserError
+
+DENSITIES = {"sparse": 0, "medium": 1, "busy": 2}
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What a user may ask of a part.
+
+    `style`: words such as "bossa nova", or "" for none. `density`: "sparse", "medium" or "busy", as
+    a fifth, the middle and four fifths of the songs trained on stand to one another; or onsets a
+    quarter note in a song like the middle one. None and "medium" leave it to the song.
+    `temperature`: below 1 keeps nearer to the likeliest cells. `guidance`: above 1 exaggerates what
+    context and style suggest, which each step then asks of the network twice. `fullness`: so many
+    times the notes that there would be else.
+    """
+
+    style: str = ""
+    density: str | float | None = None
+    temperature: float = 1.0
+    guidance: float = 2.0
+    steps: int = 32
+    seed: int = 0
+    fullness: float = 1.0
+
+    def __post_init__(self) -> None:
+        if isinstance(self.density, str) and self.density not in DENSITIES:
+            raise UserError(f"The density is {', '.join(DENSITIES)}, not {self.density!r}.")
+        if not 0.05 <= self.temperature <= 20:
+            raise UserError("The temperature must lie between 0.05 and 20; 1 is usual.")
+        if not 0 <= self.guidance <= 20:
+            raise UserError("The guidance must lie between 0 and 20; 2 is usual.")
