@@ -6,8 +6,8 @@ SONGS is a folder of `restem dataset render`. From each song one stem of a kind 
 that is not of this kind, drums too, is the context. Beats are given. "Other context, these beats"
 is made for another song at this song's beats: what the right context adds to it comes from
 listening. Chroma fit is the agreement of pitch classes with the context
-(`restem.evaluation.fit.chroma_fit`); intervals are over songs. With --stems the stems of each row
-are written as WAV, for `restem evaluate`.
+(`restem.evaluation.fit.chroma_fit`), accents are onset strengths at the half-beats; intervals are
+over songs. With --stems the stems of each row are written as WAV, for `restem evaluate`.
 """
 
 from __future__ import annotations
@@ -19,11 +19,9 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
-from bench_insertion import markdown
+from bench_insertion import accents, markdown
 
 from restem import BeatGrid, Inserter
-from restem.audio.inversion import waveform_from_log_mel
-from restem.audio.spectrogram import log_mel
 from restem.evaluation.fit import chroma_fit
 from restem.evaluation.intervals import scored_mean
 from restem.evaluation.loudness import loudness_relation
@@ -33,7 +31,6 @@ from restem.evaluation.onsets import (
     onset_envelope,
     onset_times,
 )
-from restem.tokens import PITCHED
 
 RATE, START, SECONDS = 44100, 2, 12
 KINDS = ("bass", "guitar", "keys")
@@ -76,10 +73,15 @@ def places(songs: Path, split: str, kind: str, count: int) -> list[Place]:
 def scores(place: Place, stem: np.ndarray) -> dict[str, float]:
     """One stem against a place's context, true stem and beats."""
     true, envelope = onset_envelope(place.stem, RATE), onset_envelope(stem, RATE)
+    context = onset_envelope(place.context, RATE)
+    struck = accents(envelope, place.grid)
     return {
         "chroma fit to context": chroma_fit(stem, place.context, RATE),
         "chroma fit to true stem": chroma_fit(stem, place.stem, RATE),
         "onsets like true stem": onset_correlation(true, envelope),
+        "onsets like context": onset_correlation(context, envelope),
+        "accents like true stem": onset_correlation(accents(true, place.grid), struck),
+        "accents like context": onset_correlation(accents(context, place.grid), struck),
         "beats hit 70 ms": beats_with_onset(place.grid.times, onset_times(envelope), 0.07),
         "loudness to context, LU": loudness_relation(stem, place.context, RATE),
     }
@@ -98,14 +100,10 @@ def table(
         ) -> np.ndarray:
             return inserter.insert(context, RATE, words, stem=kind, beats=grid).stem
 
-        picture = log_mel(place.stem.astype(np.float32), PITCHED.spectrogram)
         stems = {
             "restem": made(place.context),
             "other context, these beats": made(far.context),
             "true stem": place.stem,
-            "round trip of the true stem": waveform_from_log_mel(
-                picture, PITCHED.spectrogram, len(place.stem), 0
-            ),
             "another song's stem": far.stem,
         }
         for name, stem in stems.items():

@@ -79,7 +79,7 @@ def fill(
         cells.places(bars),
         cells.given_flags(context, stem),
         grid,
-        continues=bool(done.any()),
+        own=done & bool(values[done].any()),
     )
     harmony = cells.harmony(context, grid)
     rng = np.random.default_rng([wishes.seed, (*STEMS, "keys").index(stem)])
@@ -87,7 +87,7 @@ def fill(
     while np.any(asked & ~done):
         window = _next_window(asked, done, bar)
         painter.paint(values, done, window, rng)
-        settle(painter, values, done, window, bar, harmony, rng)
+        settle(painter, values, done, asked, window, bars, harmony, rng)
         done[window] = True
         if progress is not None:
             progress(1 - int((asked & ~done).sum()) / total)

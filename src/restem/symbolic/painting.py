@@ -12,6 +12,7 @@ from restem.text import EMBEDDING_SIZE, TextEncoder
 
 NEWTON_STEPS, FARTHEST = 5, 3.0  # of the offset that holds the number of notes, in log-odds
 SURE = 40.0  # log-odds of a cell that is to be set
+LEAST = 1e-6  # onsets that are expected where none is
 
 
 class Painter:
@@ -25,12 +26,14 @@ class Painter:
         place: np.ndarray,
         given: np.ndarray,
         grid: np.ndarray,
-        continues: bool,
+        own: np.ndarray,
     ) -> None:
         self.model, self.wishes, self.context, self.place = model, wishes, context, place
-        self.continues = continues  # a part that the user has already
+        self.own = own  # tokens of a part that the user has already
+        self.as_full = 1.0  # how full that part is, beside what its bars would lead one to expect
         self.place[:, cells.PLACE_KNOWN + 1 :] = given
-        self.void = ~cells.spread(grid >= 0, model.stem)
+        self.real = grid >= 0
+        self.void = ~cells.spread(self.real, model.stem)
         # Of the cells, those of onsets: all of the drums', the first half of the others'.
         self.strikes = np.arange(cells.values_of(model.stem)) < cells.onsets_of(model.stem)
         self.survival = model.noise.survival()
@@ -48,9 +51,8 @@ class Painter:
         known, now = done[window], values[window]
         held = known[:, None] | self.void[window]
         free = ~held & self.strikes
-        noisy = rng.random(free.shape) < self.model.noise.density
-        start = np.where(held, now, noisy) if self.continues else noisy & ~self.void[window]
-        expected = self.fullness * self._expected(start, window, known, free)
+        noise = rng.random(free.shape) < self.model.noise.density
+        expected = self.fullness * self._expected(values[window], window, free, noise)
         values[window] = self._walk(now, held, known, window, expected, rng)
 
     def paint_strokes(
@@ -66,7 +68,7 @@ class Painter:
         now, fresh = values[window], ~known
         strokes = max(int(self.struck(now)[fresh].sum()), 1)
         notes = now[fresh][:, self.strikes].sum() / strokes
-        wanted = steps & fresh[:, None]
+        wanted = steps & fresh[:, None] & self.real[window]
         if not wanted.any():
             return  # the part rests in all bars
         allowed = cells.spread(steps, self.model.stem) | ~self.strikes
@@ -79,6 +81,11 @@ class Painter:
         """Whether the part strikes at each step of tokens (token, value): (token, 6), bool."""
         shape = len(values), cells.TOKEN_STEPS, -1
         return np.asarray(values[:, self.strikes].reshape(shape).any(axis=2))
+
+    def holds_over(self, token: np.ndarray) -> bool:
+        """Whether a note sounds on at the first step of a token (value,), begun before it."""
+        onset, sound = token.reshape(2, cells.TOKEN_STEPS, -1)[:, 0]
+        return bool((sound & ~onset).any())
 
     def _walk(
         self,
@@ -102,22 +109,26 @@ class Painter:
             padded = np.pad(x, ((0, short), (0, 0)))[None]
             odds = self._odds(padded, context, place, t)[:tokens] / self.wishes.temperature
             offset = hold.offset(odds[free])
-            odds = odds + (hold.threshold(odds[free]) if t == last else offset)
-            if t == last and wanted is not None:
-                self._strike(odds, wanted)
-            return _sigmoid(odds)
+            if t != last:
+                return _sigmoid(odds + offset)
+            struck = self._likeliest(odds, wanted)
+            odds = odds + hold.threshold(odds[free & ~struck], int(struck.sum()))
+            return _sigmoid(np.where(struck, SURE, odds))
 
         result = start
         for _, x in sample(predict, start.shape, noise, steps, rng, held, start):
             result = x
         return result
 
-    def _strike(self, odds: np.ndarray, wanted: np.ndarray) -> None:
-        """Make the likeliest note of each wanted step sure."""
-        shaped = odds[:, self.strikes].reshape(len(odds), cells.TOKEN_STEPS, -1)
-        token, step = np.nonzero(wanted)
-        shaped[token, step, shaped.argmax(axis=2)[token, step]] = SURE
-        odds[:, self.strikes] = shaped.reshape(len(odds), -1)
+    def _likeliest(self, odds: np.ndarray, wanted: np.ndarray | None) -> np.ndarray:
+        """The likeliest note of each wanted step, as a mask of cells (token, value)."""
+        struck = np.zeros(odds.shape, bool)
+        if wanted is not None:
+            shaped = odds[:, self.strikes].reshape(len(odds), cells.TOKEN_STEPS, -1)
+            token, step = np.nonzero(wanted)
+            pitch = shaped.argmax(axis=2)[token, step]
+            struck[token, step * shaped.shape[2] + pitch] = True
+        return struck
 
     def _shown(self, window: slice, known: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
         """Context and place of a window, (1, WINDOW, ...), and how many tokens it lacks."""
@@ -130,23 +141,33 @@ class Painter:
         return context, place, short
 
     def _expected(
-        self, start: np.ndarray, window: slice, known: np.ndarray, free: np.ndarray
+        self, now: np.ndarray, window: slice, free: np.ndarray, noise: np.ndarray
     ) -> float:
         """How many onsets the network expects in the free cells, seeing noise alone in them.
 
-        Training makes that right on average. It is asked with the style's words and without: words
-        that were not in training lead astray, so that the mean of both is nearer. It is not shown
-        bars made before: windows that went on from them grew emptier the longer a song became. Bars
-        of the user's own part it is shown, as the rest should be as full.
+        It is not shown bars made before: windows that went on from them grew emptier the longer a
+        song became. A part of the user's own it is shown, and what follows is to be as full.
         """
-        context, place, short = self._shown(window, known & self.continues)
-        x = np.pad(start, ((0, short), (0, 0)))[None]
+        own = self.own[window]
+        nothing = noise & ~self.void[window]
+        plain = self._expects(nothing, window, np.zeros_like(own), free)
+        if own.any():
+            shown = self._expects(np.where(own[:, None], now, nothing), window, own, free)
+            self.as_full = shown / plain
+        return plain * self.as_full
+
+    def _expects(self, x: np.ndarray, window: slice, known: np.ndarray, free: np.ndarray) -> float:
+        """What training makes right on average: the sum of all chances, asked with the style's
+        words and without. Words that were not in training lead astray, so that the geometric mean
+        of both is nearer."""
+        context, place, short = self._shown(window, known)
+        x = np.pad(x, ((0, short), (0, 0)))[None]
         survival = float(self.survival[-1])
         numbers = []
         for text in (self.text, self.no_text):
             odds = self.model.log_odds(x, context, place, text, survival)[0]
-            numbers.append(float(_sigmoid(odds[: len(start)][free]).sum()))
-        return float(np.sqrt(numbers[0] * numbers[1]))
+            numbers.append(float(_sigmoid(odds[: len(free)][free]).sum()))
+        return max(float(np.sqrt(numbers[0] * numbers[1])), LEAST)
 
     def _odds(self, x: np.ndarray, context: np.ndarray, place: np.ndarray, t: int) -> np.ndarray:
         """Log-odds (token, value) with the guidance asked for."""
@@ -185,14 +206,17 @@ class _Hold:
             self._offset = float(np.clip(self._offset, -FARTHEST, FARTHEST))
         return self._offset
 
-    def threshold(self, odds: np.ndarray) -> float:
-        """What to add in the last step, in which cells likelier than not are set.
+    def threshold(self, odds: np.ndarray, struck: int) -> float:
+        """What to add in the last step, in which cells likelier than not are set, besides those
+        that are `struck`.
 
         Not the offset: many cells of a chance below one half add up to notes that none of them
-        becomes. This one sets as many onsets as were expected.
+        becomes. This one sets as many onsets as were expected, and one at least.
         """
         ordered = np.sort(odds)[::-1]
-        count = min(max(round(self.expected), 1), len(ordered) - 1)
+        count = min(max(round(self.expected) - struck, 0 if struck else 1), len(ordered) - 1)
+        if count <= 0:
+            return -float(ordered[0]) - 1 if len(ordered) else 0.0
         return float(-(ordered[count - 1] + ordered[count]) / 2)
 
 
