@@ -18,9 +18,10 @@ from restem.symbolic.painting import Painter
 
 # What one more figure of a window is worth, and how like the harmony of two bars is that are played
 # alike. Chosen on validation songs, so that bars repeat about as often as those of people.
-WORTH = {"drums": 0.2, "bass": 0.4, "guitar": 0.3, "keys": 0.2}
+WORTH = {"drums": 0.3, "bass": 0.4, "guitar": 0.3, "keys": 0.2}
 SAME_HARMONY = 0.7
 MOST_CHANGED = 0.1  # of the strokes of a window
+PHRASE = 8  # bars
 
 
 def likeness(a: np.ndarray, b: np.ndarray) -> float:
@@ -97,6 +98,10 @@ def settle(
     """
     stem = painter.model.stem
     numbers, bars = _whole_bars(metres, window, done | asked)
+    if stem == "drums":
+        # The bar before a new phrase is where drummers do something else.
+        kept = [i for i, number in enumerate(numbers) if number % PHRASE != PHRASE - 1]
+        numbers, bars = [numbers[i] for i in kept], [bars[i] for i in kept]
     settled = np.array([bool(done[b].all()) for b in bars], dtype=bool)
     kinds = [tuple(metres[n, 1:].tolist()) for n in numbers]
     if stem == "drums":
