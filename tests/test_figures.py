@@ -170,6 +170,10 @@ def test_the_expected_number_is_asked_of_the_song_and_not_of_what_was_made() -> 
     own[:, : 2 * 48 : 6, 36] = True
     fill(Spied("drums"), {**song(), "drums": own}, SIXTEEN, Wishes(steps=4), region=(2, 16))
     assert [known.sum() for known in shown][:4] == [0, 0, 16, 16] and not np.any(shown[4:])
+    shown.clear()
+    own[:, 48:] = False  # its second bar rests, which says nothing of how full the rest should be
+    fill(Spied("drums"), {**song(), "drums": own}, SIXTEEN, Wishes(steps=4), region=(2, 16))
+    assert [known.sum() for known in shown][:4] == [0, 0, 8, 8]
 
 
 def test_a_bar_that_a_window_cut_takes_a_figure_in_the_next_one() -> None:

@@ -79,7 +79,7 @@ def fill(
         cells.places(bars),
         cells.given_flags(context, stem),
         grid,
-        own=done & bool(values[done].any()),
+        own=done & np.isin(bar, bar[values.any(axis=1)]),  # bars in which it rests say nothing
     )
     harmony = cells.harmony(context, grid)
     rng = np.random.default_rng([wishes.seed, (*STEMS, "keys").index(stem)])
