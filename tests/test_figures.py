@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from known_networks import Known
 
 from restem.symbolic import cells
 from restem.symbolic.arrange import fill
-from restem.symbolic.bernoulli import BinaryNoise
 from restem.symbolic.figures import likeness, settle, taken_as_full, taken_figures
 from restem.symbolic.measures import bar_marks, distinct_bars, onsets
 from restem.symbolic.model import RollModel
@@ -116,14 +115,8 @@ def distinct(planes: np.ndarray, stem: str) -> float:
     return distinct_bars(bar_marks(planes, SIXTEEN, stem != "drums"))
 
 
-class Tossing(RollModel):
+class Tossing(Known):
     """Strikes each beat or each half-beat of a bar, as the toss of a cell decides, at any pitch."""
-
-    def __init__(self, stem: str) -> None:
-        super().__init__(Path("nowhere"), stem)
-        self.__dict__["noise"] = BinaryNoise(32, density=0.02)
-        self.__dict__["description"] = {"densities": [0.5, 1.0, 1.5]}
-        self.__dict__["known"] = []
 
     def log_odds(
         self,
@@ -133,8 +126,8 @@ class Tossing(RollModel):
         text: np.ndarray,
         survival: float,
     ) -> np.ndarray:
-        self.__dict__["known"].append(place[0, :, cells.PLACE_KNOWN] > 0)
-        rng = np.random.default_rng(len(self.__dict__["known"]) // 40)
+        self.__dict__["seen"].append(x)
+        rng = np.random.default_rng(len(self.__dict__["seen"]) // 40)
         low, high = cells.RANGES[self.stem]
         out = np.full((*x.shape[:2], cells.values_of(self.stem) // (high - low), high - low), -9.0)
         out[:, :, 0] = rng.normal(-2.5, 0.1, (x.shape[1], high - low))

@@ -10,6 +10,7 @@ from pathlib import Path
 import mido
 import numpy as np
 import pytest
+from known_networks import Known
 from midi_builders import band, events_of, name, note, save, to_bytes
 from mido import Message, MetaMessage
 from PIL import Image
@@ -18,10 +19,9 @@ from restem import cli
 from restem.errors import UserError
 from restem.symbolic import cells
 from restem.symbolic.arrange import complete, fill
-from restem.symbolic.bernoulli import BinaryNoise
 from restem.symbolic.inserting import MidiInserter, inside_bars, without_overlaps
 from restem.symbolic.midi_files import song_from_bytes
-from restem.symbolic.model import TEXT_VALUES, RollModel
+from restem.symbolic.model import TEXT_VALUES
 from restem.symbolic.performance import FEATURES, Touch, accents, features, play
 from restem.symbolic.roll_picture import draw_rolls
 from restem.symbolic.rolls import ONSET, flat, notes_from_roll, roll_from_notes
@@ -30,17 +30,6 @@ from restem.text import EMBEDDING_SIZE, TextEncoder
 
 FORTY = np.array([(i * 48, 48, 4, 4) for i in range(40)])
 PLAIN = Touch((np.zeros((4, FEATURES), np.float32),), (np.array([0.5, -5, 0, -5], np.float32),))
-
-
-class Known(RollModel):
-    """A network with a rule in place of weights."""
-
-    def __init__(self, stem: str) -> None:
-        super().__init__(Path("nowhere"), stem)
-        self.__dict__["noise"] = BinaryNoise(32, density=0.02)
-        self.__dict__["sha256"] = "0" * 64
-        self.__dict__["description"] = {"densities": [0.5, 1.0, 1.5]}
-        self.__dict__["seen"] = []
 
 
 class FollowsBass(Known):
