@@ -148,6 +148,8 @@ def test_reads_one_column_from_a_downbeat(tmp_path):
         ("0.5 1\n1.0 2.5\n", "line 2.*not a beat number"),
         ("0.5 inf\n1.0 2\n", "line 1.*not a beat number"),
         ("0.5 New Point\n", "line 1.*not a beat number"),
+        ("500\n1000\n1500\n", "0.12 BPM.*in seconds"),
+        ("0.5\n0.501\n", "6e.04 BPM.*in seconds"),
     ],
 )
 def test_bad_files_name_the_line(tmp_path, content, complaint):

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -242,6 +243,16 @@ def test_a_tenth_of_a_second_of_mono_works(inserter):
 def test_silence_gives_a_silent_stem_and_says_so(inserter):
     made = inserter.insert(np.zeros(44100), 44100, "Add drums")
     assert not made.stem.any() and "silent" in made.notices[0]
+    constant = inserter.insert(np.full(44100, 0.5), 44100, "Add drums")
+    assert not constant.stem.any() and "silent" in constant.notices[0]
+
+
+def test_who_gave_the_tempo_is_not_told_to_give_it(inserter):
+    noise = 0.1 * np.random.default_rng(0).normal(size=3 * 44100)
+    unsure = replace(BeatGrid.from_bpm(100, 0.0, 3.0), confidence=0.1)
+    for bpm, words in ((None, "give it with --bpm"), (100.0, "Where the bars begin")):
+        made = inserter.insert(noise, 44100, "Add drums", beats=unsure, bpm=bpm, steps=1)
+        assert any(words in notice for notice in made.notices)
 
 
 def test_a_song_with_drums_is_noticed(inserter, song, grid, result):

@@ -16,6 +16,7 @@ from mido import Message, MetaMessage
 from restem.errors import UserError
 from restem.symbolic.midi_files import read_midi, song_from_bytes, track_bytes, with_track
 from restem.symbolic.parts import find_parts, parse_track_map
+from restem.symbolic.rolls import bars_in_steps
 from restem.symbolic.scores import read_song
 
 NOTES = np.array([[0, 240, 36, 100], [480, 720, 38, 90], [720, 960, 38, 91]])
@@ -127,6 +128,19 @@ def test_bars_follow_metres_that_change_each_bar_and_in_mid_bar() -> None:
     ]
 
 
+def test_what_is_shorter_than_a_step_is_no_bar() -> None:
+    """A metre that comes some ticks late; before, a table of steps had a bar less than this one."""
+    metres = [(0, 4, 4), (1924, 2, 4)]
+    head = [
+        (tick, MetaMessage("time_signature", numerator=n, denominator=d)) for tick, n, d in metres
+    ]
+    song = song_from_bytes(to_bytes([head, note(0, 60, 0, 3840)]), "song")
+    assert song.bars()[:, 0].tolist() == [0, 1924, 2884]
+    assert len(bars_in_steps(song.bars(), 480)) == 3
+    tiny = song_from_bytes(to_bytes([[], note(0, 60, 0, 3)], ticks=30000), "song")
+    assert len(tiny.bars()) == len(bars_in_steps(tiny.bars(), 30000)) == 1
+
+
 def test_no_tempo_means_120_and_says_so() -> None:
     song = song_from_bytes(to_bytes([note(0, 60, 0, 960)]), "song")
     assert float(song.seconds(960)) == pytest.approx(1.0) and "120" in song.notices[0]
@@ -233,3 +247,31 @@ def test_drums_on_an_odd_channel_are_asked_about() -> None:
     with pytest.raises(UserError, match="--track-map 1=drums"):
         find_parts(song)
     assert find_parts(song, {"1": "drums"})["drums"] and find_parts(song, {"1": "other"})["other"]
+
+
+def hidden_kit(channel: int) -> list:
+    events = []
+    for beat in range(16):
+        events += note(channel, 36 if beat % 2 == 0 else 38, beat * 480, beat * 480 + 60)
+        events += note(channel, 42, beat * 480 + 240, beat * 480 + 300)
+    return events
+
+
+def test_a_track_that_plays_several_channels_is_mapped_by_channel() -> None:
+    """In a file of type 0 "1=drums" would make drums of the whole band."""
+    data = to_bytes([[*hidden_kit(2), *note(0, 60, 0, 480)]], kind=0)
+    song = song_from_bytes(data, "song")
+    with pytest.raises(UserError, match="--track-map ch3=drums"):
+        find_parts(song)
+    found = find_parts(song, {"ch3": "drums"})
+    assert [t.channel for t in found["drums"]] == [2]
+    assert [t.channel for t in found["other"]] == [0]
+
+
+@pytest.mark.parametrize("kind", [0, 1])
+def test_the_title_of_a_whole_song_names_no_instrument(kind: int) -> None:
+    piano = [name("All About That Bass"), *note(0, 60, 0, 480), *note(1, 72, 0, 480)]
+    found = find_parts(song_from_bytes(to_bytes([piano], kind=kind), "song"))
+    assert not found["bass"] and len(found["other"]) == 2
+    alone = [name("Bass"), *note(0, 40, 0, 480)]
+    assert find_parts(song_from_bytes(to_bytes([alone], kind=kind), "song"))["bass"]

@@ -245,6 +245,17 @@ def test_a_kit_that_the_user_chose_is_left_alone_and_channels_do_not_clash() -> 
     assert not [m for m in drums if m.type == "program_change"]
     bass = events_of(made.insert(song, ["bass"], Wishes(steps=2)).data)[-1]
     assert [(m.channel, m.program) for m in bass if m.type == "program_change"] == [(10, 33)]
+    # Files that set up all channels leave those free on which nothing plays, and 11 least of all.
+    setup = [(0, Message("control_change", channel=c, control=7, value=90)) for c in range(10, 15)]
+    bass = events_of(
+        made.insert(song_from_bytes(to_bytes([*tracks, setup]), "song"), ["bass"]).data
+    )[-1]
+    assert {m.channel for m in bass if not m.is_meta} == {15}
+    setup.append((0, Message("control_change", channel=15, control=7, value=90)))
+    bass = events_of(
+        made.insert(song_from_bytes(to_bytes([*tracks, setup]), "song"), ["bass"]).data
+    )[-1]
+    assert {m.channel for m in bass if not m.is_meta} == {10}
     full = [*tracks, *[note(c, 60, 0, 480) for c in range(10, 16)]]
     with pytest.raises(UserError, match="channels"):
         made.insert(song_from_bytes(to_bytes(full), "song"), ["bass"], Wishes(steps=2))

@@ -97,6 +97,15 @@ def test_drums_on_another_channel_are_taken_for_drums(server):
     kept = server.ready(server.upload(content=to_bytes([hidden]), name="loop.mid"))
     assert kept["tracks"][0]["kind"] == "drums" and "drums" not in kept["missing"]
     assert any("taken for them" in words for words in kept["notices"])
+    tune = [event for beat in range(16) for event in note(0, 60, beat * 480, beat * 480 + 400)]
+    content = to_bytes([[*hidden, *tune]], kind=0)  # one track of the file, two channels
+    kept = server.ready(server.upload(content=content, name="loop.mid"))
+    assert [track["kind"] for track in kept["tracks"]] == ["other", "drums"]
+
+
+def test_notices_have_the_name_that_the_owner_knows(server):
+    kept = server.ready(server.upload(content=to_bytes([note(0, 60, 0, 960)]), name="my song.mid"))
+    assert kept["notices"] == ["my song.mid has no tempo; 120 quarter notes a minute are assumed."]
 
 
 def test_guitar_pro_songs_are_read(server, tmp_path):
@@ -118,9 +127,10 @@ def test_guitar_pro_songs_are_read(server, tmp_path):
     [
         (b"this is no music" * 9, "no.mid", "no.mid is not a MIDI file"),
         (b"BCFZ" + b"\0" * 60, "new.gpx", "Guitar Pro 6 or later"),
+        (to_bytes([[]]), "tune", "tune holds no notes; give a song with at least one part."),
         (to_bytes([note(0, 60, 0, 480 * 4000)]), "long.mid", "33.3 minutes"),
     ],
-    ids=["no", "new", "long"],
+    ids=["no", "new", "empty", "long"],
 )
 def test_what_is_no_song_of_notes_is_refused_in_a_sentence(server, content, file, sentence):
     failed = server.ready(server.upload(content=content, name=file))

@@ -63,10 +63,10 @@ def hear(
     """Listen to a `checked` song (sample, channel) that is to get a `stem`.
 
     Beats are tracked unless `beats` gives them; `bpm` alone fixes the tempo and leaves the
-    downbeat to the tracker.
+    downbeat to the tracker. With both, the beats count, and were made at that tempo.
     """
     mono = resampled(mono_from_channels(song), sample_rate, config.sample_rate)
-    level = rms_db(mono)
+    level = rms_db(mono - mono.mean())  # a constant is no sound
     seconds = len(mono) / config.sample_rate
     if level < SILENCE_DB:
         steady = BeatGrid.from_bpm(bpm or 120.0, 0.0, max(seconds, 1.0))
@@ -78,7 +78,7 @@ def hear(
         grid = at_tempo(grid, bpm, seconds)
     heard = Heard(song, sample_rate, mono, config.sample_rate, level, None, grid, [])
     context_db = log_mel(mono, config, float(heard.gain))
-    doubts = _doubts(stem, grid, context_db, beats is None and bpm is not None)
+    doubts = _doubts(stem, grid, context_db, bpm is not None)
     return replace(heard, context_db=context_db, notices=doubts)
 
 

@@ -220,7 +220,7 @@ def _takes(
     rest: dict[str, Any] = {
         "seed": args.seed,
         "beats": beats,
-        "bpm": args.bpm if beats is None else None,
+        "bpm": args.bpm,
         "progress": progress,
     }
     samples, rate = audio.samples, audio.sample_rate

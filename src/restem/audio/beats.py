@@ -221,9 +221,17 @@ def read_beats(path: str | Path, beats_per_bar: int = 4) -> BeatGrid:
     if len(times) < 2:
         raise UserError(f"{path} holds fewer than two beats; write one time in seconds a line.")
     if positions[0] is None:
-        return BeatGrid(np.array(times), np.arange(len(times)) % beats_per_bar + 1, beats_per_bar)
-    numbers = np.array(positions, dtype=np.int64)
-    return BeatGrid(np.array(times), numbers, _usual_bar(numbers))
+        numbers, usual = np.arange(len(times)) % beats_per_bar + 1, beats_per_bar
+    else:
+        numbers = np.array(positions, dtype=np.int64)
+        usual = _usual_bar(numbers)
+    grid = BeatGrid(np.array(times), numbers, usual)
+    if not LOWEST_BPM <= grid.bpm <= HIGHEST_BPM:
+        raise UserError(
+            f"{path} tells a tempo of {grid.bpm:.4g} BPM, which must lie between {LOWEST_BPM:g} "
+            f"and {HIGHEST_BPM:g}; write the times in seconds, one beat a line."
+        )
+    return grid
 
 
 def _parse_line(line: str, where: str) -> tuple[float, int | None]:

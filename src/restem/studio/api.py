@@ -225,6 +225,8 @@ def _add_job_routes(app: FastAPI, store: Store, desk: Desk, hub: Hub, limits: Li
             base: Job = found(store.jobs, asked.base.job)
             if base.request.song != song.id or asked.base.take > len(base.takes):
                 raise HTTPException(422, "The base take is not one of this song's.")
+            if base.request.stem != asked.stem:
+                raise HTTPException(422, f"The base take is no {asked.stem}.")
         if desk.waiting_jobs() >= limits.waiting_jobs:
             raise HTTPException(429, "Too many jobs are waiting; try again when some are done.")
         store.make_room(keep=(song.id, asked.base.job if asked.base else ""))

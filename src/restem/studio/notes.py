@@ -21,7 +21,7 @@ from restem.picture import save_picture
 from restem.studio.records import Grid, Part, Region
 from restem.symbolic.inserting import MidiInserter, MidiInsertion
 from restem.symbolic.midi_files import song_from_bytes
-from restem.symbolic.parts import STEMS, find_parts, kind_of, looks_like_drums
+from restem.symbolic.parts import STEMS, find_parts, key_of, kind_of, looks_like_drums
 from restem.symbolic.roll_picture import draw_rolls
 from restem.symbolic.scores import read_song
 from restem.symbolic.song import Song, Track
@@ -122,11 +122,7 @@ def _write(
 
 def _song(path: Path, name: str) -> Song:
     """The score under the name that its owner knows, also in what is wrong with it."""
-    try:
-        song = read_song(path)
-    except UserError as error:
-        raise UserError(str(error).replace(path.name, name)) from None
-    return Song(**{**vars(song), "name": name})
+    return read_song(path, name)
 
 
 def _kinds(song: Song) -> tuple[dict[str, str], list[str]]:
@@ -135,7 +131,7 @@ def _kinds(song: Song) -> tuple[dict[str, str], list[str]]:
         track for track in song.tracks if kind_of(track) == "other" and looks_like_drums(track)
     ]
     words = [f"Track {track.number} looks like drums and is taken for them." for track in hidden]
-    return {str(track.number): "drums" for track in hidden}, words
+    return {key_of(track, song): "drums" for track in hidden}, words
 
 
 def _in_seconds(notes: np.ndarray, song: Song) -> list[list[float]]:

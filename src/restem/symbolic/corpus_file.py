@@ -16,11 +16,13 @@ from restem.symbolic import cells
 from restem.symbolic.corpora import Piece
 from restem.symbolic.heard_corpus import HEARD
 from restem.symbolic.model import TEXT_VALUES
+from restem.symbolic.other_rhythms import changed
 from restem.symbolic.parts import KINDS
 from restem.text import EMBEDDING_SIZE, TextEncoder
 
 MOST_TRIES = 24
 PACKED = (*KINDS, "keys")  # in a file's order
+OTHER_RHYTHM = 0.4  # share of windows that are in a rhythm which their style does not have
 SENTENCES = 10  # a style, for pieces that were heard
 
 
@@ -151,7 +153,8 @@ class RollBatches:
         """One window: a stretch of a piece, transposed, some of its context and text hidden."""
         for _ in range(MOST_TRIES):
             piece = self.pieces[int(rng.choice(len(self.pieces), p=self.chances))]
-            bars, grid, parts = self._stretch(piece, rng)
+            other = rng.random() < OTHER_RHYTHM
+            bars, grid, parts = self._stretch(piece, rng, other)
             clean = cells.cells_from_planes(parts[self.stem], self.stem, grid)
             if clean.any(axis=1).mean() > 0.25:  # else the part rests: not what a user asks for
                 break
@@ -164,18 +167,21 @@ class RollBatches:
         real = cells.spread(grid >= 0, self.stem) & ~known[:, None]
         context = cells.context_cells(parts, self.stem, grid)
         text = np.zeros(TEXT_VALUES, dtype=np.float32)
-        words = self.words[heard, "" if rng.random() < 0.25 else piece.style]
+        words = self.words[heard, "" if other or rng.random() < 0.25 else piece.style]
         text[:EMBEDDING_SIZE] = words[int(rng.integers(len(words)))] if len(words) > 1 else words[0]
         return tuple(_window(x) for x in (clean, real, context.astype(np.float32), place)) + (text,)
 
     def _stretch(
-        self, piece: Piece, rng: np.random.Generator
+        self, piece: Piece, rng: np.random.Generator, other: bool
     ) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
-        """Bars, grid and planes of up to a window from a random bar on."""
+        """Bars, grid and planes of up to a window from a random bar on, perhaps in an `other`
+        rhythm."""
         lengths = -(-piece.bars[:, 1] // cells.TOKEN_STEPS)
         fits = np.cumsum(lengths[::-1])[::-1] >= min(cells.WINDOW, int(lengths.sum()))
         first = int(rng.integers(fits.sum()))
-        count = int(np.searchsorted(np.cumsum(lengths[first:]), cells.WINDOW)) + 1
+        # One bar more, and for twice the tempo twice as many, for other rhythms to take from.
+        wanted = 2 * cells.WINDOW + 1 if other else cells.WINDOW
+        count = int(np.searchsorted(np.cumsum(lengths[first:]), wanted)) + 1
         bars = piece.bars[first : first + count].copy()
         start, stop = int(bars[0, 0]), int(bars[-1, 0] + bars[-1, 1])
         bars[:, 0] -= start
@@ -188,6 +194,8 @@ class RollBatches:
                 else piece.parts[kind][:, start:stop]
             )
             parts[kind] = planes if kind == "drums" else cells.transposed(planes, shift)
+        if other:
+            bars, parts = changed(bars, parts, rng)
         return bars, cells.token_grid(bars)[: cells.WINDOW], parts
 
     def _hidden(

@@ -24,9 +24,11 @@ QUARTER = 960  # ticks, as Guitar Pro counts
 _EXPORT = "open it in Guitar Pro and export it as MIDI or as Guitar Pro 5 (.gp5)"
 
 
-def read_guitar_pro(path: str | Path) -> Song:
-    """The song of a Guitar Pro 3 to 5 file; UserError for newer or damaged ones."""
+def read_guitar_pro(path: str | Path, name: str | None = None) -> Song:
+    """The song of a Guitar Pro 3 to 5 file; UserError for newer or damaged ones, under the file's
+    name or another that its owner knows."""
     path = Path(path)
+    name = name or path.name
     try:
         import guitarpro
     except ImportError:
@@ -37,19 +39,18 @@ def read_guitar_pro(path: str | Path) -> Song:
     try:
         score = guitarpro.parse(str(path))
     except OSError as error:
-        raise UserError(f"Could not read {path.name}: {error.strerror or error}.") from None
+        raise UserError(f"Could not read {name}: {error.strerror or error}.") from None
     except Exception as error:  # a damaged file fails wherever its bytes stop making sense
-        raise UserError(f"{path.name} is a damaged Guitar Pro file ({error}); {_EXPORT}.") from None
-    return song_from_score(score, path.name)
+        raise UserError(f"{name} is a damaged Guitar Pro file ({error}); {_EXPORT}.") from None
+    return song_from_score(score, name)
 
 
-def refuse_newer(path: Path, first_bytes: bytes) -> None:
+def refuse_newer(name: str, first_bytes: bytes) -> None:
     """UserError if the file is of Guitar Pro 6 (gpx) or 7 and later (gp), which are not read."""
-    zipped = first_bytes[:2] == b"PK" and path.suffix.lower() in (".gp", ".gp7", ".gp8")
-    if first_bytes[:4] in (b"BCFZ", b"BCFS") or path.suffix.lower() == ".gpx" or zipped:
-        raise UserError(
-            f"{path.name} is a Guitar Pro 6 or later file, which is not read; {_EXPORT}."
-        )
+    ending = Path(name).suffix.lower()
+    zipped = first_bytes[:2] == b"PK" and ending in (".gp", ".gp7", ".gp8")
+    if first_bytes[:4] in (b"BCFZ", b"BCFS") or ending == ".gpx" or zipped:
+        raise UserError(f"{name} is a Guitar Pro 6 or later file, which is not read; {_EXPORT}.")
 
 
 def song_from_score(score: Any, name: str) -> Song:
@@ -73,13 +74,11 @@ def song_from_score(score: Any, name: str) -> Song:
     tracks = _tracks(players)
     chunks = [_conductor(name, tempo_map, metre_map)]
     chunks += [track_bytes(t.name, t.channel, t.program, t.notes) for t in tracks]
-    # The MIDI file has a track of tempi first, so numbers move by one; users see those of the file.
-    moved = tuple(Track(t.number + 1, t.channel, t.name, t.program, t.notes) for t in tracks)
     return checked(
         Song(
             name,
             QUARTER,
-            moved,
+            tuple(tracks),
             tempo_map,
             metre_map,
             frozenset(t.channel for t in tracks),

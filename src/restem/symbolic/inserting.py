@@ -87,6 +87,7 @@ class MidiInserter:
         steps = int(table[-1, 0] + table[-1, 1])
         parts = {kind: planes_of(tracks, song, steps) for kind, tracks in found.items() if tracks}
         models = {stem: self._model(stem) for stem in wanted}
+        voices = _voices(wanted, found, song, wishes.style)
 
         def follow(share: float) -> None:
             if progress is not None:
@@ -101,14 +102,13 @@ class MidiInserter:
             "models": {stem: model.sha256[:16] for stem, model in models.items()},
             **asdict(wishes),
         }
-        data, channels, notes = song.data, set(song.channels), {}
+        data, notes = song.data, {}
         for stem in wanted:
             played = self._played(stem, made[stem], table, song, wishes.seed, amount)
             notes[stem] = without_overlaps(
                 inside_bars(played, table, region, song.ticks_per_quarter)
             )
-            channel, program = _voice(stem, found[stem], channels, wishes.style)
-            channels.add(channel)
+            channel, program = voices[stem]
             text = json.dumps({"restem": settings}, ensure_ascii=True)
             data = with_track(
                 data, track_bytes(f"restem {stem}", channel, program, notes[stem], text)
@@ -206,18 +206,27 @@ def _region(bars: tuple[int, int] | None, count: int) -> tuple[int, int] | None:
     return bars[0] - 1, bars[1]
 
 
-def _voice(stem: str, own: list[Track], channels: set[int], style: str) -> tuple[int, int | None]:
-    """Channel and program of a new track."""
-    if stem == "drums":
-        # On a channel that is in use a program change would alter the user's own kit.
-        return DRUM_CHANNEL, None if DRUM_CHANNEL in channels else 0
-    free = [channel for channel in range(16) if channel not in channels and channel != DRUM_CHANNEL]
-    if not free:
-        raise UserError("All MIDI channels of the song are in use; free one for the new part.")
-    program = program_for(stem, style)
-    if own and own[0].program is not None:
-        program = own[0].program
-    return free[0], program
+def _voices(
+    wanted: list[str], found: Mapping[str, list[Track]], song: Song, style: str
+) -> dict[str, tuple[int, int | None]]:
+    """Channel and program of each new track.
+
+    Channels of which the song says nothing come first, then those on which nothing plays: some
+    files set all sixteen at their beginning.
+    """
+    playing = {track.channel for track in song.tracks}
+    order = sorted(set(range(16)) - playing - {DRUM_CHANNEL}, key=lambda c: (c in song.channels, c))
+    voices: dict[str, tuple[int, int | None]] = {}
+    for stem in wanted:
+        if stem == "drums":
+            # On a channel that is in use a program change would alter the user's own kit.
+            voices[stem] = DRUM_CHANNEL, None if DRUM_CHANNEL in song.channels else 0
+            continue
+        if not order:
+            raise UserError("All MIDI channels of the song are in use; free one for the new part.")
+        own = found[stem][0].program if found[stem] else None
+        voices[stem] = order.pop(0), program_for(stem, style) if own is None else own
+    return voices
 
 
 def _notices(

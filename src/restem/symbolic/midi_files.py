@@ -11,6 +11,7 @@ import io
 import struct
 from collections import defaultdict, deque
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,18 +27,20 @@ DRUM_BANKS = (120, 127)  # bank select (controller 0) of drum kits in General MI
 _SAVE_AGAIN = "save it again as a MIDI file of type 1 from a sequencer"
 
 
-def read_midi(path: str | Path) -> Song:
-    """The song of a MIDI file of type 0 or 1; UserError says what is wrong with any other."""
+def read_midi(path: str | Path, name: str | None = None) -> Song:
+    """The song of a MIDI file of type 0 or 1; UserError says what is wrong with any other, under
+    the file's name or another that its owner knows."""
     path = Path(path)
+    name = name or path.name
     try:
         if path.stat().st_size > MOST_BYTES:
-            raise UserError(f"{path.name} is larger than 64 MB, which no song in MIDI is.")
+            raise UserError(f"{name} is larger than 64 MB, which no song in MIDI is.")
         data = path.read_bytes()
     except OSError as error:
         raise UserError(
-            f"Could not read {path.name}: {error.strerror or error}; check the name of the file."
+            f"Could not read {name}: {error.strerror or error}; check the name of the file."
         ) from None
-    return song_from_bytes(data, path.name)
+    return song_from_bytes(data, name)
 
 
 def song_from_bytes(data: bytes, name: str) -> Song:
@@ -59,6 +62,9 @@ def song_from_bytes(data: bytes, name: str) -> Song:
                 metres.append((tick, event.numerator, event.denominator))
     notices = () if tempos else (f"{name} has no tempo; 120 quarter notes a minute are assumed.",)
     parts = [part for number, events in enumerate(tracks, 1) for part in _parts(events, number)]
+    if len(parts) > 1 and len({part.number for part in parts}) == 1:
+        # The name of a track that holds the whole song is its title, and names no instrument.
+        parts = [replace(part, name="") for part in parts]
     channels = frozenset(
         event.channel
         for events in tracks

@@ -39,15 +39,23 @@ def find_parts(song: Song, track_map: Mapping[str, str] | None = None) -> dict[s
         used.update(named)
         kind = wanted[named[0]] if named else kind_of(track)
         if not named and kind == "other" and looks_like_drums(track):
+            key = key_of(track, song)
             raise UserError(
                 f"Track {track.number} looks like drums, but plays on channel {track.channel + 1}; "
-                f"say --track-map {track.number}=drums, or {track.number}=other if it is not."
+                f"say --track-map {key}=drums, or {key}=other if it is not."
             )
         found[kind].append(track)
     lost = [key for key in wanted if key not in used]
     if lost:
         raise UserError(f"{song.name} has no notes in track {lost[0]!r}; it has {_listing(song)}.")
     return found
+
+
+def key_of(track: Track, song: Song) -> str:
+    """What names a track, and no other of its song's, in a track map: a track of the file that
+    plays several channels needs the channel."""
+    alone = sum(other.number == track.number for other in song.tracks) == 1
+    return str(track.number) if alone else f"ch{track.channel + 1}"
 
 
 def kind_of(track: Track) -> str:

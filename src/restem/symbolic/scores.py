@@ -12,9 +12,13 @@ from restem.symbolic.song import Song
 SUFFIXES = (".mid", ".midi", ".gp3", ".gp4", ".gp5")
 
 
-def read_song(path: str | Path) -> Song:
-    """The song of a MIDI or a Guitar Pro 3 to 5 file; UserError says what is wrong with others."""
+def read_song(path: str | Path, name: str | None = None) -> Song:
+    """The song of a MIDI or a Guitar Pro 3 to 5 file; UserError says what is wrong with others.
+
+    `name` is for messages, where the owner knows the file by another than its own.
+    """
     path = Path(path)
+    name = name or path.name
     if path.is_dir():
         raise UserError(f"{path} is a folder; give a MIDI or Guitar Pro file.")
     try:
@@ -22,10 +26,10 @@ def read_song(path: str | Path) -> Song:
             first = file.read(32)
     except OSError as error:
         raise UserError(
-            f"Could not read {path.name}: {error.strerror or error}; check the name of the file."
+            f"Could not read {name}: {error.strerror or error}; check the name of the file."
         ) from None
-    refuse_newer(path, first)
+    refuse_newer(name, first)
     # A Guitar Pro file begins with the length of its version's name, then the name.
     if b"GUITAR PRO" in first or first[1:].startswith(b"CLIPBOARD GP"):
-        return read_guitar_pro(path)
-    return read_midi(path)
+        return read_guitar_pro(path, name)
+    return read_midi(path, name)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from restem.errors import UserError
+from restem.symbolic.rolls import steps_from_ticks
 
 LONGEST_SECONDS, MOST_QUARTERS, MOST_TRACKS = 3600.0, 20_000, 1000
 NO_NOTES = np.zeros((0, 4), dtype=np.int64)
@@ -64,7 +65,8 @@ class Song:
     def bars(self) -> np.ndarray:
         """Bars (bar, 4) up to the last note: start tick, length in ticks, numerator, denominator.
 
-        A metre that changes within a bar cuts that bar short.
+        A metre that changes within a bar cuts that bar short. What is shorter than a step of the
+        grid, because a metre comes some ticks late, is no bar: all bars have one number everywhere.
         """
         bars, end = [], max(self.end, 1)
         ends = np.append(self.metres[1:, 0], end)
@@ -79,7 +81,10 @@ class Song:
                         int(denominator),
                     )
                 )
-        return np.array(bars, dtype=np.int64).reshape(-1, 4)
+        table = np.array(bars, dtype=np.int64).reshape(-1, 4)
+        starts = steps_from_ticks(table[:, 0], self.ticks_per_quarter)
+        ends = steps_from_ticks(table[:, :2].sum(axis=1), self.ticks_per_quarter)
+        return table[ends > starts] if (ends > starts).any() else table[:1]
 
 
 def checked(song: Song) -> Song:

@@ -19,7 +19,7 @@ let deck = decks.audio, { player } = deck; // those of the song that is open
 const overlay = new Overlay(view, player);
 const takes = new Takes(report);
 const beats = new Beats(player, report);
-const region = new RegionPanel(overlay, () => song, () => takes.chosen?.take);
+const region = new RegionPanel(overlay, () => song, () => takeToFill()?.take);
 const songs = new Songs(report, calm);
 let song = null, opening = null, current = null, lane = 0, waiting = null, frame = 0;
 
@@ -142,9 +142,13 @@ $("stem").onchange = () => {
   $("make").textContent = `Make ${$("stem").value}`;
   document.body.dataset.stem = $("stem").value;
   sentence.setKind(song.kind, $("stem").value);
+  region.words();
 };
 
 // ---- making ----
+
+/** The take that is heard, if what is asked for is of its kind: around a region it goes on. */
+const takeToFill = () => (takes.job?.request.stem === $("stem").value ? takes.chosen ?? null : null);
 
 $("ask").onsubmit = async (event) => {
   event.preventDefault();
@@ -156,7 +160,7 @@ $("ask").onsubmit = async (event) => {
     takes: Number($("takes").value), steps: number("steps"), guidance: number("guidance"), region: fill,
     density: notes ? $("density").value || null : number("dense") || null, // in the middle the sentence decides
     dynamics: notes ? null : number("dynamics") || null, tight: notes ? null : number("tight"),
-    base: fill && takes.chosen && !notes ? takes.chosen : null,
+    base: fill && !notes ? takeToFill() : null,
   };
   $("make").disabled = true;
   try { const job = await api.post("/api/jobs", body); takes.update(job); follow(job); say("Started"); }
