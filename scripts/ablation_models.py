@@ -27,9 +27,10 @@ from restem.dataset.leak_probe import leak_matched
 from restem.dataset.packed import PackedSongs
 from restem.dataset.separator.model import DrumsSeparator
 from restem.dataset.songs import Song
+from restem.diffusion.checkpoints import ema_weights
 from restem.diffusion.path import sample
 from restem.diffusion.sdedit import StraightPath, sdedit
-from restem.diffusion.training import Trainer, TrainingConfig, ema_weights
+from restem.diffusion.training import Trainer, TrainingConfig
 from restem.generation import generate
 from restem.hearing import WORKING_DB
 from restem.manner import Wish

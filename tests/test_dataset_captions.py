@@ -1,15 +1,19 @@
 """Captions say what can be heard; the adapters of larger captioners load checkpoints of their own
 format, made here with random weights."""
 
+import json
+
 import dataset_folders as folders
 import numpy as np
 import pytest
 import torch
 
+from restem.cli import main
 from restem.dataset.record import Parcel
 from restem.dataset.sources import open_source
 from restem.dataset.stages.caption import around, caption_song, open_captioner
 from restem.dataset.stages.caption_offline import key, loudness_word, sentences
+from restem.dataset.stages.write import read_rows
 from restem.errors import UserError
 
 RATE = 44100
@@ -80,6 +84,27 @@ def test_a_caption_of_the_source_stays(tmp_path):
     assert (
         done.clips[0].caption == "A jazz song, it swings." and done.clips[0].caption_by == "source"
     )
+
+
+def test_captions_are_of_the_music_around_a_clip_whatever_the_grid(tmp_path):
+    """Clips of a second at 0 and 30 s; the song is in C up to 15 s and in F sharp from there."""
+    cadence = [(60, 64, 67), (65, 69, 72), (67, 71, 74), (60, 64, 67)]
+    low, high = (chords(*[tuple(n + s for n in c) for c in cadence], seconds=15) for s in (0, 6))
+    keys = np.concatenate([low, high, high])
+    drums = 0.02 * np.random.default_rng(0).standard_normal(len(keys))
+    folders.write(tmp_path / "in" / "song" / "keys.wav", keys[:, None])
+    folders.write(tmp_path / "in" / "song" / "drums.wav", drums[:, None])
+    words = [
+        "dataset",
+        "build",
+        "--source",
+        f"stems={tmp_path / 'in'}",
+        "-o",
+        str(tmp_path / "out"),
+    ]
+    assert main([*words, "--clip-samples", str(RATE), "--hop-samples", str(30 * RATE)]) == 0
+    heard = [json.loads(row["facts"])["heard"]["key"] for row in read_rows(tmp_path / "out")]
+    assert heard == ["C major", "F sharp major"]
 
 
 @pytest.fixture(scope="module")

@@ -115,7 +115,7 @@ def test_training_goes_down_resumes_and_exports(tmp_path):
     mix = np.stack([drums + chord] * 2, axis=1).astype(np.float32)
     found = DrumsSeparator(whole).separate(mix)["drums"]
     network = DrumsMask(SeparatorConfig())
-    from restem.diffusion.training import ema_weights
+    from restem.diffusion.checkpoints import ema_weights
 
     network.load_state_dict(ema_weights(tmp_path / "whole" / "checkpoint.safetensors")[0])
     parts = spectra(mix.T)

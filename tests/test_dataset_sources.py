@@ -100,6 +100,32 @@ def test_names_are_mapped(tmp_path):
     assert song.facts == {"genre": "singer songwriter"} and len(song.stems["drums"]) == 2
 
 
+def test_songs_called_by_instruments_are_not_merged(tmp_path):
+    for song in ("train/Piano Man", "train/Voice of Love", "train/Keys", "test/2 Guitars"):
+        for place, stem in enumerate(("drums", "strings")):
+            folders.write(tmp_path / song / f"{stem}.wav", folders.sound(1.0, place))
+    for place, stem in enumerate(("drums", "Bass 2", "Lead Vox", "other", "Öl bass")):
+        folders.write(tmp_path / "mine" / stem / "take.wav", folders.sound(1.0, place))
+    folders.write(tmp_path / "train" / "preview.wav", folders.sound(1.0, 9))
+    source = open_source(f"stems={tmp_path}")
+    found = {song.id: song for song in source.songs()}
+    assert list(found) == [
+        "mine", "test/2 Guitars", "train/Keys", "train/Piano Man", "train/Voice of Love",
+    ]  # fmt: skip
+    assert set(found["mine"].stems) == {"drums", "bass", "vocals", "other"} and not source.missing
+    assert all(
+        set(song.stems) == {"drums", "other"} for song in found.values() if song.id != "mine"
+    )
+
+
+def test_full_mixes_are_left_out_by_any_word(tmp_path):
+    names = ("drum mix", "Bass", "full mix", "MySong_mix", "Artist - Song (Master)", "mixture")
+    for place, name in enumerate(names):
+        folders.write(tmp_path / "song" / f"{name}.wav", folders.sound(1.0, place))
+    (song,) = open_source(f"stems={tmp_path}").songs()
+    assert {stem: len(parts) for stem, parts in song.stems.items()} == {"drums": 1, "bass": 1}
+
+
 def test_musiccaps_cuts_whole_recordings_only(tmp_path):
     folders.musiccaps(tmp_path)
     first, second = open_source(f"musiccaps={tmp_path}").songs()

@@ -61,6 +61,15 @@ def test_a_clip_that_changed_is_heard_anew(tmp_path):
         assert heard.rms_db == pytest.approx(20 * np.log10(gain * noise.std()), abs=0.1)
 
 
+def test_a_cache_that_is_full_costs_no_clip(tmp_path):
+    cache = Cache(tmp_path / "cache")
+    made = cache.arrays(("a",), lambda: {"x": np.arange(3)})
+    assert not cache.trouble
+    (tmp_path / "cache").rename(tmp_path / "gone")
+    again = cache.arrays(("a",), lambda: {"x": np.arange(3)})
+    assert np.array_equal(again["x"], made["x"]) and "cannot be written" in cache.trouble
+
+
 def test_cache_that_cannot_be_a_folder_is_refused(tmp_path):
     (tmp_path / "file").write_text("taken")
     with pytest.raises(UserError, match="cannot be made"):

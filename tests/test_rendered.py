@@ -55,7 +55,13 @@ def test_what_cannot_be_rendered_is_said_before_any_work(songs, tmp_path):
     no_font = tmp_path / "font.sf2"
     no_font.write_bytes(b"RIFF....WAVEfmt ")
     plan = _plan(out, 1)
+    style = tmp_path / "zoom" / "stdlib" / "bossanova.mma"
+    style.parent.mkdir(parents=True)
+    style.write_text("DefGroove Metronome\n")
     for wrong, words in (
+        (replace(plan, mma_library=out.parent / "zoom" / "stdlib"), "holds no MMA style files"),
+        (replace(plan, mma_library=out.parent / "zoom"), "no MMA styles for songs of the split"),
+        (replace(plan, groove_midi=tmp_path), "has no info.csv"),
         (replace(plan, soundfonts=(tmp_path / "no.sf2",)), "No SoundFont at"),
         (replace(plan, soundfonts=(no_font,)), "is no SoundFont"),
         (replace(plan, leadsheets=tmp_path / "no"), "no folder"),
@@ -63,7 +69,7 @@ def test_what_cannot_be_rendered_is_said_before_any_work(songs, tmp_path):
         (replace(_plan(songs, 2), seed=5), "another plan"),
     ):
         with pytest.raises(UserError, match=words):
-            list(render_songs(wrong, 1))
+            list(render_songs(wrong, 2))
     assert not out.exists()
 
 

@@ -15,7 +15,8 @@ from riffusion_tiny import PICTURE, make_checkpoint, make_pairs
 
 from restem.cli import main
 from restem.dataset.pairs import read_pairs
-from restem.diffusion.training import TrainingConfig, read_checkpoint
+from restem.diffusion.checkpoints import read_checkpoint
+from restem.diffusion.training import TrainingConfig
 from restem.errors import UserError
 from restem.networks.riffusion import widened
 from restem.networks.riffusion_batches import Batches, Draws
@@ -373,9 +374,9 @@ def test_resuming_something_else_is_refused(base, whole, tmp_path):
     out = tmp_path / "copy"
     out.mkdir()
     (out / "checkpoint.safetensors").symlink_to(whole[0] / "checkpoint.safetensors")
-    with pytest.raises(UserError, match="was trained with another target; give the same again"):
+    with pytest.raises(UserError, match="was trained with another target and another "):
         _run(_settings(base, out, target="stem", resume=True))
-    with pytest.raises(UserError, match=r"does not fit: weights\.conv_in\.weight"):
+    with pytest.raises(UserError, match="was trained with another reading; give the same again"):
         _run(_settings(base, out, reading="R2", resume=True))
 
 

@@ -169,6 +169,15 @@ def test_batches_hang_on_the_step_alone_and_hold_what_the_piece_holds() -> None:
         )
 
 
+def test_windows_in_another_rhythm_are_not_told_their_style() -> None:
+    batches = RollBatches([piece(1)], "bass", seed=4)
+    rng = np.random.default_rng(0)
+    unnamed = np.pad(batches.words[False, ""][0], (0, 2))
+    for chance, told in ((0.0, True), (1.0, False)):
+        texts = [batches.window(rng, chance)[-1] for _ in range(12)]
+        assert any(not np.array_equal(text, unnamed) for text in texts) == told
+
+
 def test_folders_are_read_and_unreadable_files_passed_over(tmp_path: Path) -> None:
     save(tmp_path, band(8), "one.mid")
     save(tmp_path, band(8)[:50], "broken.mid")

@@ -12,7 +12,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is missing: training NOT CHECKED")
 
-from restem.diffusion.training import ema_weights
+from restem.diffusion.checkpoints import ema_weights
 from restem.networks.embedded import EmbeddedNetwork, NetworkConfig
 from restem.symbolic import cells
 from restem.symbolic.bernoulli import BinaryNoise, noised

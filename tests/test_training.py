@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from restem.diffusion.training import Trainer, TrainingConfig, ema_weights, read_checkpoint
+from restem.diffusion.checkpoints import ema_weights, read_checkpoint
+from restem.diffusion.training import Trainer, TrainingConfig
 from restem.errors import UserError
 
 
@@ -54,10 +55,11 @@ def test_an_interrupted_run_ends_in_the_same_bytes(tmp_path, stop):
 def test_a_signal_stops_after_a_saved_step(tmp_path, number):
     before = signal.getsignal(number)
     steps = []
-    for step, _ in _trainer(tmp_path).run():
-        steps.append(step)
-        if step == 5:
-            os.kill(os.getpid(), number)
+    with pytest.raises(KeyboardInterrupt, match="is saved; go on with --resume"):
+        for step, _ in _trainer(tmp_path).run():
+            steps.append(step)
+            if step == 5:
+                os.kill(os.getpid(), number)
     assert steps[-1] in (5, 6)
     assert int(read_checkpoint(tmp_path / "checkpoint.safetensors")[1]["step"]) == steps[-1]
     assert signal.getsignal(number) is before
@@ -97,6 +99,27 @@ def test_a_checkpoint_of_another_shape_is_refused(tmp_path):
     )
     with pytest.raises(UserError, match="does not fit"):
         other.resume()
+
+
+def test_a_checkpoint_is_not_lost_to_a_run_that_does_not_resume_it(tmp_path):
+    for _ in _trainer(tmp_path, 3).run():
+        pass
+    kept = (tmp_path / "checkpoint.safetensors").read_bytes()
+    with pytest.raises(UserError, match="there already; go on from it with --resume"):
+        next(_trainer(tmp_path, 3).run())
+    assert (tmp_path / "checkpoint.safetensors").read_bytes() == kept
+
+
+def test_a_checkpoint_of_a_deeper_network_or_of_other_settings_is_refused(tmp_path):
+    layers = [nn.Linear(3, 4), nn.Linear(4, 1)]
+    for _ in Trainer(nn.Sequential(*layers), _loss, TrainingConfig(2), tmp_path, {"seed": 1}).run():
+        pass
+    for network, meta, words in (
+        (nn.Sequential(nn.Linear(3, 4)), {"seed": 1}, "does not fit: the network has no weights.1"),
+        (nn.Sequential(*layers), {"seed": 2}, "trained with another seed; give the same again"),
+    ):
+        with pytest.raises(UserError, match=words):
+            Trainer(network, _loss, TrainingConfig(5), tmp_path, meta).resume()
 
 
 def test_the_average_lags_behind_the_weights(tmp_path):

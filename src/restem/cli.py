@@ -52,8 +52,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         name = f" ({error.filename})" if error.filename else ""
         problem = f"The system says: {error.strerror or error}{name}."
-    except KeyboardInterrupt:
-        print("\nrestem: stopped; nothing was written.", file=sys.stderr)
+    except KeyboardInterrupt as stop:
+        left = str(stop) or "nothing was written."
+        print(f"\nrestem: stopped; {left}", file=sys.stderr)
         return 130
     print(f"restem: error: {problem}", file=sys.stderr)
     return 2

@@ -18,7 +18,7 @@ from typing import Any
 
 from restem.audio.files import atomic_path, cannot_write
 from restem.dataset.engine import over_processes, over_threads
-from restem.dataset.finish import Finish, Notify, Report
+from restem.dataset.finish import Finish, Notify, Report, check_out
 from restem.dataset.record import Parcel, Song
 from restem.dataset.sources import Source
 from restem.dataset.stages import caption, check, instruct, leak, pair
@@ -96,7 +96,11 @@ class Builder:
         open_separator(settings.pair.separator)
 
     def run(self) -> Report:
-        """Build, or go on building; the report of the finished dataset."""
+        """Build, or go on building; the report of the finished dataset.
+
+        Raises UserError if the folder holds a `data` or a README.md that no build made.
+        """
+        check_out(self.out)
         with only_builder(self.out):
             self._sweep()
             self._pair()
@@ -123,21 +127,28 @@ class Builder:
         todo = []
         for song in self.songs:
             made = pair.made_of(song, settings, name)
-            if not self._there("pair", song, made):
+            if not self._there("pair", song, made, partial(self._cut, song)):
                 todo.append((song, made))
         work = partial(_pair_work, settings=settings, folder=self._folder("pair"))
         self._collect(
             "pair", self._over(work, todo, settings.separator.startswith("demucs")), len(todo)
         )
 
+    def _cut(self, song: Song, parcel: Parcel) -> bool:
+        """Whether all clips of a song are there."""
+        folder = self._folder("pair") / song.key
+        return all(path.is_file() for clip in parcel.clips for path in clip.files(folder))
+
     def _caption(self) -> None:
-        name = self.settings.captioner
+        name, samples = self.settings.captioner, self.settings.pair.samples
         full = caption.caption_name(name)
+        one = partial(_caption_work, name=name, samples=samples)
 
         def work(todo: Waiting) -> Iterator[tuple[Song, Parcel]]:
-            return self._over(partial(_caption_work, name=name), todo, name.startswith("audio-llm"))
+            return self._over(one, todo, name.startswith("audio-llm"))
 
-        self._each("caption", "leak", lambda parcel: caption.made_of(parcel, full), work)
+        made_of = partial(caption.made_of, captioner=full, samples=samples)
+        self._each("caption", "leak", made_of, work)
 
     def _instruct(self) -> None:
         settings = self.settings.instruct
@@ -225,8 +236,8 @@ def _leak_work(item: tuple[Song, Parcel, str], folder: Path) -> tuple[Song, Parc
     return item[0], leak.leak_song(item[1], item[2], folder / item[0].key)
 
 
-def _caption_work(item: tuple[Song, Parcel, str], name: str) -> tuple[Song, Parcel]:
-    return item[0], caption.caption_song(*item, name=name)
+def _caption_work(item: tuple[Song, Parcel, str], name: str, samples: int) -> tuple[Song, Parcel]:
+    return item[0], caption.caption_song(*item, name=name, samples=samples)
 
 
 def _instruct_work(

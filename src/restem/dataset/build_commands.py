@@ -185,10 +185,12 @@ def _add_train(verbs: Any) -> None:
     line = "train the drums separator on rendered songs (needs restem[train])"
     parser = verbs.add_parser("train-separator", help=line, description=line)
     parser.add_argument("songs", type=Path, help="folder of `restem dataset render`")
-    parser.add_argument("--steps", type=int, default=6000)
-    parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--rate", type=float, default=2e-3, help="highest learning rate")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--steps", type=within(int, 1, 10**9), default=6000)
+    parser.add_argument("--batch", type=within(int, 1, 10**6), default=8)
+    parser.add_argument(
+        "--rate", type=within(float, 1e-12, 1), default=2e-3, help="highest learning rate"
+    )
+    parser.add_argument("--seed", type=within(int, 0, 2**63 - 1), default=0)
     parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.set_defaults(run=_train)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from restem.arguments import within
 from restem.dataset import build_commands, leak_commands
 from restem.errors import UserError
 from restem.progress import Progress
@@ -33,15 +34,15 @@ def _add_render(verbs: Any) -> None:
     add("--mma", type=Path, default=Path("/usr/share/mma/lib"), help="MMA's folder of styles")
     add("--soundfont", type=Path, action="append", required=True, help="an sf2 file; repeatable")
     add("--songs", type=int, default=1600)
-    add("--seconds", type=float, default=18.0, help="about how long a song is")
+    add("--seconds", type=within(float, 1, 3600), default=18.0, help="about how long a song is")
     add("--takes", type=int, default=4, help="drum performances a song")
     add("--split", choices=("train", "validation", "test"), help="songs of this split only")
-    add("--seed", type=int, default=0)
+    add("--seed", type=within(int, 0, 2**63 - 1), default=0)
     add("--leadsheets", type=Path, help="folder of Impro-Visor lead sheets (*.ls)")
     add("--groove-midi", type=Path, help="folder of the Groove MIDI Dataset")
     add("--hydrogen", type=Path, help="folder of Hydrogen drum patterns (STYLE/*.h2pattern)")
     add("--drumkits", type=Path, help="folder of Hydrogen drum kits (KIT/drumkit.xml)")
-    add("--workers", type=int, default=os.cpu_count() or 1)
+    add("--workers", type=within(int, 1, 4096), default=os.cpu_count() or 1)
     add("-o", "--output", type=Path, required=True)
     parser.set_defaults(run=_render)
 
@@ -76,7 +77,7 @@ def _add_features(verbs: Any) -> None:
     parser = verbs.add_parser("features", help=line, description=line)
     parser.add_argument("songs", type=Path)
     parser.add_argument("--pitched", action="store_true", help="of bass, guitar and keys instead")
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--workers", type=within(int, 1, 4096), default=os.cpu_count() or 1)
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.set_defaults(run=_features)
 

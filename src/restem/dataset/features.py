@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
 
 from restem.audio.spectrogram import log_mel
+from restem.dataset.engine import over_processes
 from restem.dataset.sentences import Labels, instruction
+from restem.dataset.songs import read_record
 from restem.errors import UserError
 from restem.text import TextEncoder
 from restem.tokens import TokenConfig
@@ -48,25 +49,34 @@ def each_song(
     out: Path,
     config: TokenConfig,
     workers: int,
-    make: Callable[[Path, Path, TokenConfig], None],
+    make: Callable[..., None],
 ) -> Iterator[tuple[int, int]]:
-    """`make` (record, out, config) each song without a record in `out`; yields (done, of)."""
+    """`make` (record, out=, config=) each song without a record in `out`; yields (done, of).
+
+    Raises UserError if there are no songs, a record is not of a rendered song, or a worker dies.
+    """
     records = sorted(songs.glob("*.json"))
     if not records:
         raise UserError(f"{songs} holds no rendered songs; make some with `restem dataset render`.")
     out.mkdir(parents=True, exist_ok=True)
     missing = [path for path in records if not (out / f"{path.stem}.json").exists()]
-    done = len(records) - len(missing)
-    with ProcessPoolExecutor(workers) as pool:
-        for future in as_completed([pool.submit(make, p, out, config) for p in missing]):
-            future.result()
-            done += 1
-            yield done, len(records)
+    work = over_processes(partial(make, out=out, config=config), missing, workers)
+    for done, _ in enumerate(work, start=len(records) - len(missing) + 1):
+        yield done, len(records)
 
 
-def _one(record: Path, out: Path, config: TokenConfig) -> None:
-    write_mels(record, out, config)
-    write_words(json.loads(record.read_text()), out)
+def rendered_record(path: Path) -> dict:
+    """The record of a song of `restem dataset render`; UserError for a damaged or another one."""
+    record = read_record(path, "id", "style", "stems", "takes")
+    if not str(record["id"]).isdecimal():  # as of `restem midi render`, whose songs have no labels
+        raise UserError(f"{path} is no song of `restem dataset render`; name a folder of those.")
+    return record
+
+
+def _one(path: Path, out: Path, config: TokenConfig) -> None:
+    record = rendered_record(path)
+    write_mels(path, out, config)
+    write_words(record, out)
 
 
 def write_mels(record: Path, out: Path, config: TokenConfig) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -19,11 +20,22 @@ from restem.dataset.card import Tally, write_card
 from restem.dataset.record import Clip, Parcel, Song, fingerprint
 from restem.dataset.sources import Source
 from restem.dataset.stages import check, write
+from restem.errors import UserError
 
 if TYPE_CHECKING:
     from restem.dataset.build import BuildSettings
 
 Notify = Callable[[str, int, int], None]  # stage, songs done, of
+SHARD = re.compile(r"(train|validation|test)-\d{5}-of-\d{5}\.parquet")
+
+
+def check_out(out: Path) -> None:
+    """UserError if `out` holds what a build would replace, but is not the folder of a build."""
+    if (out / "build.json").exists() or (out / "work").exists():
+        return
+    for path in (out / "data", out / "README.md"):
+        if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+            raise UserError(f"{path} is there, but no build made it; choose another folder.")
 
 
 @dataclass(frozen=True)
@@ -112,7 +124,8 @@ class Finish:
         data.mkdir(exist_ok=True)
         plan = list(write.shards(kept))
         for path in set(data.iterdir()) - {data / name for name, _ in plan}:
-            path.unlink()  # of an earlier build with other settings
+            if SHARD.fullmatch(path.name) and path.is_file():
+                path.unlink()  # of an earlier build with other settings
         hashes = {}
         for number, (name, places) in enumerate(plan, start=1):
             hashes[name] = write.write_shard(data / name, self._clips(places, tally), made)
@@ -127,5 +140,4 @@ class Finish:
                 number, parcel = place.song, self.read(song)
             clip = parcel.clips[place.clip]
             tally.add(clip)
-            stem = self.out / "work" / "pair" / song.key / f"{clip.stem}-{clip.index:04d}"
-            yield clip, Path(f"{stem}.mix.flac"), Path(f"{stem}.context.flac")
+            yield clip, *clip.files(self.out / "work" / "pair" / song.key)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 import soundfile  # type: ignore[import-untyped]
 
 from restem.dataset.leak_probe import packaged_probe
+from restem.dataset.songs import read_record
 from restem.dataset.stages.write import read_rows
 from restem.evaluation.intervals import scored_mean
 
@@ -64,9 +64,12 @@ def decoded(data: bytes) -> np.ndarray:
 def rendered_pairs(
     songs: Path, split: str, samples: int = 225_351
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """(context, drums) of one clip from the middle of each rendered song of a split."""
+    """(context, drums), float32 (sample,), from the middle of each rendered song of a split.
+
+    Raises UserError if a record is damaged.
+    """
     for path in sorted(songs.glob("*.json")):
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = read_record(path, "split", "samples")
         start = (record["samples"] - samples) // 2
         if record["split"] != split or start < 0:
             continue

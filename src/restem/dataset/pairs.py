@@ -116,15 +116,19 @@ def _pair(folder: Path, row: dict[str, Any]) -> Pair:
     for path in (mix, context):
         if not path.is_file():
             raise UserError(f"The pair {row['name']} lacks its file {path}; complete the folder.")
-    sizes = f"{mix.stat().st_size} {context.stat().st_size}"
     return Pair(
         row["name"],
         row["instruction"],
         row["caption"],
         row["stem"],
-        f"{row['name']} {sizes}",
+        f"{row['name']} {_hash(mix)} {_hash(context)}",
         partial(_load, row["name"], mix, context),
     )
+
+
+def _hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _load(name: str, mix: Path, context: Path, rate: int) -> tuple[np.ndarray, np.ndarray]:

@@ -11,9 +11,15 @@ from pathlib import Path
 import numpy as np
 
 from restem.audio.spectrogram import SpectrogramConfig, log_mel, mel_filters
-from restem.dataset.features import SENTENCES, bytes_to_mels, each_song, mels_to_bytes
+from restem.dataset.features import (
+    SENTENCES,
+    bytes_to_mels,
+    each_song,
+    mels_to_bytes,
+    rendered_record,
+)
 from restem.dataset.sentences import Labels, instruction
-from restem.dataset.songs import Song
+from restem.dataset.songs import Song, read_record
 from restem.errors import UserError
 from restem.text import TextEncoder
 from restem.tokens import TokenConfig
@@ -41,10 +47,13 @@ def make_pitched_features(
 
 
 def read_pitched(folder: Path, split: str) -> list[Song]:
-    """A song of one take for every target of one split, in a fixed order."""
+    """A song of one take for every target of one split, in a fixed order.
+
+    Raises UserError if there are none or a record is damaged.
+    """
     songs = []
     for path in sorted(folder.glob("*.json")):
-        record = json.loads(path.read_text())
+        record = read_record(path, "split", "targets")
         if record["split"] != split or not record["targets"]:
             continue
         tones = np.load(path.with_suffix(".tones.npy"))
@@ -59,8 +68,8 @@ def read_pitched(folder: Path, split: str) -> list[Song]:
 
 
 def _one(path: Path, out: Path, config: TokenConfig) -> None:
+    record = rendered_record(path)
     waves = np.concatenate([np.load(path.with_suffix(f".{k}.npy")) for k in ("context", "drums")])
-    record = json.loads(path.read_text())
     rng = np.random.default_rng(int(record["id"]))
     tones = np.stack(
         [

@@ -106,6 +106,11 @@ class Clip:
     leak: float | None = None
     dropped: str | None = None
 
+    def files(self, folder: Path) -> tuple[Path, Path]:
+        """Its mix and its context in `folder`, which holds the FLAC files of its song."""
+        mix, context = (f"{self.stem}-{self.index:04d}.{kind}.flac" for kind in ("mix", "context"))
+        return folder / mix, folder / context
+
     def but(self, **changes: Any) -> Clip:
         """The same clip with some fields changed."""
         return replace(self, **changes)

@@ -3,39 +3,40 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
 
 from restem.dataset import compose, drums
 from restem.dataset.compose import Part
+from restem.dataset.engine import over_processes
 from restem.dataset.render import KITS, SAMPLE_RATE, Renderer, room, saturate, tone
 from restem.dataset.render_plan import PLAN, RenderPlan, check_plan
 from restem.dataset.sample_kits import read_kits
 from restem.dataset.sentences import style_family
 from restem.dataset.voicing import KIT_CHOICES, REVOICE, TEMPI
+from restem.errors import UserError
 
 
 def render_songs(plan: RenderPlan, workers: int) -> Iterator[tuple[int, int]]:
     """Render all songs not yet there, yielding (done, of); rerunning resumes.
 
     A song is `NNNNN.json` (its record, written last), `NNNNN.context.npy` int16 (stem, sample)
-    and `NNNNN.drums.npy` int16 (take, sample), mono at 44.1 kHz.
+    and `NNNNN.drums.npy` int16 (take, sample), mono at 44.1 kHz. Raises UserError for a plan that
+    cannot be followed, before anything is written, and if a worker dies.
     """
     check_plan(plan)
+    missing = [i for i in range(plan.songs) if not (plan.out / f"{i:05d}.json").exists()]
+    if missing:
+        _material(plan)  # says what it lacks
     plan.out.mkdir(parents=True, exist_ok=True)
     (plan.out / PLAN).write_text(plan.same)
-    missing = [i for i in range(plan.songs) if not (plan.out / f"{i:05d}.json").exists()]
-    done = plan.songs - len(missing)
-    with ProcessPoolExecutor(workers, initializer=_start, initargs=(plan,)) as pool:
-        for future in as_completed([pool.submit(_render_one, i) for i in missing]):
-            future.result()
-            done += 1
-            yield done, plan.songs
+    work = over_processes(partial(_render_one, plan), missing, workers)
+    for done, _ in enumerate(work, start=plan.songs - len(missing) + 1):
+        yield done, plan.songs
 
 
 class _Material:
@@ -45,6 +46,17 @@ class _Material:
         self.plan = plan
         self.renderer = Renderer(list(plan.soundfonts))
         self.grooves = compose.list_grooves(plan.mma_library)
+        self.of_songs = [
+            groove
+            for groove in self.grooves
+            if groove.path.parent.name != "zoom"
+            and plan.split in (None, compose.split_of(groove.path.name))
+        ]
+        if not self.of_songs:
+            raise UserError(
+                f"{plan.mma_library} holds no MMA styles for songs of the split "
+                f"{plan.split or 'any'}; name MMA's lib folder with --mma."
+            )
         self.progressions = compose.read_progressions(plan.leadsheets)
         played = drums.read_groove_midi(plan.groove_midi) if plan.groove_midi else []
         patterns = drums.read_hydrogen(plan.hydrogen) if plan.hydrogen else []
@@ -54,19 +66,14 @@ class _Material:
         self.kits = read_kits(plan.drumkits) if plan.drumkits else []
 
 
-_material: _Material | None = None
+@lru_cache(maxsize=1)
+def _material(plan: RenderPlan) -> _Material:
+    return _Material(plan)
 
 
-def _start(plan: RenderPlan) -> None:
-    global _material
-    os.environ["OMP_NUM_THREADS"] = "1"
-    _material = _Material(plan)
-
-
-def _render_one(index: int) -> None:
-    assert _material is not None
-    rng = np.random.default_rng((_material.plan.seed, index))
-    while not _Song(_material, index, rng).make():
+def _render_one(plan: RenderPlan, index: int) -> None:
+    rng = np.random.default_rng((plan.seed, index))
+    while not _Song(_material(plan), index, rng).make():
         pass
 
 
@@ -76,12 +83,7 @@ class _Song:
     def __init__(self, material: _Material, index: int, rng: np.random.Generator) -> None:
         self.m, self.index, self.rng = material, index, rng
         # Draw the style file first: files with many grooves must not crowd out the others.
-        wanted = material.plan.split
-        songs = [
-            g
-            for g in material.grooves
-            if g.path.parent.name != "zoom" and wanted in (None, compose.split_of(g.path.name))
-        ]
+        songs = material.of_songs
         files = sorted({g.path for g in songs})
         path = files[int(rng.integers(len(files)))]
         self.groove = self._pick([g for g in songs if g.path == path])

@@ -12,6 +12,7 @@ import soundfile
 
 from restem.audio.waveform import resampled
 from restem.dataset.pairs import Pair
+from restem.dataset.stages.write import unreadable
 from restem.errors import UserError
 
 _COLUMNS = ["id", "instruction", "caption", "stem", "split", "mix_sha256", "context_sha256",
@@ -58,7 +59,7 @@ def _words(path: Path) -> list[list[dict[str, Any]]]:
                 for group in range(file.num_row_groups)
             ]
     except (ArrowException, OSError) as error:
-        raise UserError(f"{path} cannot be read ({error}); build the dataset again.") from None
+        raise unreadable(path, error) from None
 
 
 @lru_cache(maxsize=1)  # neighbours lie in one group

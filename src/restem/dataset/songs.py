@@ -34,12 +34,23 @@ class Song:
         return str(self.record.get("stem", "drums"))
 
 
+def read_record(path: Path, *keys: str) -> dict:
+    """The record of a song; UserError if it is damaged or lacks one of `keys`."""
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        record = None
+    if not isinstance(record, dict) or any(key not in record for key in keys):
+        raise UserError(f"{path} is no whole record of a song; remove it and make the song again.")
+    return record
+
+
 def read_songs(folder: Path, split: str) -> list[Song]:
-    """All songs of one split, in a fixed order."""
+    """All songs of one split, in a fixed order; UserError if there are none or one is damaged."""
     _allow_open_files()
     songs = []
     for path in sorted(folder.glob("*.json")):
-        record = json.loads(path.read_text())
+        record = read_record(path, "split", "stems", "takes")
         if record["split"] == split:
             songs.append(read_song(path, record))
     if not songs:

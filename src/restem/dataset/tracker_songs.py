@@ -16,6 +16,7 @@ from restem.audio.tracking import SAMPLE_RATE, band_powers
 from restem.dataset.compose import Part, parts_from_midi
 from restem.dataset.produced import compose_produced
 from restem.dataset.render import Renderer
+from restem.dataset.songs import read_record
 
 
 @dataclass(frozen=True)
@@ -60,8 +61,11 @@ def decibels(waveforms: list[NDArray[np.floating]]) -> NDArray[np.float16]:
 
 
 def rendered_song(path: Path) -> TrackerSong:
-    """The song whose record, as `restem.dataset.rendered` writes it, is at `path`."""
-    record = json.loads(path.read_text())
+    """The song whose record, as `restem.dataset.rendered` writes it, is at `path`.
+
+    Raises UserError if the record is damaged.
+    """
+    record = read_record(path, "beats", "positions", "stems")
     stems = np.load(path.with_name(f"{path.stem}.context.npy"), mmap_mode="r")
     return TrackerSong(
         decibels([stem.astype(np.float32) / 32768 for stem in stems]),

@@ -21,10 +21,10 @@ from types import FrameType
 from typing import Any, Literal
 
 import torch
-from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from restem.diffusion.checkpoints import apart, fitting, read_checkpoint
 from restem.errors import UserError
 
 Loss = Callable[[nn.Module, int], Tensor]
@@ -101,14 +101,21 @@ class Trainer:
         self._trained = [(k, v) for k, v in network.named_parameters() if v.requires_grad]
         averaged = [] if config.ema is None else self._trained
         self.ema = {k: v.detach().clone().float() for k, v in averaged}
-        self._asked = self._stop = False
+        self._asked = self._stop = self._resumed = False
         folder.mkdir(parents=True, exist_ok=True)
 
     def run(self) -> Iterator[tuple[int, float]]:
         """Train to the last step, yielding (step, loss); saves on time, on a signal, at the end.
 
-        Raises UserError at a loss that is not finite; the last good checkpoint stays.
+        Raises UserError at a loss that is not finite, and the last good checkpoint stays; and if
+        there is a checkpoint that was not resumed, which would be lost. Raises KeyboardInterrupt
+        after a signal, so that nothing is made of a network that is not done.
         """
+        if self.path.exists() and not self._resumed:
+            raise UserError(
+                f"{self.path} is there already; go on from it with --resume, or give another "
+                "folder with -o."
+            )
         previous = self._listen()
         saved = time.monotonic()
         try:
@@ -125,6 +132,8 @@ class Trainer:
         finally:
             for number, handler in previous.items():
                 signal.signal(number, handler)
+        if self.step < self.config.steps:
+            raise KeyboardInterrupt(f"step {self.step} is saved; go on with --resume.")
 
     def _train_one(self) -> float:
         if not self.network.training:
@@ -206,7 +215,7 @@ class Trainer:
             meta |= {"optimizer_step": str(counts.pop()), "scaler": json.dumps(scaler.state_dict())}
         partial = self.path.with_suffix(".part")
         try:
-            save_file(_apart(tensors), partial, metadata=meta)
+            save_file(apart(tensors), partial, metadata=meta)
             os.replace(partial, self.path)
         except Exception as error:
             partial.unlink(missing_ok=True)
@@ -215,8 +224,22 @@ class Trainer:
             ) from error
 
     def resume(self) -> dict[str, Any]:
-        """Take up weights, EMA, optimiser and step from the folder's checkpoint; its `meta`."""
+        """Take up weights, EMA, optimiser and step from the folder's checkpoint; its `meta`.
+
+        Raises UserError if it was made with another `meta` or is of another network.
+        """
         tensors, meta = read_checkpoint(self.path)
+        stored: dict[str, Any] = json.loads(meta["meta"])
+        now: dict[str, Any] = json.loads(json.dumps(self.meta))
+        if changed := [key for key in now if stored.get(key, now[key]) != now[key]]:
+            raise UserError(
+                f"{self.path} was trained with another {' and another '.join(changed)}; "
+                "give the same again, or another folder with -o."
+            )
+        known = {f"weights.{name}" for name, _ in self._trained}
+        for key in tensors:
+            if key.startswith("weights.") and key not in known:
+                raise UserError(f"The checkpoint does not fit: the network has no {key}.")
         self.step = int(meta["step"])
         count = float(meta.get("optimizer_step", self.step))
         states: dict[str, dict[str, Tensor]] = {}
@@ -226,9 +249,9 @@ class Trainer:
                 states.setdefault(name, {})[kind] = value
         with torch.no_grad():
             for name, parameter in self._trained:
-                parameter.copy_(_fitting(tensors, f"weights.{name}", parameter))
+                parameter.copy_(fitting(tensors, f"weights.{name}", parameter))
                 if name in self.ema:
-                    self.ema[name].copy_(_fitting(tensors, f"ema.{name}", parameter))
+                    self.ema[name].copy_(fitting(tensors, f"ema.{name}", parameter))
                 if name in states:
                     self.optimizer.state[parameter] = {
                         "step": self._counter(count, parameter),
@@ -237,7 +260,7 @@ class Trainer:
         scaler = getattr(self._accelerator, "scaler", None)
         if scaler is not None and "scaler" in meta:
             scaler.load_state_dict(json.loads(meta["scaler"]))
-        stored: dict[str, Any] = json.loads(meta["meta"])
+        self._resumed = True
         return stored
 
     def _counter(self, count: float, parameter: Tensor) -> Tensor | int:
@@ -257,43 +280,3 @@ class Trainer:
         if threading.current_thread() is not threading.main_thread():
             return {}
         return {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
-
-
-def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors and metadata of a checkpoint; UserError if it is missing or cut short."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            return {key: file.get_tensor(key) for key in list(file.keys())}, file.metadata() or {}
-    except FileNotFoundError:
-        raise UserError(
-            f"There is no checkpoint at {path}; train first, without --resume."
-        ) from None
-    except Exception as error:
-        raise UserError(f"{path} is not a whole safetensors checkpoint: {error}.") from None
-
-
-def ema_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The averaged weights of a checkpoint by parameter name, and what was stored about them."""
-    tensors, meta = read_checkpoint(path)
-    return {k[4:]: v for k, v in tensors.items() if k.startswith("ema.")}, json.loads(meta["meta"])
-
-
-def _apart(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors in one piece each; 8-bit Adam shares its tables among parameters."""
-    seen: set[int] = set()
-    found = {}
-    for name, tensor in tensors.items():
-        shared = tensor.data_ptr() in seen
-        seen.add(tensor.data_ptr())
-        found[name] = tensor.clone() if shared else tensor.contiguous()
-    return found
-
-
-def _fitting(tensors: dict[str, Tensor], name: str, parameter: Tensor) -> Tensor:
-    found = tensors.get(name)
-    if found is None or found.shape != parameter.shape:
-        have = "nothing" if found is None else tuple(found.shape)
-        raise UserError(
-            f"The checkpoint does not fit: {name} is {have}, not {tuple(parameter.shape)}."
-        )
-    return found

@@ -19,10 +19,14 @@ Arrays = dict[str, NDArray]
 
 
 class Cache:
-    """Arrays in a folder, found again by everything that they depend on; None keeps nothing."""
+    """Arrays in a folder, found again by everything that they depend on; None keeps nothing.
+
+    `trouble`: a sentence for the user once something could not be kept, on which no score depends.
+    """
 
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
+        self.trouble = ""
         if folder is not None:
             try:
                 folder.mkdir(parents=True, exist_ok=True)
@@ -47,8 +51,10 @@ class Cache:
             draft.write_bytes(_packed(arrays))
             os.replace(draft, path)
         except OSError as error:
-            draft.unlink(missing_ok=True)
-            raise UserError(f"The cache cannot be written in {self._folder}: {error}.") from error
+            with suppress(OSError):
+                draft.unlink(missing_ok=True)
+            reason = error.strerror or error
+            self.trouble = f"the cache cannot be written in {self._folder} ({reason}); not kept"
         return arrays
 
 

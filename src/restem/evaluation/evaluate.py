@@ -62,7 +62,9 @@ def evaluate(
         if embedding.published is False:
             warnings.append(f"{embedding.name}: these are not the published weights")
     with one_thread_arithmetic():
-        heard = _hear_all(pairs, (classifier, frames), Cache(_path(cache)), warnings, progress)
+        kept = Cache(_path(cache))
+        heard = _hear_all(pairs, (classifier, frames), kept, warnings, progress)
+        warnings += [kept.trouble] if kept.trouble else []
         if not heard:
             raise UserError(f"None of the {len(pairs)} pairs can be read: {warnings[-1]}.")
         scores, doubts = scores_of(heard, classifier, frames)

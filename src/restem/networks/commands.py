@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from restem.arguments import within
 from restem.errors import UserError
 from restem.networks.riffusion_commands import add_training
 from restem.progress import Progress
@@ -21,12 +22,12 @@ def add_parser(verbs: Any) -> None:
     embedded = own.add_parser("embedded", help=line, description=line)
     add = embedded.add_argument
     add("--data", type=Path, required=True, help="folder of `restem dataset features`")
-    add("--steps", type=int, default=12000)
-    add("--batch", type=int, default=16)
-    add("--rate", type=float, default=6e-4, help="highest learning rate")
-    add("--width", type=int, default=384)
-    add("--blocks", type=int, default=12)
-    add("--seed", type=int, default=0)
+    add("--steps", type=within(int, 1, 10**9), default=12000)
+    add("--batch", type=within(int, 1, 10**6), default=16)
+    add("--rate", type=within(float, 1e-12, 1), default=6e-4, help="highest learning rate")
+    add("--width", type=within(int, 64, 2**16), default=384)
+    add("--blocks", type=within(int, 1, 1000), default=12)
+    add("--seed", type=within(int, 0, 2**63 - 1), default=0)
     add("--resume", action="store_true", help="go on from the checkpoint in the output folder")
     add("--start-from", type=Path, help="model folder whose weights to begin with")
     add(

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from restem.diffusion.training import ema_weights
+from restem.diffusion.checkpoints import ema_weights
 from restem.errors import UserError
 from restem.networks.embedded import EmbeddedNetwork, NetworkConfig
 from restem.tokens import TokenConfig
@@ -23,8 +24,14 @@ INPUTS = ["stem", "context", "phase", "text", "t"]
 def network_from_checkpoint(path: Path) -> tuple[EmbeddedNetwork, dict[str, Any]]:
     """The network with a checkpoint's averaged weights, and what the checkpoint says of itself."""
     weights, meta = ema_weights(path)
-    network = EmbeddedNetwork(NetworkConfig(**meta["network"]))
-    network.load_state_dict(weights)
+    try:
+        network = EmbeddedNetwork(NetworkConfig(**meta["network"]))
+        network.load_state_dict(weights)
+    except (KeyError, TypeError, RuntimeError):
+        raise UserError(
+            f"{path} is no checkpoint of `restem train embedded`; export it with the command that "
+            "belongs to what made it."
+        ) from None
     return network.eval(), meta
 
 
@@ -36,20 +43,26 @@ def network_from_model(folder: Path) -> EmbeddedNetwork:
                 f"{folder} has no {name}. Give a folder of `restem train export`; the packaged "
                 "model's weights lie in the repository's weights/restem-drums."
             )
-    description = json.loads((folder / "model.json").read_text())
-    network = EmbeddedNetwork(NetworkConfig(**description["network"]))
-    network.load_state_dict(
-        {k: v.float() for k, v in load_file(folder / "weights.safetensors").items()}
-    )
+    try:
+        weights = load_file(folder / "weights.safetensors")
+        description = json.loads((folder / "model.json").read_text())
+        network = EmbeddedNetwork(NetworkConfig(**description["network"]))
+        network.load_state_dict({k: v.float() for k, v in weights.items()})
+    except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        raise UserError(
+            f"The model in {folder} is damaged or of another kind ({str(error).splitlines()[0]}); "
+            "export it again."
+        ) from None
     return network
 
 
 def unpack_model(source: Path, folder: Path) -> None:
     """A model folder that holds fp16 weights and `model.json` alone, made ready to run."""
+    network = network_from_model(source)
     description = json.loads((source / "model.json").read_text())
     folder.mkdir(parents=True, exist_ok=True)
     tokens = TokenConfig.from_dict(description["tokens"])
-    write_8_bit_onnx(network_from_model(source), tokens, folder / "network.onnx")
+    write_8_bit_onnx(network, tokens, folder / "network.onnx")
     if source != folder:
         shutil.copyfile(source / "model.json", folder / "model.json")
 

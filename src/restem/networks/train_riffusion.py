@@ -77,15 +77,18 @@ def train(
         part.to(accelerator.device)
     folder = settings.out / f"latents-{settings.target}"
     share = accelerator.process_index, accelerator.num_processes
-    for done, total in make_latents(model, pairs, folder, *share):
-        yield "encoding", done, total, float("nan")
+    try:
+        for done, total in make_latents(model, pairs, folder, *share):
+            yield "encoding", done, total, float("nan")
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("what is encoded stays; run the same command again.") from None
     accelerator.wait_for_everyone()
     cache = LatentCache(folder, pairs)
     model = model.with_settings(peak_ratio=cache.peak_ratio())
     _prepare_unet(model, settings)
     trainer = make_trainer(model, cache, settings, accelerator)
     if settings.resume:
-        _check_same(trainer.resume(), model, trainer.path)
+        trainer.resume()
     for step, loss in trainer.run():
         yield "training", step, settings.steps, loss
     accelerator.wait_for_everyone()
@@ -231,16 +234,6 @@ def _check(model: Riffusion, settings: RiffusionTraining) -> None:
         raise UserError(
             f"Pictures of {picture.mels} by {picture.frames} do not fit a VAE that divides by "
             f"{model.shrink}; change picture in {settings.model}/restem.json."
-        )
-
-
-def _check_same(stored: dict[str, Any], model: Riffusion, path: Path) -> None:
-    now = model.settings.to_dict()
-    changed = [key for key in ("target", "reading", "stem", "picture") if stored[key] != now[key]]
-    if changed:
-        raise UserError(
-            f"{path} was trained with another {' and another '.join(changed)}; "
-            "give the same again, or another folder with -o."
         )
 
 

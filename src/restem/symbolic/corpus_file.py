@@ -149,11 +149,14 @@ class RollBatches:
         windows = [self.window(rng) for _ in range(size)]
         return RollBatch(*(np.stack(column) for column in zip(*windows, strict=True)))
 
-    def window(self, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
-        """One window: a stretch of a piece, transposed, some of its context and text hidden."""
+    def window(
+        self, rng: np.random.Generator, other_rhythm: float = OTHER_RHYTHM
+    ) -> tuple[np.ndarray, ...]:
+        """One window: a stretch of a piece, transposed, some of its context and text hidden, and
+        with a chance of `other_rhythm` in another rhythm, without its style's name."""
         for _ in range(MOST_TRIES):
             piece = self.pieces[int(rng.choice(len(self.pieces), p=self.chances))]
-            other = rng.random() < OTHER_RHYTHM
+            other = rng.random() < other_rhythm
             bars, grid, parts = self._stretch(piece, rng, other)
             clean = cells.cells_from_planes(parts[self.stem], self.stem, grid)
             if clean.any(axis=1).mean() > 0.25:  # else the part rests: not what a user asks for

@@ -13,7 +13,7 @@ import onnx
 import torch
 from onnx import helper, numpy_helper
 
-from restem.diffusion.training import ema_weights
+from restem.diffusion.checkpoints import ema_weights
 from restem.errors import UserError
 from restem.networks.embedded import EmbeddedNetwork, NetworkConfig
 from restem.symbolic import cells

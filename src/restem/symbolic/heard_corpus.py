@@ -17,6 +17,7 @@ import numpy as np
 
 from restem.audio.beats import BeatGrid
 from restem.audio.pitch_notes import PitchNotes, hear_pitches
+from restem.dataset.songs import read_record
 from restem.errors import UserError
 from restem.symbolic.corpora import Piece
 from restem.symbolic.on_beats import bars_of, planes_heard
@@ -34,7 +35,7 @@ def heard_pieces(songs: Path, seed: int = 0) -> Iterator[Piece]:
     if not paths:
         raise UserError(f"{songs} holds no rendered songs; make some with restem dataset render.")
     for path in paths:
-        record = json.loads(path.read_text())
+        record = read_record(path, "stems")
         if any("notes" not in stem for stem in record["stems"]):
             raise UserError(f"{path} says no notes; render its songs anew with this version.")
     with ProcessPoolExecutor() as pool:

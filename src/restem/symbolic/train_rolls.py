@@ -135,7 +135,7 @@ def _statistics(batches: RollBatches, windows: int = 400) -> tuple[np.ndarray, l
     rng = np.random.default_rng((batches.seed, 7))
     total, count, densities = np.zeros(cells.values_of(batches.stem)), 1.0, []
     for _ in range(windows):
-        clean, real = batches.window(rng)[:2]
+        clean, real = batches.window(rng, other_rhythm=0)[:2]
         inside = real.any(axis=1)
         if inside.any():
             total += clean[inside].sum(axis=0)

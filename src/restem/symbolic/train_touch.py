@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from restem.audio.files import atomic_path
 from restem.dataset.drums import DrumSource, read_groove_midi
-from restem.diffusion.training import Trainer, TrainingConfig, ema_weights
+from restem.diffusion.checkpoints import ema_weights
+from restem.diffusion.training import Trainer, TrainingConfig
 from restem.symbolic.performance import FEATURES, TIMING_SCALE, VELOCITY_SCALE, features
 from restem.symbolic.rolls import STEPS_PER_QUARTER, flat, roll_from_notes, snapped
 

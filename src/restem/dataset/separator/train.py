@@ -17,7 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from restem.dataset.separator.network import BINS, HOP, N_FFT, DrumsMask, SeparatorConfig
-from restem.diffusion.training import Trainer, TrainingConfig, ema_weights
+from restem.diffusion.checkpoints import ema_weights
+from restem.diffusion.training import Trainer, TrainingConfig
 from restem.errors import UserError
 
 SOFT_LIMIT = 1e-3  # of the mix's energy: errors 30 dB under the mix are good enough

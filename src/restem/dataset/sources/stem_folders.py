@@ -20,15 +20,16 @@ WORDS = {
     "guitar": ("guitar", "guitars", "gtr"),
     "keys": ("keys", "piano", "organ", "keyboard"),
 }
-MIX_WORDS = ("mix", "mixture", "master")
+STEM_WORDS = {word for words in WORDS.values() for word in words}
+MIX_WORDS = {"mix", "mixture", "mixdown", "master"}
 
 
 class StemFolders:
     """Any folder of song folders: SONG/drums.wav, SONG/bass.wav, or SONG/drums/anything.wav.
 
     Folders named train, validation (or valid) and test above the songs decide the split. A file
-    counts by the words in its name, or in its folder's; the rest is "other"; files called mix or
-    mixture are left out, since the mix is the sum.
+    counts by the words in its name, or in its folder's; the rest is "other"; files called mix,
+    mixture or master, and after no stem, are left out, since the mix is the sum.
     """
 
     kind = "stems"
@@ -57,27 +58,38 @@ class StemFolders:
             )
 
     def _song_folders(self) -> list[Path]:
+        """Folders of files, or the folders above where those are called by stems and no more.
+
+        A song may be called Piano Man, or Keys where it lies in a folder of a split.
+        """
         self.missing = []
-        return sorted(
-            {p.parent.parent if _stem_of(p.parent.name) and p.parent.parent != self.path
-             else p.parent for p in audio_files(self.path)}
-        )  # fmt: skip
+        folders = {path.parent for path in audio_files(self.path)}
+        songs = {
+            folder.parent
+            for folder in folders
+            if set(_words(folder.name)) <= STEM_WORDS
+            and self.path in folder.parent.parents
+            and _split_of(folder.parent.name) is None
+        }
+        above = {parent for folder in folders for parent in folder.parents}
+        splits = {folder for folder in above if _split_of(folder.name)}  # stray files: no song
+        return sorted(songs | {f for f in folders - splits if songs.isdisjoint(f.parents)})
 
     def _stems(self, folder: Path) -> dict[str, tuple[AudioRef, ...]]:
         stems: dict[str, list[AudioRef]] = {}
         for path in audio_files(folder):
-            if _words(path.stem)[0] in MIX_WORDS:
+            named = _stem_of(path.stem)
+            if named is None and not MIX_WORDS.isdisjoint(_words(path.stem)):
                 continue
             own = _stem_of(path.parent.name) if path.parent != folder else None
-            stem = own or _stem_of(path.stem) or "other"
+            stem = own or named or "other"
             stems.setdefault(stem, []).append(AudioRef(str(path)))
         return {stem: tuple(parts) for stem, parts in sorted(stems.items())}
 
     def _split(self, folder: Path) -> str:
         for part in folder.relative_to(self.path).parts:
-            word = {"valid": "validation", "val": "validation"}.get(part.lower(), part.lower())
-            if word in SPLITS:
-                return word
+            if split := _split_of(part):
+                return split
         return split_by_name(folder.relative_to(self.path).as_posix())
 
     def _facts(self, folder: Path) -> dict[str, Any]:
@@ -158,7 +170,12 @@ def _slakh_classes(text: str) -> dict[str, str]:
 
 
 def _words(name: str) -> list[str]:
-    return re.findall(r"[a-z]+", name.lower()) or [""]
+    return re.findall(r"[^\W\d_]+", name.lower()) or [""]
+
+
+def _split_of(name: str) -> str | None:
+    word = {"valid": "validation", "val": "validation"}.get(name.lower(), name.lower())
+    return word if word in SPLITS else None
 
 
 def _stem_of(name: str) -> str | None:

@@ -12,9 +12,10 @@ import numpy as np
 from restem.audio.waveform import resampled
 from restem.dataset.record import Clip, Parcel, Song, fingerprint
 from restem.dataset.sources.reading import SAMPLE_RATE, read_mix
+from restem.dataset.stages.pair import CLIP_SAMPLES
 from restem.errors import UserError
 
-VERSION = "caption 1"
+VERSION = "caption 2"
 SECONDS = 10.0
 NAMES = "offline, source, lp-music-caps=CHECKPOINT:BART, audio-llm=MODEL"
 
@@ -88,13 +89,18 @@ def caption_name(text: str) -> str:
     return captioner.name if captioner else "source"
 
 
-def made_of(before: Parcel, captioner: str) -> str:
-    """Fingerprint of the clips and of who captions them."""
-    return fingerprint(VERSION, before.fingerprint, captioner)
+def made_of(before: Parcel, captioner: str, samples: int) -> str:
+    """Fingerprint of the clips, of who captions them and of a clip's length."""
+    return fingerprint(VERSION, before.fingerprint, captioner, samples)
 
 
-def caption_song(song: Song, before: Parcel, made: str, name: str) -> Parcel:
-    """The parcel with captions; a caption that the source brings along stays."""
+def caption_song(
+    song: Song, before: Parcel, made: str, name: str, samples: int = CLIP_SAMPLES
+) -> Parcel:
+    """The parcel with captions; a caption that the source brings along stays.
+
+    `samples` is the length of a clip at 44.1 kHz.
+    """
     own = song.facts.get("caption")
     captioner = None if own else _captioner(name)
     clips: list[Clip] = []
@@ -107,10 +113,9 @@ def caption_song(song: Song, before: Parcel, made: str, name: str) -> Parcel:
     except UserError as error:  # it could be read a stage ago
         return Parcel(song.id, song.source, made, failed=str(error))
     heard: dict[float, Caption] = {}  # clips of two stems share their music
-    seconds = _clip_seconds(before.clips)
     for clip in before.clips:
         if clip.start_s not in heard:
-            piece = around(wave, clip.start_s + seconds / 2)
+            piece = around(wave, clip.start_s + samples / SAMPLE_RATE / 2)
             at_rate = resampled(piece, SAMPLE_RATE, captioner.sample_rate)
             heard[clip.start_s] = captioner.caption(at_rate, song.facts)
         said = heard[clip.start_s]
@@ -125,9 +130,3 @@ def around(wave: np.ndarray, middle_s: float) -> np.ndarray:
     start = round((middle_s - SECONDS / 2) * SAMPLE_RATE)
     start = max(0, min(start, len(wave) - length))
     return wave[start : start + length]
-
-
-def _clip_seconds(clips: tuple[Clip, ...]) -> float:
-    """The grid's step, as half of it places the middle of a clip well enough."""
-    starts = sorted({clip.start_s for clip in clips})
-    return min(np.diff(starts), default=5.11)

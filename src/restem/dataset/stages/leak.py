@@ -10,7 +10,7 @@ import soundfile  # type: ignore[import-untyped]
 
 from restem.dataset.leak_probe import packaged_probe
 from restem.dataset.record import Parcel, fingerprint
-from restem.errors import UserError
+from restem.dataset.stages.pair import gone
 
 VERSION = "leak 2"
 
@@ -29,8 +29,7 @@ def leak_song(before: Parcel, made: str, folder: Path) -> Parcel:
     """
     clips = []
     for clip in before.clips:
-        name = f"{clip.stem}-{clip.index:04d}"
-        mix, context = (read_flac(folder / f"{name}.{kind}.flac") for kind in ("mix", "context"))
+        mix, context = map(read_flac, clip.files(folder))
         found = packaged_probe().leak(context / 32768, (mix - context) / 32768)
         facts = {**clip.facts, "leak_probe": round(found.probe, 4)}
         clips.append(clip.but(leak=round(found.residual, 6), facts=facts))
@@ -42,7 +41,5 @@ def read_flac(path: Path) -> np.ndarray:
     try:
         samples, _ = soundfile.read(str(path), dtype="int16")
     except (OSError, soundfile.LibsndfileError) as error:
-        raise UserError(
-            f"{path} is gone or damaged; remove {path.parent} and run the build again."
-        ) from error
+        raise gone(path) from error
     return np.asarray(samples, np.int32)

@@ -123,6 +123,11 @@ def integers_that_sum(mix: np.ndarray, stem: np.ndarray) -> tuple[np.ndarray, np
     return mix_steps.astype(np.int16), context_steps.astype(np.int16), 20 * float(np.log10(gain))
 
 
+def gone(path: Path) -> UserError:
+    """The sentence for a FLAC file of ours that cannot be read; its song is then cut again."""
+    return UserError(f"{path} is gone or damaged; remove {path.parent} and run the build again.")
+
+
 def flac_bytes(wave: np.ndarray) -> bytes:
     """An int16 waveform (sample,) as a FLAC file; equal samples give equal bytes."""
     file = io.BytesIO()

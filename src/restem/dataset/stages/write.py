@@ -13,6 +13,7 @@ from restem.audio.files import atomic_path
 from restem.dataset.record import SPLITS, Clip
 from restem.dataset.sources.reading import SAMPLE_RATE
 from restem.dataset.stages.check import Place
+from restem.dataset.stages.pair import gone
 from restem.errors import UserError
 
 VERSION = "write 1"
@@ -34,7 +35,7 @@ def write_shard(path: Path, clips: Iterable[tuple[Clip, Path, Path]], build: str
     """Write one shard of (clip, mix.flac, context.flac); its SHA-256 in hexadecimal.
 
     16 clips are in memory at a time. `build` is the hash of the build's settings. UserError if it
-    cannot be written.
+    cannot be written or a FLAC file cannot be read.
     """
     import pyarrow
     from pyarrow import parquet
@@ -66,23 +67,35 @@ def shards(places: list[Place]) -> Iterator[tuple[str, list[Place]]]:
 
 
 def read_rows(folder: Path, columns: list[str] | None = None) -> Iterator[dict[str, Any]]:
-    """The rows of a dataset, shard by shard; UserError if the folder holds none."""
-    from pyarrow import parquet
+    """The rows of a dataset, shard by shard; UserError if there are none or a shard is damaged."""
+    from pyarrow import ArrowException, parquet
 
     paths = sorted((folder / "data").glob("*.parquet"))
     if not paths:
         raise UserError(f"{folder} holds no dataset; make one with `restem dataset build`.")
     for path in paths:
-        with parquet.ParquetFile(path) as file:
-            for group in file.iter_batches(CLIPS_PER_GROUP, columns=columns):
-                yield from group.to_pylist()
+        try:
+            with parquet.ParquetFile(path) as file:
+                for group in file.iter_batches(CLIPS_PER_GROUP, columns=columns):
+                    yield from group.to_pylist()
+        except (ArrowException, OSError) as error:
+            raise unreadable(path, error) from None
+
+
+def unreadable(shard: Path, error: Exception) -> UserError:
+    """The sentence for a damaged shard; as long as it is there, a build counts as finished."""
+    return UserError(f"{shard} cannot be read ({error}); remove it and build the dataset again.")
 
 
 def _row(clip: Clip, mix: Path, context: Path) -> dict[str, Any]:
     row: dict[str, Any] = {name: getattr(clip, name) for name in (*TEXTS, *NUMBERS)}
     row["facts"] = json.dumps(clip.facts, sort_keys=True, ensure_ascii=False)
     for name, path in (("mix", mix), ("context", context)):
-        row[name] = {"bytes": path.read_bytes(), "path": f"{clip.id.replace('/', '_')}.{name}.flac"}
+        try:
+            data = path.read_bytes()
+        except OSError as error:  # else it would be taken for the shard that is written
+            raise gone(path) from error
+        row[name] = {"bytes": data, "path": f"{clip.id.replace('/', '_')}.{name}.flac"}
     return row
 
 
