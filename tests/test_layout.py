@@ -18,7 +18,7 @@ MAY_IMPORT = {
     "tokens": {"audio"},
     "mixing": {"audio"},
     "picture": {"audio"},
-    "networks": {"audio", "dataset", "diffusion", "progress", "text", "tokens"},
+    "networks": {"arguments", "audio", "dataset", "diffusion", "progress", "text", "tokens"},
     "dataset": {
         "arguments",
         "audio",

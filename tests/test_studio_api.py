@@ -230,7 +230,7 @@ def test_requests_that_make_no_sense(server, song, job):
     assert ask(**good | {"base": {"job": job["id"], "take": 1}}).status_code == 422
     region, base = {"start": 1, "end": 3}, {"job": job["id"], "take": 1}
     other = ask(**good | {"region": region, "base": base, "stem": "bass"})
-    assert other.status_code == 422 and other.json()["detail"] == "The base take is no bass."
+    assert other.status_code == 422 and "stem" in other.json()["detail"]
     assert ask(**good | {"command": "rm"}).status_code == 422
     assert server.client.post("/api/songs", params={"name": "x.wav"}).status_code == 400
     lone = server.client.post(

@@ -64,9 +64,9 @@ def evaluate(
     with one_thread_arithmetic():
         kept = Cache(_path(cache))
         heard = _hear_all(pairs, (classifier, frames), kept, warnings, progress)
-        warnings += [kept.trouble] if kept.trouble else []
         if not heard:
             raise UserError(f"None of the {len(pairs)} pairs can be read: {warnings[-1]}.")
+        warnings += filter(None, [kept.trouble])
         scores, doubts = scores_of(heard, classifier, frames)
     settings = {
         "generated": str(generated),

@@ -223,10 +223,9 @@ def _add_job_routes(app: FastAPI, store: Store, desk: Desk, hub: Hub, limits: Li
         _check_kind(asked, song)
         if asked.base:
             base: Job = found(store.jobs, asked.base.job)
-            if base.request.song != song.id or asked.base.take > len(base.takes):
-                raise HTTPException(422, "The base take is not one of this song's.")
-            if base.request.stem != asked.stem:
-                raise HTTPException(422, f"The base take is no {asked.stem}.")
+            same = base.request.song == song.id and base.request.stem == asked.stem
+            if not same or asked.base.take > len(base.takes):
+                raise HTTPException(422, "The base take is not one of this song's and stem's.")
         if desk.waiting_jobs() >= limits.waiting_jobs:
             raise HTTPException(429, "Too many jobs are waiting; try again when some are done.")
         store.make_room(keep=(song.id, asked.base.job if asked.base else ""))
