@@ -56,13 +56,15 @@ def evaluate(
     warning says why. Raises UserError for folders without usable pairs and missing weights.
     """
     check_packages()
-    pairs, warnings = paired_clips(Path(generated), Path(target), _path(context))
+    pairs, warnings = paired_clips(
+        Path(generated), Path(target), Path(context) if context else None
+    )
     classifier, frames = chosen_embeddings(embeddings)
     for embedding in (classifier, frames):
         if embedding.published is False:
             warnings.append(f"{embedding.name}: these are not the published weights")
     with one_thread_arithmetic():
-        kept = Cache(_path(cache))
+        kept = Cache(Path(cache) if cache else None)
         heard = _hear_all(pairs, (classifier, frames), kept, warnings, progress)
         if not heard:
             raise UserError(f"None of the {len(pairs)} pairs can be read: {warnings[-1]}.")
@@ -108,10 +110,6 @@ def check_packages() -> None:
     for name in ("torch", "librosa", "mir_eval", "threadpoolctl"):
         if find_spec(name) is None:
             raise UserError(f"Scores need {name}; run `pip install 'restem[evaluation]'`.")
-
-
-def _path(path: str | Path | None) -> Path | None:
-    return None if path is None else Path(path)
 
 
 def chosen_embeddings(embeddings: Sequence[Embedding]) -> tuple[Embedding, Embedding]:
