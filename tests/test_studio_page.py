@@ -317,6 +317,9 @@ def test_fill_a_region(page, server):
     page.fill("#region-end", "4.5")
     page.press("#region-end", "Tab")
     page.check("#region-only")
+    for stem, words in (("bass", "there will be silence"), ("drums", "stays as it is")):
+        page.select_option("#stem", stem)  # a bass does not go on from a take of drums
+        assert words in page.inner_text("#region-words")
     page.select_option("#takes", "1")
     page.fill("#seed", "31")
     before = page.get_attribute("#downloads a", "href")
