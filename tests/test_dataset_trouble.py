@@ -7,6 +7,7 @@ from pathlib import Path
 
 import dataset_folders as folders
 import pytest
+import test_dataset_build
 from test_dataset_build import build, clip, everything
 
 from restem.cli import main
@@ -23,11 +24,7 @@ def songs(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="module")
-def dataset(songs, tmp_path_factory):
-    out = tmp_path_factory.mktemp("built")
-    assert build("--source", f"rendered={songs}", "-o", out) == 0
-    return out
+dataset = test_dataset_build.dataset  # that fixture, of the songs above
 
 
 @pytest.fixture

@@ -223,8 +223,8 @@ class Trainer:
                 f"Could not save {self.path}: {error}. The last checkpoint stays."
             ) from error
 
-    def resume(self) -> dict[str, Any]:
-        """Take up weights, EMA, optimiser and step from the folder's checkpoint; its `meta`.
+    def resume(self) -> None:
+        """Take up weights, EMA, optimiser and step from the folder's checkpoint.
 
         Raises UserError if it was made with another `meta` or is of another network.
         """
@@ -261,7 +261,6 @@ class Trainer:
         if scaler is not None and "scaler" in meta:
             scaler.load_state_dict(json.loads(meta["scaler"]))
         self._resumed = True
-        return stored
 
     def _counter(self, count: float, parameter: Tensor) -> Tensor | int:
         """A count of steps as the optimiser keeps it: PyTorch's in a tensor, others as a number."""

@@ -59,7 +59,7 @@ def _moved(planes: np.ndarray, starts: np.ndarray) -> np.ndarray:
 
 def _swung(starts: np.ndarray, parts: dict[str, np.ndarray]) -> np.ndarray:
     """Steps of straight parts swung, and of swung parts straightened."""
-    struck = np.sum([planes[ONSET].any(axis=1) for planes in parts.values()], axis=0)
+    struck = _strokes(parts)
     place = np.arange(len(struck)) % STEPS_PER_QUARTER
     straight = struck[place == 6].sum() >= struck[place == 8].sum()
     before, after = SWING if straight else SWING[::-1]
@@ -70,5 +70,10 @@ def _swung(starts: np.ndarray, parts: dict[str, np.ndarray]) -> np.ndarray:
 
 def _eighths(parts: dict[str, np.ndarray]) -> bool:
     """Whether nearly all strokes can be played twice as fast on the grid."""
-    struck = np.sum([planes[ONSET].any(axis=1) for planes in parts.values()], axis=0)
+    struck = _strokes(parts)
     return bool(struck[1::2].sum() <= 0.1 * struck.sum())
+
+
+def _strokes(parts: dict[str, np.ndarray]) -> np.ndarray:
+    """How many of the parts strike at each step."""
+    return np.asarray(np.sum([planes[ONSET].any(axis=1) for planes in parts.values()], axis=0))
