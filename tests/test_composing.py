@@ -139,6 +139,14 @@ def test_takes_carry_their_notes_and_the_pack_writes_them(song, bass, tmp_path):
     np.testing.assert_allclose([t for t, _ in played], [t for t, _ in ordered], atol=0.002)
 
 
+def test_a_song_that_ends_before_its_file_gets_no_softer_part(song, bass):
+    longer = np.concatenate([song, np.zeros(3 * len(song))])
+    level = sounding_db(made(bass, song).stem, RATE)
+    grid = BeatGrid.from_bpm(BPM, 0.0, 4 * SECONDS)
+    tailed = bass.insert(longer, RATE, "Add a rock bass line", stem="bass", beats=grid).stem
+    assert sounding_db(tailed, RATE) == pytest.approx(level, abs=1.0)
+
+
 def test_the_part_rests_where_the_song_is_silent_and_ends_with_it(song, bass):
     paused = song.copy()
     paused[: 4 * RATE] = 0

@@ -11,6 +11,7 @@ import pytest
 import soundfile
 
 from restem import BeatGrid, Inserter, UserError
+from restem.audio.waveform import rms_db
 from restem.evaluation.loudness import loudness_relation
 from restem.evaluation.onsets import (
     kick_on_beat_share,
@@ -142,7 +143,8 @@ def test_words_of_density_are_told_unless_the_control_says_otherwise(inserter):
         aim = 0.25 + way * STEPS_OF_WORDS * DENSITY_STEP
         assert asked == (pytest.approx(aim) if way else None)
     for words in ("not too busy", "less busy drums", "moderately busy", "a few more ghost notes",
-                  "not so simple", "without many fills"):  # fmt: skip
+                  "not so simple", "without many fills", "drums that aren't busy",
+                  "don’t play busy drums"):  # fmt: skip
         assert density_of_words(words) == 0
     over = wish(inserter.text, "sparse drums", 2, usual=(0.25, -0.5))
     assert over.density == pytest.approx(0.25 + 2 * DENSITY_STEP)
@@ -158,11 +160,35 @@ def test_words_of_loudness_are_told_as_dynamics(inserter):
             -0.5 + way * DYNAMICS_STEP
         )
     for words in ("not too loud", "nothing loud", "medium-loud pop", "hard-rock", "soft-shoe drums",
-                  "hard techno", "without loud fills"):  # fmt: skip
+                  "hard techno", "without loud fills", "isn't too loud"):  # fmt: skip
         assert dynamics_of_words(words) == 0 and without_loudness(words) == words
     assert dynamics_of_words("not jazz, loud") == 1
     assert without_loudness("Add loud, dense drums").split() == ["add", ",", "dense", "drums"]
     assert without_loudness("Add Soft Rock drums") == "Add Soft Rock drums"
+
+
+def test_drums_begin_with_the_song_and_end_with_it(inserter, song, grid, result):
+    """Silence before and after, as a sequencer writes it, gets no drums unless it is asked to."""
+    samples, rate = song
+    padded = np.pad(samples, ((4 * rate, 6 * rate), (0, 0)))
+    longer = BeatGrid.from_bpm(BPM, 4.0, 18.0)
+    stem = inserter.insert(padded, rate, "Add funk drums", beats=longer).stem
+    outside = np.concatenate([stem[: round(3.9 * rate)], stem[round(13.3 * rate) :]])
+    assert np.abs(outside).max() < 1e-9  # but for what the filter of the sides rounds
+    inside = stem[4 * rate : 12 * rate]
+    assert rms_db(inside) == pytest.approx(rms_db(result.stem), abs=3)
+    asked = inserter.insert(padded, rate, "Add funk drums", beats=longer, region=(0.0, 4.0)).stem
+    assert np.abs(asked[: 4 * rate]).max() > 0.01
+
+
+def test_a_constant_under_a_quiet_song_changes_nothing(inserter, song, grid):
+    samples, rate = song
+    quiet = 0.02 * samples
+    plain, offset = (
+        inserter.insert(wave, rate, "Add funk drums", beats=grid).stem
+        for wave in (quiet, quiet + 0.5)
+    )
+    assert rms_db(offset) == pytest.approx(rms_db(plain), abs=0.2)
 
 
 def test_a_sentence_about_another_instrument_is_a_notice():

@@ -153,6 +153,8 @@ def test_beats_are_corrected_and_used(server, song):
     assert half["grid"]["bpm"] == pytest.approx(heard["bpm"] / 2, rel=0.02)
     late = server.client.put(address, json={"shift": 0.5}).json()["grid"]["times"]
     assert late[0] == pytest.approx((heard["times"][0] + heard["times"][1]) / 2)
+    waltz = {"bpm": heard["bpm"], "beats_per_bar": 3}
+    assert max(server.client.put(address, json=waltz).json()["grid"]["positions"]) == 3
     tapped = {"bpm": 120, "first_downbeat": 0.25, "beats_per_bar": 3}
     grid = server.client.put(address, json=tapped).json()["grid"]
     downs = [t for t, p in zip(grid["times"], grid["positions"], strict=True) if p == 1]
@@ -227,6 +229,8 @@ def test_requests_that_make_no_sense(server, song, job):
     assert ask(**good | {"instruction": " \n"}).status_code == 422
     assert ask(**good | {"region": {"start": 3, "end": 3}}).status_code == 422
     assert ask(**good | {"region": {"start": 100, "end": 103}}).status_code == 422
+    late = {"start": song["seconds"] - 0.05, "end": song["seconds"] + 1}
+    assert ask(**good | {"region": late}).status_code == 422
     assert ask(**good | {"base": {"job": job["id"], "take": 1}}).status_code == 422
     region, base = {"start": 1, "end": 3}, {"job": job["id"], "take": 1}
     other = ask(**good | {"region": region, "base": base, "stem": "bass"})

@@ -38,6 +38,7 @@ from restem.tokens import TokenConfig
 FOLDER = Path(__file__).parent / "models" / "parts"
 # How loud a stem is while it sounds beside all of its song: the median of songs trained on.
 USUAL_DB = {"bass": -4.0, "guitar": -7.0, "keys": -7.0}
+PAUSE_DB = 40.0  # under a song's loudest moments, where it rests
 STEP_DB = 5.0  # of dynamics
 STEP_OCTAVES = 0.5  # of density, in numbers of notes
 LOOSE_S, LOOSE_VELOCITY = 0.005, 4.0  # how far a hand is off, as standard deviations
@@ -48,7 +49,7 @@ LEAST_S = 0.05  # that a note has before the song or the region ends
 PICKUP_S = 0.05  # what of a song before its first beat is no upbeat
 HIGHEST_MEDIAN, LOWEST = 47, 28  # MIDI pitches of a bass: B2; E1
 NO_NOTES = "The stem has no notes there; try another seed, or a region in which the song plays."
-ALONE_S, FAINT_DB = 1.0, 60.0  # for how long a part plays on alone; under the song's loudest
+ALONE_S = 1.0  # for how long a part plays on alone
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,7 +135,9 @@ class Composer:
         notes = _played(rows, times, accents(rows[:, 0], bars), seed, order.tight, region)
         say(0.9, "playing the notes")
         whole = play_notes(notes, self.program(order), len(heard.mono) + rate, rate)
-        wanted = heard.level_db + USUAL_DB[self.model.stem] + STEP_DB * _dynamics(order)
+        # Where the song rests says nothing of how loud it is.
+        level = sounding_db(heard.mono, rate, PAUSE_DB)
+        wanted = level + USUAL_DB[self.model.stem] + STEP_DB * _dynamics(order)
         # Measured beyond the song's end, which may cut all but the attack of an only note.
         gain = np.float32(10 ** ((wanted - sounding_db(whole, rate)) / 20)) if len(rows) else 0.0
         wave = whole[: len(heard.mono)]
@@ -166,10 +169,8 @@ def _dynamics(order: Order) -> float:
 
 def _song_plays(heard: Heard, starts: np.ndarray) -> np.ndarray:
     """Which moments in seconds lie within ALONE_S of something in the song."""
-    assert heard.context_db is not None  # nothing is played to a silent song
     rate = TokenConfig().context_spectrogram.frame_rate
-    sounds = heard.context_db.max(axis=1) > heard.context_db.max() - FAINT_DB
-    near = maximum_filter1d(sounds, 2 * round(ALONE_S * rate) + 1, mode="constant")
+    near = maximum_filter1d(heard.sounding, 2 * round(ALONE_S * rate) + 1, mode="constant")
     frames = np.clip(np.round(starts * rate), 0, len(near) - 1).astype(int)
     return np.asarray(near[frames])
 

@@ -20,6 +20,8 @@ WORKING_DB = -20.0  # the song is brought to this level before its mel, so that 
 SILENCE_DB = -75.0
 DRUMS_HEARD = 0.9  # probability from which a song counts as having drums
 DRUMS_ALREADY = "This song seems to have drums already; the new ones are added to them."
+FAINT_DB = 60.0  # under a song's loudest moments, where it counts as silent
+MOST_CONSTANT = 0.001  # of a song's energy that may be an offset; more is taken away
 UNSURE = 0.6  # expected beat F below which the tracked beats may mislead more than they help
 
 
@@ -46,6 +48,13 @@ class Heard:
         """The notes that can be heard in it."""
         return hear_pitches(self.mono, self.mono_rate)
 
+    @cached_property
+    def sounding(self) -> np.ndarray:
+        """Which frames of `context_db` sound: (frame,) bool."""
+        assert self.context_db is not None  # nothing is played to a silent song
+        loudest = self.context_db.max(axis=1)
+        return np.asarray(loudest > loudest.max() - FAINT_DB)
+
     @property
     def gain(self) -> np.float32:
         """The factor that brings the song to WORKING_DB."""
@@ -66,7 +75,7 @@ def hear(
     downbeat to the tracker. With both, the beats count, and were made at that tempo.
     """
     mono = resampled(mono_from_channels(song), sample_rate, config.sample_rate)
-    level = rms_db(mono - mono.mean())  # a constant is no sound
+    level = _without_constant(mono)
     seconds = len(mono) / config.sample_rate
     if level < SILENCE_DB:
         steady = BeatGrid.from_bpm(bpm or 120.0, 0.0, max(seconds, 1.0))
@@ -80,6 +89,17 @@ def hear(
     context_db = log_mel(mono, config, float(heard.gain))
     doubts = _doubts(stem, grid, context_db, bpm is not None)
     return replace(heard, context_db=context_db, notices=doubts)
+
+
+def _without_constant(mono: np.ndarray) -> float:
+    """The level in dB of what varies; a constant that would be heard as a step at either end is
+    taken away."""
+    mean, whole = float(mono.mean(dtype=np.float64)), 10 ** (rms_db(mono) / 10)
+    if mean**2 > MOST_CONSTANT * whole:
+        for b in blocks(len(mono)):
+            mono[b] -= np.float32(mean)
+        return rms_db(mono)
+    return 10 * float(np.log10(max(whole - mean**2, 1e-20)))
 
 
 def at_tempo(grid: BeatGrid, bpm: float, duration: float) -> BeatGrid:

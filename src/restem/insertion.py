@@ -32,7 +32,7 @@ from restem.kits import Kit, Kits, as_loud
 from restem.manner import level_to, wish, without_loudness
 from restem.networks.onnx_model import EMBEDDED, OnnxModel
 from restem.order import Order
-from restem.region import Region, checked_region, frames_around, only_inside
+from restem.region import Region, checked_region, frames_around, only_inside, only_while
 from restem.text import TextEncoder
 from restem.tokens import (
     PHASES,
@@ -117,8 +117,7 @@ class Inserter:
         loudness of the whole; it begins with a whole token. `kit` None lets sentence and seed
         choose among the model's. UserError for a model that writes notes.
         """
-        model = self.drawing
-        config = model.tokens
+        model, config = self.drawing, self.drawing.tokens
         level = context_level_db(context_db)
         part = part or slice(0, len(context_db))
         context_db = context_db[part]
@@ -256,13 +255,14 @@ class Inserter:
         say(0.9, "turning the picture into sound")
         hop = config.spectrogram.hop
         piece = slice(part.start * hop, min(part.stop * hop, len(wave)))
-        size = piece.stop - piece.start
-        wave[piece] = waveform_from_log_mel(rows, config.spectrogram, size, seed)
+        wave[piece] = waveform_from_log_mel(rows, config.spectrogram, len(wave[piece]), seed)
         if config.spectrogram.scale == "tonal":
             wave[piece] *= lost_power(wave[piece], rows, config.spectrogram)
         bend_peaks(wave[piece])
         for b in blocks(len(wave)):
             wave[b] /= heard.gain
+        if not order.region:
+            only_while(wave, heard.sounding, config.spectrogram.sample_rate)
         return Take(wave)
 
     def finish(self, heard: Heard, order: Order, seed: int, take: Take) -> Insertion:

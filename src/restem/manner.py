@@ -30,7 +30,7 @@ LOUD = re.compile(
 HARDER_STEPS = 1.0
 # Before such a word, or one word further, these take back what it says.
 TAKEN_BACK = re.compile(
-    r"\b(?:not|n't|less|without|nothing|never|no|medium|moderately)[ -](?:\w+[ -])?$"
+    r"(?:\b(?:not|less|without|nothing|never|no|medium|moderately)|n['’]t)[ -](?:\w+[ -])?$"
 )
 MOST_LOUDER_DB = 15.0  # that a stem is turned up or down to be as loud as was told
 

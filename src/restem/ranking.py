@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,9 +44,9 @@ class Fit:
 
 
 def ranked(
-    takes: np.ndarray, context: np.ndarray, sample_rate: int, beats: np.ndarray
+    takes: Sequence[np.ndarray], context: np.ndarray, sample_rate: int, beats: np.ndarray
 ) -> list[Fit]:
-    """The `Fit` of each of `takes` (take, sample) to `context` (sample,), the best first.
+    """The `Fit` of each of `takes`, (sample,) each, to `context` (sample,), the best first.
 
     `beats` (beat,) are seconds. After the best, each next one is the best of the rest with some
     weight for novelty. Silent takes come last.

@@ -14,6 +14,8 @@ Region = tuple[float, float]  # start and end in seconds
 SHORTEST_SECONDS = 0.1
 FADE_SECONDS = 0.01  # inside each end, so that there is no click
 BEFORE_SECONDS = 4.0  # what is played before the region, so that the part is under way in it
+EARLY_SECONDS = 0.03  # that a stroke may begin before the song does
+AHEAD_SECONDS, OUT_SECONDS = 0.2, 1.2  # after a song's end, between which a stem fades
 AFTER_SECONDS = 1.28  # and after it: the model listens ahead
 
 
@@ -44,6 +46,22 @@ def frames_around(region: Region, frames: int, config: TokenConfig) -> slice:
     rate, size = config.spectrogram.frame_rate, config.frames_per_token
     first = math.floor(max(region[0] - BEFORE_SECONDS, 0.0) * rate / size) * size
     return slice(first, min(math.ceil((region[1] + AFTER_SECONDS) * rate) + 1, frames))
+
+
+def only_while(stem: np.ndarray, sounding: np.ndarray, sample_rate: int) -> None:
+    """Silence a stem (sample,) before a song begins, and let it fade once the song has ended.
+
+    `sounding` (frame,) says where the song can be heard; in between it rests as it likes.
+    """
+    heard = np.flatnonzero(sounding) * (len(stem) / len(sounding) / sample_rate)
+    first = max(round((heard[0] - EARLY_SECONDS) * sample_rate), 0)
+    stem[: max(first - round(FADE_SECONDS * sample_rate), 0)] = 0.0
+    rise = stem[max(first - round(FADE_SECONDS * sample_rate), 0) : first]
+    rise *= np.linspace(0, 1, len(rise), dtype=np.float32)
+    fading, end = (round((heard[-1] + s) * sample_rate) for s in (AHEAD_SECONDS, OUT_SECONDS))
+    fall = stem[fading:end]
+    fall *= np.linspace(1, 0, end - fading, dtype=np.float32)[: len(fall)]
+    stem[end:] = 0.0
 
 
 def only_inside(stem: np.ndarray, region: Region, sample_rate: int) -> None:

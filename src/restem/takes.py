@@ -13,6 +13,8 @@ from restem.hearing import Heard
 from restem.insertion import Inserter, Insertion, Order
 from restem.ranking import Fit, ranked
 
+LONGEST_COMPARED_S = 600.0  # of a region: whole hours would take gigabytes
+
 
 def make_takes(
     inserter: Inserter,
@@ -54,12 +56,13 @@ def make_takes(
 
 
 def _fits(heard: Heard, order: Order, waves: list[np.ndarray], rate: int) -> list[Fit]:
-    """The ranking by what is heard inside the region."""
+    """The ranking by what is heard inside the region, or of a long one at its beginning."""
     start, end = order.region or (0.0, len(heard.mono) / rate)
+    end = min(end, start + LONGEST_COMPARED_S)
     part = slice(round(start * rate), round(end * rate))
     times = heard.beats.extended(start, end).times
     times = times[(times >= start) & (times < end)] - start
-    return ranked(np.stack([wave[part] for wave in waves]), heard.mono[part], rate, times)
+    return ranked([wave[part] for wave in waves], heard.mono[part], rate, times)
 
 
 def _row(number: int, seed: int, fit: Fit) -> dict[str, float]:

@@ -19,6 +19,7 @@ import soundfile  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
 from restem.audio.room import blocks, large_files, room
+from restem.audio.streams import holds_more
 from restem.errors import UserError
 
 SHORTEST_SECONDS = 0.1
@@ -185,8 +186,7 @@ def _check_is_file(path: Path) -> None:
 def _read_libsndfile(path: Path, name: str) -> AudioFile:
     unreadable = f"{name} cannot be read as audio"
     try:
-        # With a folder, because libsndfile takes the mere name "-" for standard input.
-        with soundfile.SoundFile(os.path.join(os.curdir, path)) as file:
+        with soundfile.SoundFile(_for_libsndfile(path)) as file:
             promised, rate = file.frames, file.samplerate
             samples = _all_samples(file)
             container, subtype = file.format, file.subtype
@@ -200,7 +200,17 @@ def _read_libsndfile(path: Path, name: str) -> AudioFile:
             f"{name} is damaged: {len(samples) / rate:.1f} of its {promised / rate:.1f} s can be "
             "read; give a whole file."
         )
+    if holds_more(path, container, len(samples) / rate):
+        decoded = _read_through_ffmpeg(path, "does not say how long it is, so it ")
+        return AudioFile(decoded.samples, decoded.sample_rate, container, subtype)
     return AudioFile(samples, rate, container, subtype)
+
+
+def _for_libsndfile(path: Path) -> str | bytes:
+    """With a folder, because libsndfile takes the mere name "-" for standard input; in bytes
+    where names need not be text."""
+    name = os.path.join(os.curdir, path)
+    return name if os.name == "nt" else os.fsencode(name)
 
 
 def _all_samples(file: soundfile.SoundFile) -> NDArray[np.float64]:
@@ -218,12 +228,12 @@ def _needs_ffmpeg(path: Path) -> bool:
         return file.read(12)[4:8] == b"ftyp" or path.suffix.lower() in (".aac", ".m4a")
 
 
-def _read_through_ffmpeg(path: Path) -> AudioFile:
+def _read_through_ffmpeg(path: Path, why: str = "") -> AudioFile:
     program = shutil.which("ffmpeg")
     if program is None:
         raise UserError(
-            f"{path.name} needs the program ffmpeg, which is not installed; install it, or convert "
-            f"the file to {KINDS}."
+            f"{path.name} {why}needs the program ffmpeg, which is not installed; install it, or "
+            f"convert the file to {KINDS}."
         )
     with tempfile.TemporaryDirectory(prefix="restem-", dir=large_files()) as folder:
         decoded = Path(folder, "decoded.wav")

@@ -59,15 +59,15 @@ def _resampled_in_blocks(wave: np.ndarray, rate: int, target: int, size: int) ->
     return out
 
 
-def sounding_db(wave: np.ndarray, rate: int) -> float:
-    """Root mean square in dB re full scale of where a wave sounds: the 50 ms within 20 dB of the
-    loudest ones; -200 for silence."""
+def sounding_db(wave: np.ndarray, rate: int, within_db: float = 20.0) -> float:
+    """Root mean square in dB re full scale of where a wave sounds: the 50 ms within so many dB of
+    the loudest ones; -200 for silence."""
     size = rate // 20
     powers = np.concatenate([
         np.mean(np.square(wave[b], dtype=np.float64).reshape(-1, size), axis=1)
         for b in blocks(len(wave) // size * size, size * 1024)
     ] or [np.zeros(1)])  # fmt: skip
-    loud = powers[powers >= powers.max() / 100]
+    loud = powers[powers >= powers.max() / 10 ** (within_db / 10)]
     return 10 * float(np.log10(loud.mean() + 1e-20))
 
 

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import maximum_filter1d, uniform_filter1d
 
-from restem.evaluation.signals import RATE, magnitudes, standard
+from restem.evaluation.signals import RATE, magnitude_blocks, standard
 
 HOP = 441
 FRAMES_PER_SECOND = RATE / HOP  # 100
@@ -46,8 +46,11 @@ def _band_energies(
     samples: NDArray[np.float64], n_fft: int, edges_hz: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     edges = np.unique(np.ceil(edges_hz * n_fft / RATE).astype(int))
-    energies = magnitudes(samples, n_fft, HOP).astype(np.float64) ** 2
-    return np.add.reduceat(energies[:, : edges[-1]], edges[:-1], axis=1)
+    sums = [
+        np.add.reduceat(block[:, : edges[-1]].astype(np.float64) ** 2, edges[:-1], axis=1)
+        for block in magnitude_blocks(samples, n_fft, HOP)
+    ]
+    return np.concatenate(sums)
 
 
 def _flux(energies: NDArray[np.float64], floor: float) -> NDArray[np.float64]:

@@ -1,5 +1,7 @@
 """Waveforms in any layout and rate come in; checked mono waveforms at one rate and STFTs go out."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import soxr
 from numpy.typing import ArrayLike, NDArray
@@ -47,13 +49,18 @@ def magnitudes(waveform: NDArray[np.float64], n_fft: int, hop: int) -> NDArray[n
     Frame t is centred on sample t * hop, outside the waveform there is silence, and there are
     1 + samples // hop frames.
     """
+    return np.concatenate(list(magnitude_blocks(waveform, n_fft, hop)))
+
+
+def magnitude_blocks(
+    waveform: NDArray[np.float64], n_fft: int, hop: int
+) -> Iterator[NDArray[np.float32]]:
+    """`magnitudes` in blocks of frames, so that memory stays small for whole songs."""
     window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(n_fft) / n_fft)
     scale = 2 / window.sum()
     padded = np.pad(waveform, (n_fft // 2, n_fft))
     frames = np.lib.stride_tricks.sliding_window_view(padded, n_fft)[::hop]
     frames = frames[: 1 + len(waveform) // hop]
-    result = np.empty((len(frames), n_fft // 2 + 1), np.float32)
-    for start in range(0, len(frames), 1024):  # in blocks: memory stays small for whole songs
+    for start in range(0, len(frames), 1024):
         block = frames[start : start + 1024] * window
-        result[start : start + 1024] = np.abs(np.fft.rfft(block, axis=1)) * scale
-    return result
+        yield (np.abs(np.fft.rfft(block, axis=1)) * scale).astype(np.float32)

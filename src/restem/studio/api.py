@@ -218,7 +218,7 @@ def _add_job_routes(app: FastAPI, store: Store, desk: Desk, hub: Hub, limits: Li
         song: Song = found(store.songs, asked.song)
         if song.state != "ready":
             raise HTTPException(409, "The song is not ready yet.")
-        if asked.region and asked.region.start >= song.seconds:
+        if asked.region and asked.region.is_too_late(song.seconds):
             raise HTTPException(422, "The region begins after the end of the song.")
         _check_kind(asked, song)
         if asked.base:

@@ -22,6 +22,9 @@ def corrected(heard: Grid, correction: Correction, seconds: float) -> Grid:
             from restem.hearing import at_tempo  # and with it the trackers
 
             grid = at_tempo(grid, correction.bpm, seconds)
+            if (bars := correction.beats_per_bar) is not None:
+                first = float(grid.downbeats[0])
+                grid = BeatGrid.from_bpm(correction.bpm, first, seconds, bars)
         else:
             bars = correction.beats_per_bar or grid.beats_per_bar
             grid = BeatGrid.from_bpm(correction.bpm, correction.first_downbeat, seconds, bars)

@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from restem.region import SHORTEST_SECONDS
+
 Seconds = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
 Identifier = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{22}$")]
 Control = Annotated[float, Field(ge=-2, le=2, allow_inf_nan=False)]
@@ -110,9 +112,13 @@ class Region(_Strict):
 
     @model_validator(mode="after")
     def _rises(self) -> Region:
-        if self.end - self.start < 0.1:
+        if self.is_too_late(self.end):
             raise ValueError("a region lasts 0.1 s or more")
         return self
+
+    def is_too_late(self, seconds: float) -> bool:
+        """Whether too little of it lies within the first `seconds`."""
+        return min(self.end, seconds) - self.start < SHORTEST_SECONDS
 
 
 class Base(_Strict):

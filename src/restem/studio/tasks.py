@@ -153,13 +153,19 @@ def around(base: NDArray, region: Region, sample_rate: int) -> NDArray[np.float6
 
 
 def _filled(audio: AudioFile, new: NDArray, base: NDArray) -> Mixdown:
-    """Mix with both stems; if it clips, only what is new is lowered, up to 1 dB."""
+    """Mix with both stems; if it clips and up to 1 dB less of what is new helps, with so much
+    less."""
+    plain = None
     for lowering_db in LOWERING_STEPS_DB:
         part = new * 10 ** (lowering_db / 20) + base
         mixdown = mix_down(audio.samples, part, audio.wav_subtype)
         if mixdown.subtype == audio.wav_subtype and mixdown.stem_gain_db == 0:
+            return mixdown
+        plain = plain or mixdown
+        if not plain.subtype.startswith("PCM"):
             break
-    return mixdown
+    assert plain is not None
+    return plain
 
 
 def grid_record(beats: BeatGrid) -> Grid:

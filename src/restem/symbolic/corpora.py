@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -51,6 +52,11 @@ class Piece:
     @property
     def steps(self) -> int:
         return int(self.bars[-1, 0] + self.bars[-1, 1])
+
+    @property
+    def source(self) -> str:
+        """The style file or song that it comes from: pieces of one source are alike."""
+        return re.split(":" if self.corpus == "groove" else "[/:]", self.name)[0]
 
 
 def piece_from_song(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -139,6 +140,9 @@ class RollBatches:
             raise UserError(f"No song of the corpus has {stem}; add songs that do.")
         # Long songs repeat themselves: the square root keeps them from crowding out short ones.
         weights = np.sqrt([len(piece.bars) for piece in self.pieces])
+        # So do the songs of one style file.
+        songs = Counter(piece.source for piece in self.pieces)
+        weights /= np.sqrt([songs[piece.source] for piece in self.pieces])
         # Drums without a band teach how drummers play, but nothing of fitting in.
         weights *= [0.4 if len(piece.parts) == 1 else 1.0 for piece in self.pieces]
         self.chances = weights / weights.sum()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -90,7 +89,7 @@ def by_source(tests: Sequence[Trial]) -> list[np.ndarray]:
     """The indices of the trials of each style file or song."""
     found: dict[str, list[int]] = {}
     for index, trial in enumerate(tests):
-        found.setdefault(re.split("[/:]", trial.piece.name)[0], []).append(index)
+        found.setdefault(trial.piece.source, []).append(index)
     return [np.array(indices) for indices in found.values()]
 
 
