@@ -191,6 +191,12 @@ def test_short_songs_noise_and_silence(bass, seconds):
         ("keys", "piano for a church service", 0),
         ("keys", "organic piano", 0),
         ("keys", "electronic piano", 4),
+        ("keys", "Add organs", 16),
+        ("keys", "Add a Moog lead", 81),
+        ("guitar", "palm-mute chugs", 28),
+        ("guitar", "heavy guitar riffs", 30),
+        ("bass", "Add an electric jazz bass", 33),
+        ("bass", "Add a Moog bass", 38),
     ],
 )
 def test_sentences_choose_the_instrument(stem, words, program):
@@ -214,7 +220,7 @@ def test_an_only_note_at_the_end_is_no_louder_than_others(bass):
 
 def test_notes_known_are_those_that_sound(song, bass):
     for words, region in (("Add a disco bass", (5.5, 7.0)), ("Add a disco bass", None)):
-        notes = made(bass, song, words, region=region).notes
+        notes = bass.insert(song, RATE, words, beats=GRID, region=region).notes
         start, end = region or (0.0, SECONDS)
         assert len(notes.starts) and (notes.starts >= start).all() and (notes.ends <= end).all()
         assert (np.diff(np.sort(notes.starts)) > 0.01).all()  # one at a time

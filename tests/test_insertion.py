@@ -137,6 +137,7 @@ def test_controls_go_out_from_what_is_usual(inserter):
 def test_words_of_density_are_told_unless_the_control_says_otherwise(inserter):
     for words, way in (("Add BUSY funk drums", 1), ("sparse drums, few notes", -1),
                        ("Add minimal techno drums", -1), ("simply dense", 0), ("busybody", 0),
+                       ("fewer notes please", -1), ("busier drums", 1),
                        ("Add funk drums", 0)):  # fmt: skip
         assert density_of_words(words) == way * STEPS_OF_WORDS
         asked = wish(inserter.text, words, usual=(0.25, -0.5)).density
@@ -144,7 +145,7 @@ def test_words_of_density_are_told_unless_the_control_says_otherwise(inserter):
         assert asked == (pytest.approx(aim) if way else None)
     for words in ("not too busy", "less busy drums", "moderately busy", "a few more ghost notes",
                   "not so simple", "without many fills", "drums that aren't busy",
-                  "don’t play busy drums"):  # fmt: skip
+                  "don’t play busy drums", "neither loud nor busy"):  # fmt: skip
         assert density_of_words(words) == 0
     over = wish(inserter.text, "sparse drums", 2, usual=(0.25, -0.5))
     assert over.density == pytest.approx(0.25 + 2 * DENSITY_STEP)
@@ -154,13 +155,17 @@ def test_words_of_density_are_told_unless_the_control_says_otherwise(inserter):
 
 def test_words_of_loudness_are_told_as_dynamics(inserter):
     for words, way in (("Add LOUD funk drums", 1), ("soft jazz drums", -1), ("soft rock drums", 0),
-                       ("hard rock drums", 0), ("played hard, quietly", 0)):  # fmt: skip
+                       ("hard rock drums", 0), ("played hard, quietly", 0),
+                       ("hard hitting drums", 1), ("a little louder drums", 1),
+                       ("delicate drums", -1), ("light drums", -1),
+                       ("light tango", 0)):  # fmt: skip
         assert dynamics_of_words(words) == way
         assert wish(inserter.text, words, usual=(0.0, -0.5)).loudness == pytest.approx(
             -0.5 + way * DYNAMICS_STEP
         )
     for words in ("not too loud", "nothing loud", "medium-loud pop", "hard-rock", "soft-shoe drums",
-                  "hard techno", "without loud fills", "isn't too loud"):  # fmt: skip
+                  "hard techno", "without loud fills", "isn't too loud",
+                  "without being too loud"):  # fmt: skip
         assert dynamics_of_words(words) == 0 and without_loudness(words) == words
     assert dynamics_of_words("not jazz, loud") == 1
     assert without_loudness("Add loud, dense drums").split() == ["add", ",", "dense", "drums"]
@@ -176,7 +181,7 @@ def test_drums_begin_with_the_song_and_end_with_it(inserter, song, grid, result)
     outside = np.concatenate([stem[: round(3.9 * rate)], stem[round(13.3 * rate) :]])
     assert np.abs(outside).max() < 1e-9  # but for what the filter of the sides rounds
     inside = stem[4 * rate : 12 * rate]
-    assert rms_db(inside) == pytest.approx(rms_db(result.stem), abs=3)
+    assert rms_db(inside) == pytest.approx(rms_db(result.stem), abs=5)
     asked = inserter.insert(padded, rate, "Add funk drums", beats=longer, region=(0.0, 4.0)).stem
     assert np.abs(asked[: 4 * rate]).max() > 0.01
 
@@ -200,9 +205,39 @@ def test_a_sentence_about_another_instrument_is_a_notice():
         ("Add a bass drum on every beat", "drums", None),
         ("Add drum and bass", "drums", None),
         ("Add a soft piano part", "keys", None),
+        ("Add drums and a bass line", "drums", "names bass"),
+        ("Add a synth bass line", "bass", None),
+        ("Add a bass guitar", "bass", None),
+        ("Add a bass drum", "bass", "names drums"),
+        ("Add rock drums without hi-hat", "drums", "without hi-hat"),
+        ("Add only a kick drum", "drums", "only a kick"),
+        ("Add a shaker", "drums", "shaker"),
+        ("Add drums with brushes, no fills", "drums", None),
     ):
         found = Order(words, stem).doubts()
         assert (said in found[0]) if said else not found, words
+
+
+def test_what_cannot_be_made_is_refused_in_a_sentence(inserter, song, grid):
+    for how, says in (
+        ({"steps": 0}, "Steps"),
+        ({"guidance": float("nan")}, "Guidance"),
+        ({"guidance": -1.0}, "Guidance"),
+        ({"seed": -1}, "seed"),
+        ({"region": "0-2"}, "region"),
+        ({"region": 3.0}, "region"),
+        ({"beats": [0.0, 0.5, 1.0]}, "BeatGrid"),
+        ({"stem": "vocals"}, "makes drums, not vocals"),
+    ):
+        with pytest.raises(UserError, match=says):
+            inserter.insert(*song, "Add rock drums", **{"beats": grid} | how)
+    with pytest.raises(UserError, match=r"samples\.T"):
+        inserter.insert(song[0].T, song[1], "Add rock drums")
+    with pytest.raises(UserError, match="empty"):
+        inserter.insert(*song, None)
+    with pytest.raises(UserError, match="choose from drums, bass, guitar, keys"):
+        Inserter.load(stem="vocals")
+    assert len(repr(inserter)) < 500
 
 
 def test_a_recording_to_sound_like_is_as_loud_as_drums_are(inserter, song, grid):

@@ -74,6 +74,8 @@ def hear(
     Beats are tracked unless `beats` gives them; `bpm` alone fixes the tempo and leaves the
     downbeat to the tracker. With both, the beats count, and were made at that tempo.
     """
+    if beats is not None and not isinstance(beats, BeatGrid):
+        raise UserError("Beats are a restem.BeatGrid; BeatGrid.from_bpm makes one.")
     mono = resampled(mono_from_channels(song), sample_rate, config.sample_rate)
     level = _without_constant(mono)
     seconds = len(mono) / config.sample_rate
@@ -126,6 +128,8 @@ def checked(samples: np.ndarray, sample_rate: int) -> np.ndarray:
         raise UserError("Samples must be shaped (sample,) or (sample, channel).")
     if not 8000 <= sample_rate <= 192000:
         raise UserError(f"The sample rate must lie between 8 and 192 kHz, not {sample_rate} Hz.")
+    if len(song) < song.shape[1]:
+        raise UserError("Samples must be shaped (sample, channel); turn them with samples.T.")
     if len(song) < 0.1 * sample_rate:
         raise UserError("The song is shorter than 0.1 s; give a longer one.")
     if not all(np.isfinite(song[b]).all() for b in blocks(len(song))):

@@ -46,6 +46,7 @@ from restem.tokens import (
 )
 
 STEMS = ("drums", "bass", "guitar", "keys")  # with a model in the package
+KIT_MISSES_DB = 3.0  # by which drums that begin with a kit may be louder or softer than asked
 FLOOR_STEP_DB = 0.25  # half a step of the training features
 
 
@@ -78,8 +79,11 @@ class Inserter:
         """The embedded model for a stem, or a folder that `restem train export` or `restem midi
         export` wrote.
 
-        A network that draws spectrograms works on `threads` cores; 0 means all.
+        A network that draws spectrograms works on `threads` cores; 0 means all. Raises UserError
+        where there is no such model.
         """
+        if model == EMBEDDED and stem not in STEMS:
+            raise UserError(f"There is no model for {stem!r}; choose from {', '.join(STEMS)}.")
         if Composer.is_in(folder := PARTS if model == EMBEDDED else Path(model), stem):
             return cls(Composer.load(stem, folder), TextEncoder.load())
         loaded = OnnxModel.load(model, threads)
@@ -161,9 +165,10 @@ class Inserter:
             progress=progress,
             glimpse=glimpse,
         )
-        if not self.kits and asked.loudness is not None:  # nothing has shown how loud it begins
+        if asked.loudness is not None:
             sounding = -(-len(context_db) // config.frames_per_token)  # the rest fills the window
-            level_to(made[:sounding], asked.loudness, config)
+            # A kit has shown how loud it begins.
+            level_to(made[:sounding], asked.loudness, config, KIT_MISSES_DB if self.kits else 0.0)
         return denormalise(mel_from_tokens(made, config), level, config)[: len(context_db)]
 
     def insert(
@@ -172,7 +177,7 @@ class Inserter:
         sample_rate: int,
         instruction: str,
         *,
-        stem: str = "drums",
+        stem: str | None = None,
         seed: int = 0,
         steps: int | None = None,
         guidance: float | None = None,
@@ -188,13 +193,17 @@ class Inserter:
     ) -> Insertion:
         """Make `stem` for a song given as (sample,) or (sample, channel) at any rate from 8 kHz.
 
-        The samples are only read. Beats are tracked unless `beats` gives them; `bpm` alone fixes
-        the tempo and leaves the downbeat to the tracker. `region` (start and end in seconds) makes
-        the stem there alone; elsewhere it is exactly silent. `density`, `dynamics`, `tight` and
-        `like` are those of `Order`. `progress` gets the share done and words for it; `preview` the
-        second at which a picture of what is being made begins, and its rows (frame, mel) in dB.
+        Without a `stem` it is the first that the model makes. The samples are only read. Beats are
+        tracked unless `beats` gives them; `bpm` alone fixes the tempo and leaves the downbeat to
+        the tracker. `region` (start and end in seconds) makes the stem there alone; elsewhere it is
+        exactly silent. `density`, `dynamics`, `tight` and `like` are those of `Order`. `progress`
+        gets the share done and words for it; `preview` the second at which a picture of what is
+        being made begins, and its rows (frame, mel) in dB.
         Raises UserError for unusable input.
         """
+        if not 0 <= seed < 1 << 63:
+            raise UserError("A seed is a whole number from 0 on.")
+        stem = stem or str(self.model.description["stems"][0])
         order = Order(instruction, stem, steps, guidance, region, density, dynamics, tight, like)
         say: Progress = progress or (lambda fraction, words: None)
         heard, order = self.listen(samples, sample_rate, order, beats, bpm, say)
@@ -270,24 +279,14 @@ class Inserter:
         wave, rate = take.wave, self.model.tokens.spectrogram.sample_rate
         words = self.model.description
         inside = slice(*(round(edge * rate) for edge in order.region or (0, len(wave))))
-        settings: dict[str, Any] = {
-            "instruction": order.instruction,
-            "stem": order.stem,
+        settings = order.settings(words) | {
             "seed": seed,
-            "steps": order.steps or words["steps"],
-            "guidance": words["guidance"] if order.guidance is None else order.guidance,
             "model": words["name"],
             "model_sha256": self.model.sha256,
             "version": __version__,
         }
         if isinstance(self.model, Composer):
             settings["program"] = self.model.program(order)
-        if order.region:
-            settings["region"] = list(order.region)
-        asked = {"density": order.density, "dynamics": order.dynamics}
-        settings |= {name: value for name, value in asked.items() if value is not None}
-        if order.tight:
-            settings["tight"] = order.tight
         level = None
         if heard.context_db is not None:
             level = round(rms_db(wave[inside]) - heard.level_db, 2)

@@ -7,7 +7,7 @@ anchor out of the training music whose own sentence is near to the one asked.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -48,9 +48,9 @@ class Kits:
     """Anchors of training songs: `stem` uint8 (kit, token, value) in steps above silence, `phase`
     (kit, token, feature), `text` (kit, 384) the mean vector of each one's sentences."""
 
-    stem: np.ndarray
-    phase: np.ndarray
-    text: np.ndarray
+    stem: np.ndarray = field(repr=False)
+    phase: np.ndarray = field(repr=False)
+    text: np.ndarray = field(repr=False)
     silence: float
 
     @classmethod

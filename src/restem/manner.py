@@ -16,21 +16,27 @@ MOST = 2.0  # controls lie between -MOST and MOST
 DENSITY_STEP, DYNAMICS_STEP = 0.4, 0.5
 # What words say of how many notes there shall be, in steps of density.
 FEW = re.compile(
-    r"\b(sparse|sparsely|simple|simply|minimal|minimalist|(?<!a )few|"
+    r"\b(sparse|sparser|sparsely|simple|simpler|simply|minimal|minimalist|(?<!a )few|fewer|"
     r"restrained|understated)\b"
 )
-MANY = re.compile(r"\b(busy|busily|dense|densely|intricate|frantic|hectic|lots of|many)\b")
+MANY = re.compile(
+    r"\b(busy|busier|busily|dense|denser|densely|intricate|frantic|hectic|lots of|many)\b"
+)
 STEPS_OF_WORDS = 1.5
 # And of how hard it shall be played, in steps of dynamics. "Soft rock" is a style.
-SOFT = re.compile(r"\b(soft(?![ -](?:rock|shoe))|softly|quiet|quietly|gentle|gently)\b")
+SOFT = re.compile(
+    r"\b(soft(?![ -](?:rock|shoe))|softer|softly|quiet|quieter|quietly|gentle|gentler|gently|"
+    r"delicate|delicately|lightly|light(?= (?:drum|brush|kit|touch|play)))\b"
+)
 LOUD = re.compile(
-    r"\b(loud|loudly|hard-hitting|powerful|forceful|"
+    r"\b(loud|louder|loudly|hard[ -]hitting|powerful|forceful|"
     r"hard(?![ -](?:rock|bop|techno|house|trance|hitting)))\b"
 )
 HARDER_STEPS = 1.0
 # Before such a word, or one word further, these take back what it says.
 TAKEN_BACK = re.compile(
-    r"(?:\b(?:not|less|without|nothing|never|no|medium|moderately)|n['’]t)[ -](?:\w+[ -])?$"
+    r"(?:\b(?:not|less|without|nothing|never|no|neither|nor|medium|moderately)|n['’]t)"
+    r"[ -](?:being )?(?:\w+[ -])?$"
 )
 MOST_LOUDER_DB = 15.0  # that a stem is turned up or down to be as loud as was told
 
@@ -103,8 +109,11 @@ def meant(pattern: re.Pattern[str], words: str) -> list[re.Match[str]]:
     return [m for m in pattern.finditer(words) if not TAKEN_BACK.search(words[: m.start()])]
 
 
-def level_to(stem: np.ndarray, loudness: float, config: TokenConfig) -> None:
-    """Turn stem tokens (token, value), in place, to a `tokens.loudness_value` over all of them.
+def level_to(
+    stem: np.ndarray, loudness: float, config: TokenConfig, tolerated_db: float = 0.0
+) -> None:
+    """Turn stem tokens (token, value), in place, to a `tokens.loudness_value` over all of them, or
+    to within `tolerated_db` of it.
 
     A network that is not sure blurs, and what is blurred in decibels is soft.
     """
@@ -113,7 +122,8 @@ def level_to(stem: np.ndarray, loudness: float, config: TokenConfig) -> None:
         cells = stem[b].reshape(-1, config.spectrogram.columns)[:, :mels]
         total += float(np.sum(10 ** ((cells * config.scale_db + config.centre_db) / 10)))
     mean = total / (len(stem) * config.frames_per_token)
-    louder_db = 10 * (loudness - float(loudness_value(mean)))
+    miss_db = 10 * (loudness - float(loudness_value(mean)))
+    louder_db = miss_db - float(np.clip(miss_db, -tolerated_db, tolerated_db))
     if mean > 10 ** (config.quiet_db / 10) * mels:  # silence stays silent
         louder_db = float(np.clip(louder_db, -MOST_LOUDER_DB, MOST_LOUDER_DB))
         stem[stem > config.silence] += np.float32(louder_db / config.scale_db)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from restem.errors import UserError
 from restem.kits import Kit
@@ -19,8 +20,17 @@ NAMES = {
 }
 NEVER_MADE = re.compile(
     r"\b(trumpets?|trombones?|horns?|brass|sax\w*|violins?|cellos?|strings|flutes?|clarinets?|harps?|"
-    r"accordions?|vocals?|voices?|singers?|singing|choirs?)\b"
+    r"accordions?|vocals?|voices?|singers?|singing|choirs?|banjos?|ukuleles?|mandolins?|marimbas?|"
+    r"xylophones?|harmonicas?)\b"
 )
+BASS_DRUM, BASS_GUITAR = re.compile(r"\bbass drums?\b|drum (and|&|n|'n'?) bass"), "bass guitar"
+JOINED = re.compile(r"\b(?:and|plus|&) .*")
+# What a drummer may be told, and this model cannot.
+ONE_DRUM = re.compile(
+    r"\b(no|without|only|just)\b( \w+)? (hi-?hats?|hats?|cymbals?|rides?|snares?|kicks?|toms?)\b"
+)
+HAND_DRUMS = re.compile(r"\b(shakers?|congas?|bongos?|tambourines?|cowbells?|claves?|maracas?)\b")
+MOST_GUIDANCE, MOST_STEPS = 100.0, 1000
 
 
 @dataclass(frozen=True)
@@ -45,7 +55,7 @@ class Order:
 
     def check(self, stems: Sequence[str]) -> None:
         """UserError if a model that makes these `stems` cannot meet the order."""
-        if not self.instruction.strip():
+        if not isinstance(self.instruction, str) or not self.instruction.strip():
             raise UserError(
                 "The instruction is empty; write what to play, such as 'Add jazzy drums'."
             )
@@ -58,16 +68,37 @@ class Order:
             raise UserError(f"Density and dynamics lie between -{MOST:g} and {MOST:g}.")
         if not 0 <= self.tight <= 1:
             raise UserError("Tight lies between 0 and 1.")
+        if self.steps is not None and not 1 <= self.steps <= MOST_STEPS:
+            raise UserError(f"Steps are a number from 1 to {MOST_STEPS}.")
+        if self.guidance is not None and not 0 <= self.guidance <= MOST_GUIDANCE:
+            raise UserError(f"Guidance lies between 0 and {MOST_GUIDANCE:g}.")
+
+    def settings(self, usual: Mapping[str, Any]) -> dict[str, Any]:
+        """All of it but the kit, JSON-ready; steps and guidance left open are as `usual`."""
+        said: dict[str, Any] = {
+            "instruction": self.instruction,
+            "stem": self.stem,
+            "steps": self.steps or usual["steps"],
+            "guidance": usual["guidance"] if self.guidance is None else self.guidance,
+        }
+        if self.region:
+            said["region"] = list(self.region)
+        asked = {"density": self.density, "dynamics": self.dynamics}
+        said |= {name: value for name, value in asked.items() if value is not None}
+        return said | ({"tight": self.tight} if self.tight else {})
 
     def doubts(self) -> list[str]:
         """A sentence for the user where the instruction names what is not going to be made."""
-        words = self.instruction.lower()
-        if NAMES[self.stem].search(words):
-            return []
+        words = BASS_DRUM.sub("drum", self.instruction.lower())
+        words = words.replace(BASS_GUITAR, "guitar" if self.stem == "guitar" else "bass")
+        own = NAMES[self.stem].search(words)
+        said = " ".join(JOINED.findall(words)) if own else words  # "a synth bass" names no keys
         for other, pattern in NAMES.items():
-            if pattern.search(words):
+            if other != self.stem and pattern.search(said):
                 return [f"The sentence names {other}, but this stem is {self.stem}: choose {other} "
                         "as the stem (--stem) for that."]  # fmt: skip
-        if found := NEVER_MADE.search(words):
+        if self.stem == "drums" and (found := ONE_DRUM.search(words) or HAND_DRUMS.search(words)):
+            return [f'"{found[0]}" may not be heeded: single drums cannot be chosen or left out.']
+        if not own and (found := NEVER_MADE.search(words)):
             return [f"restem makes {', '.join(NAMES)}, no {found[0]}; this stem is {self.stem}."]
         return []

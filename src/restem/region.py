@@ -24,7 +24,10 @@ def checked_region(region: Region, seconds: float) -> Region:
 
     Raises UserError if it is shorter than 0.1 s or begins after the song's end.
     """
-    start, end = (float(edge) for edge in region)
+    try:
+        start, end = (float(edge) for edge in region)
+    except (TypeError, ValueError):
+        start = end = math.nan
     if not (math.isfinite(start) and math.isfinite(end) and start >= 0):
         raise UserError("A region is a start and an end in seconds, both 0 or more.")
     if start >= seconds:

@@ -124,7 +124,7 @@ def _add_error_handlers(app: FastAPI) -> None:
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
         # Without the input itself, which need not be text that can be sent back.
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"][1:])
+        where = ".".join(str(part) for part in first["loc"][1:] if "-" not in str(part))
         words = f"{where}: {first['msg']}" if where else str(first["msg"])
         return JSONResponse({"detail": words.encode("utf-8", "replace").decode()}, 422)
 

@@ -100,6 +100,8 @@ def _insert(args: argparse.Namespace) -> int:
     wishes = Wishes(
         args.style, args.density, args.temperature, args.guidance, args.steps, args.seed
     )
+    if args.soundfont and not args.render:
+        raise UserError("--soundfont is what --render plays with; add --render.")
     font = check_synth(args.soundfont) if args.render else None
     track_map = parse_track_map(args.track_map)
     song = read_song(args.song)
