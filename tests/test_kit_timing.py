@@ -5,6 +5,7 @@ import pytest
 
 from restem.audio.beats import BeatGrid
 from restem.audio.spectrogram import log_mel
+from restem.dataset.kit_bank import is_whole
 from restem.dataset.kit_timing import LEAST_S, early_by, unhurried
 from restem.insertion import Inserter
 from restem.tokens import TokenConfig, normalise, phase_features, tokens_from_mel
@@ -55,5 +56,24 @@ def test_without_beats_or_hits_nothing_is_turned():
 
 def test_no_kit_that_ships_is_early():
     kits, config = Inserter.load().kits, CONFIG
-    early = [early_by(kits._tokens(k), kits.phase[k], config)[0] for k in range(0, 1032, 8)]
+    early = [
+        early_by(kits._tokens(k), kits.phase[k], config)[0] for k in range(0, len(kits.text), 8)
+    ]
     assert np.percentile(early, 95) < 0.007
+
+
+def test_a_kit_is_whole_with_a_kick_or_snare_and_something_on_top():
+    kits = Inserter.load().kits
+    for k in range(0, len(kits.text), 40):
+        assert is_whole(kits._tokens(k), CONFIG)
+    mels = CONFIG.spectrogram.mels
+
+    def without(bands):
+        stem = kits._tokens(0).reshape(-1, CONFIG.spectrogram.columns).copy()
+        stem[:, :mels][:, bands] = CONFIG.silence
+        return stem.reshape(len(kits.stem[0]), -1)
+
+    assert is_whole(without(slice(0, 0)), CONFIG)
+    assert not is_whole(without(slice(0, 78)), CONFIG)  # cymbals alone, which made a hiss
+    assert not is_whole(without(slice(20, mels)), CONFIG)  # a kick alone
+    assert not is_whole(np.full_like(kits._tokens(0), CONFIG.silence), CONFIG)

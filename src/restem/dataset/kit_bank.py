@@ -9,21 +9,35 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from restem.audio.drum_notes import (
+    DRUMS,
+    PITCHES,
+    heard_by,
+    loudest,
+    note_features,
+    pick_notes,
+    shipped,
+)
+from restem.audio.spectrogram import mel_filters
 from restem.dataset.batches import BatchMaker
 from restem.dataset.kit_timing import unhurried
 from restem.dataset.packed import PackedSongs
 from restem.dataset.songs import read_songs
 from restem.kits import Kits, stored
-from restem.tokens import TokenConfig
+from restem.tokens import TokenConfig, denormalise, mel_from_tokens
 
 PLACES = 4  # of a performance, of which the one with the clearest hits is kept
+SONG_DB = -14.0  # of the song that a kit is heard beside
+LEAST_ON_TOP = 2  # strokes of hats and cymbals
+BRIGHT_HZ, MOST_BRIGHT = 7000.0, 0.4  # above this frequency at most so much of the energy
 
 
 def kits_of(features: Path, config: TokenConfig, seed: int = 0) -> Kits:
     """Anchors of the training songs in a folder of `restem dataset features`.
 
     Of each style as many as the square root of its performances, so that rare styles are there and
-    common ones vary. Raises UserError if the folder holds no training songs.
+    common ones vary, less those that are not whole. Raises UserError if the folder holds no
+    training songs.
     """
     songs = read_songs(features, "train")
     packed = PackedSongs.of(songs, config, torch.device("cpu"))
@@ -40,13 +54,31 @@ def kits_of(features: Path, config: TokenConfig, seed: int = 0) -> Kits:
             song, take = offered[i]
             offered_places = maker.anchor(song, take, PLACES, int(rng.integers(1 << 31)))
             offers = zip(*(tensor.numpy() for tensor in offered_places), strict=True)
-            stem, phase = max(offers, key=lambda offer: _contrast(offer[0]))
+            whole = [offer for offer in offers if is_whole(offer[0], config)]
+            if not whole:
+                continue
+            stem, phase = max(whole, key=lambda offer: _contrast(offer[0]))
             phase = unhurried(stem, phase, config)
             text = songs[song].text[take].astype(np.float32).mean(axis=0)
             stems.append(stored(stem, config.silence))
             phases.append(phase.astype(np.float16))
             texts.append((text / np.linalg.norm(text)).astype(np.float16))
     return Kits(np.stack(stems), np.stack(phases), np.stack(texts), config.silence)
+
+
+def is_whole(stem: np.ndarray, config: TokenConfig) -> bool:
+    """Whether an anchor (token, value) has a kick or a snare, and hats or cymbals, and not these
+    alone: brought to the loudness of a band's drums, a second of a ride is a hiss."""
+    rows = denormalise(mel_from_tokens(stem, config), SONG_DB, config)
+    networks, thresholds = shipped()
+    heard = pick_notes(*heard_by(networks, note_features(rows, loudest(rows))), thresholds)
+    drums = [DRUMS[PITCHES.index(pitch)] for pitch in heard.pitches]
+    on_top = drums.count("hats") + drums.count("cymbals")
+    power = (10 ** (rows[:, : config.spectrogram.mels] / 10)).sum(axis=0)
+    peaks = mel_filters(config.spectrogram).argmax(axis=1)
+    bright = peaks * config.spectrogram.sample_rate / config.spectrogram.n_fft > BRIGHT_HZ
+    whole = on_top >= LEAST_ON_TOP and ("kick" in drums or "snare" in drums)
+    return whole and float(power[bright].sum()) < MOST_BRIGHT * float(power.sum())
 
 
 def _contrast(stem: np.ndarray) -> float:

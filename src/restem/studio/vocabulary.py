@@ -14,7 +14,7 @@ EXAMPLES = (
     "Add soft brushed jazz drums",
     "Add loud heavy metal drums",
     "Add four-on-the-floor house drums",
-    "Add sparse half-time hip hop drums",
+    "Add sparse hip hop drums",
     "Add a busy samba beat",
 )
 
