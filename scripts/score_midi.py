@@ -36,6 +36,7 @@ def main() -> int:
     parser.add_argument("--songs", type=int, default=60)
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--split", choices=("validation", "test", "both"), default="test")
+    parser.add_argument("--written", action="store_true", help="no songs that MMA composed")
     parser.add_argument("--steps", type=int, default=Wishes.steps)
     parser.add_argument("--temperature", type=float, default=1.0)
     parser.add_argument("--guidance", type=float, default=Wishes.guidance)
@@ -45,6 +46,7 @@ def main() -> int:
     training = load_corpus(args.corpus, "train")
     splits = ("validation", "test") if args.split == "both" else (args.split,)
     tests = [piece for split in splits for piece in load_corpus(args.corpus, split)]
+    tests = [piece for piece in tests if not (args.written and piece.corpus == "mma")]
     results = {}
     for stem in args.stem or STEMS:
         model = RollModel.load(stem, args.model)
