@@ -169,6 +169,19 @@ def test_batches_hang_on_the_step_alone_and_hold_what_the_piece_holds() -> None:
         )
 
 
+def test_songs_of_one_style_file_weigh_less_for_being_many() -> None:
+    parts = piece(1).parts
+
+    def named(name: str, corpus: str) -> Piece:
+        return Piece(name, corpus, "train", "", parts, FOUR)
+
+    pieces = [named(f"bossa/Bossa{i}/{i}", "mma") for i in range(9)] + [named("a.mid", "folder")]
+    chances = RollBatches(pieces, "bass", 0).chances
+    assert chances[:9].sum() == pytest.approx(3 * chances[9])
+    assert pieces[0].source == "bossa" and next(chunks(pieces[9], 4)).source == "a.mid"
+    assert named("drummer1/session1/2:17", "groove").source == "drummer1/session1/2"
+
+
 def test_windows_in_another_rhythm_are_not_told_their_style() -> None:
     batches = RollBatches([piece(1)], "bass", seed=4)
     rng = np.random.default_rng(0)
