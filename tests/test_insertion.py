@@ -186,6 +186,19 @@ def test_drums_begin_with_the_song_and_end_with_it(inserter, song, grid, result)
     assert np.abs(asked[: 4 * rate]).max() > 0.01
 
 
+def test_seeds_of_one_sentence_are_about_as_loud_and_none_hisses(inserter, song, grid):
+    samples, rate = song
+    levels, bright = [], []
+    for seed in range(6):
+        made = inserter.insert(samples, rate, "Add jazzy brushed drums", beats=grid, seed=seed)
+        levels.append(made.settings["stem_level_db"])
+        power = np.abs(np.fft.rfft(made.stem.mean(axis=1))) ** 2
+        above = np.fft.rfftfreq(len(made.stem), 1 / rate) > 7000
+        bright.append(power[above].sum() / power.sum())
+    assert np.ptp(levels) < 6  # 12 once
+    assert max(bright) < 0.75  # 0.91 once, of a kit of cymbals alone
+
+
 def test_a_constant_under_a_quiet_song_changes_nothing(inserter, song, grid):
     samples, rate = song
     quiet = 0.02 * samples

@@ -157,6 +157,7 @@ class Composer:
             temperature=TEMPERATURE,
             seed=seed,
             fullness=2 ** (STEP_OCTAVES * density),
+            second_look=True,  # so that chords of notes that were heard are found more surely
         )
         if order.steps:
             wishes = replace(wishes, steps=order.steps)

@@ -114,11 +114,12 @@ def settle(
     taken = taken_as_full(strokes, kinds, settled, WORTH[stem])
     if (taken != np.arange(len(bars))).any():
         steps, known = painter.struck(values[window]), np.ones(len(values[window]), bool)
-        for b, own, figure in zip(bars, strokes, taken.tolist(), strict=True):
+        for i, (b, figure) in enumerate(zip(bars, taken.tolist(), strict=True)):
             inside = slice(b.start - window.start, b.stop - window.start)
             steps[inside] = strokes[figure]
             # What has its figure's rhythm already keeps its pitches too.
-            known[inside] = np.array_equal(own, strokes[figure])
+            right = not painter.wishes.second_look and np.array_equal(strokes[i], strokes[figure])
+            known[inside] = settled[i] or right
         painter.paint_strokes(values, known, window, steps, rng)
     for i in np.flatnonzero(~settled).tolist():
         for j in range(i):

@@ -18,7 +18,8 @@ class Wishes:
     quarter note in a song like the middle one. None and "medium" leave it to the song.
     `temperature`: below 1 keeps nearer to the likeliest cells. `guidance`: above 1 exaggerates what
     context and style suggest, which each step then asks of the network twice. `fullness`: so many
-    times the notes that there would be else.
+    times the notes that there would be else. `second_look`: where the rhythm of some bars becomes
+    that of others, all pitches of the window are painted anew, knowing it.
     """
 
     style: str = ""
@@ -28,6 +29,7 @@ class Wishes:
     steps: int = 32
     seed: int = 0
     fullness: float = 1.0
+    second_look: bool = False
 
     def __post_init__(self) -> None:
         if isinstance(self.density, str) and self.density not in DENSITIES:
