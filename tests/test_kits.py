@@ -9,6 +9,7 @@ from restem.errors import UserError
 from restem.generation import generate
 from restem.insertion import Inserter
 from restem.kits import CHOICE, FILE, POOL, Kit, Kits, kit_of, stored
+from restem.manner import level_to
 from restem.networks.onnx_model import EMBEDDED
 from restem.text import TextEncoder
 from restem.tokens import MARKS, PHASES, density_value, loudness_value, mel_from_tokens
@@ -161,3 +162,23 @@ def demo_like():
     notes = 110 * 2 ** (np.floor(time * 2) % 4 / 12)
     song = 0.2 * np.sin(2 * np.pi * np.cumsum(notes) / RATE) * np.exp(-4 * (time * 2 % 1))
     return Inserter.load(), song, RATE
+
+
+def test_a_stem_is_brought_to_within_what_is_tolerated_of_a_loudness():
+    rng = np.random.default_rng(0)
+    stem = rng.normal(0, 0.5, (5000, CONFIG.stem_values)).astype(np.float32)
+    stem[100:200] = CONFIG.silence
+
+    def loudness(tokens):
+        mels = tokens.reshape(len(tokens) * CONFIG.frames_per_token, -1)[
+            :, : CONFIG.spectrogram.mels
+        ]
+        power = 10 ** ((mels * CONFIG.scale_db + CONFIG.centre_db) / 10)
+        return float(loudness_value(power.sum(axis=1).mean()))
+
+    before = loudness(stem)
+    for asked_db, tolerated_db, louder_db in ((8, 3, 5), (2, 3, 0), (-5, 0, -5), (-9, 4, -5)):
+        made = stem.copy()
+        level_to(made, before + asked_db / 10, CONFIG, tolerated_db)
+        assert 10 * (loudness(made) - before) == pytest.approx(louder_db, abs=0.01)
+        assert (made[100:200] == CONFIG.silence).all()

@@ -126,4 +126,5 @@ def level_to(
     louder_db = miss_db - float(np.clip(miss_db, -tolerated_db, tolerated_db))
     if mean > 10 ** (config.quiet_db / 10) * mels:  # silence stays silent
         louder_db = float(np.clip(louder_db, -MOST_LOUDER_DB, MOST_LOUDER_DB))
-        stem[stem > config.silence] += np.float32(louder_db / config.scale_db)
+        for b in blocks(len(stem), BLOCK_FRAMES):
+            stem[b][stem[b] > config.silence] += np.float32(louder_db / config.scale_db)
