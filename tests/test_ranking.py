@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ import soundfile as sf
 from restem import BeatGrid, Inserter, cli
 from restem.insertion import Order
 from restem.ranking import ranked
-from restem.takes import make_takes
+from restem.takes import _fits, make_takes
 
 RATE = 44100
 BEATS = np.arange(16) * 0.5
@@ -105,3 +106,19 @@ def test_the_command_numbers_the_takes_and_mixes_the_best(context, tmp_path, mon
     assert record["seed"] == record["takes"][0]["seed"] and record["request"]["takes"] == 3
     assert "Take 1: seed" in capsys.readouterr().out
     assert cli.main([*words, "--takes", "17"]) == 2
+
+
+def test_long_takes_are_compared_by_their_beginning(context, monkeypatch):
+    good = hits(ALIGNED)
+    grid = BeatGrid.from_bpm(120.0, 0.0, 8.0)
+    heard = SimpleNamespace(mono=context, beats=grid)
+    takes = [np.roll(good, RATE // 5), good]
+    order = Order("Add drums")
+    assert _fits(heard, order, takes, RATE)[0].take == 1
+    monkeypatch.setattr("restem.takes.LONGEST_COMPARED_S", 4.0)
+    seen = []
+    monkeypatch.setattr("restem.takes.ranked", lambda *given: seen.append(given) or [])
+    _fits(heard, order, takes, RATE)
+    waves, song, _, beats = seen[0]
+    assert {len(wave) for wave in waves} == {len(song)} == {4 * RATE} and beats.max() < 4
+    assert all(wave.base is not None for wave in waves)  # views, no copies
