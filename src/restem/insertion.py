@@ -165,9 +165,9 @@ class Inserter:
             progress=progress,
             glimpse=glimpse,
         )
-        if asked.loudness is not None:
+        # A kit has shown how loud it begins, and where few notes are asked for they are softer.
+        if asked.loudness is not None and (self.kits is None or asked.density is None):
             sounding = -(-len(context_db) // config.frames_per_token)  # the rest fills the window
-            # A kit has shown how loud it begins.
             level_to(made[:sounding], asked.loudness, config, KIT_MISSES_DB if self.kits else 0.0)
         return denormalise(mel_from_tokens(made, config), level, config)[: len(context_db)]
 
