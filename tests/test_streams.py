@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 
 import numpy as np
 import pytest
 import soundfile as sf
 
-from restem.audio import files
 from restem.audio.files import read_audio
 from restem.audio.streams import holds_more
 from restem.errors import UserError
@@ -70,8 +70,8 @@ def test_ffmpeg_reads_it_whole(mp3, tmp_path):
     assert (audio.container, audio.subtype) == ("MP3", "MPEG_LAYER_III")
 
 
-@pytest.mark.skipif(files.os.name == "nt", reason="names are text there")
+@pytest.mark.skipif(os.name == "nt", reason="names are text there")
 def test_a_name_need_not_be_text(tmp_path):
-    path = files.os.fsencode(tmp_path) + b"/caf\xe9.wav"
+    path = os.fsencode(tmp_path) + b"/caf\xe9.wav"
     sf.write(path, np.full((44100, 1), 0.25), 44100, format="WAV")
-    assert read_audio(files.os.fsdecode(path)).samples[5] == 0.25
+    assert read_audio(os.fsdecode(path)).samples[5] == 0.25

@@ -58,8 +58,9 @@ def only_while(stem: np.ndarray, sounding: np.ndarray, sample_rate: int) -> None
     """
     heard = np.flatnonzero(sounding) * (len(stem) / len(sounding) / sample_rate)
     first = max(round((heard[0] - EARLY_SECONDS) * sample_rate), 0)
-    stem[: max(first - round(FADE_SECONDS * sample_rate), 0)] = 0.0
-    rise = stem[max(first - round(FADE_SECONDS * sample_rate), 0) : first]
+    before = max(first - round(FADE_SECONDS * sample_rate), 0)
+    stem[:before] = 0.0
+    rise = stem[before:first]
     rise *= np.linspace(0, 1, len(rise), dtype=np.float32)
     fading, end = (round((heard[-1] + s) * sample_rate) for s in (AHEAD_SECONDS, OUT_SECONDS))
     fall = stem[fading:end]
