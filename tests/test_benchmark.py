@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from argparse import Namespace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 import soundfile
 import torch
 
+from restem.benchmark.arguments import songs_of
 from restem.benchmark.clips import (
     CLIP_SAMPLES,
     RATE,
@@ -235,6 +237,16 @@ def test_unknown_data_is_named(tmp_path, data, capsys):
         assert main([verb, "--data", data, "-o", str(tmp_path / "o")]) == 2
         assert "restem: error:" in capsys.readouterr().err
         assert not (tmp_path / "o").exists()
+
+
+def test_songs_of_one_name_are_told_apart(tmp_path):
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        for side in ("context", "drums"):
+            soundfile.write(tmp_path / folder / f"{side}.wav", np.full(RATE, 0.1), RATE)
+    data = [f"pair={tmp_path / f}/context.wav,{tmp_path / f}/drums.wav" for f in ("a", "b")]
+    songs = list(songs_of(Namespace(data=data, instruction="Add drums", caption="drums")))
+    assert [song.name for song in songs] == ["context", "context-v2"]
 
 
 def test_clips_of_musdb18_are_all_full_stretches_of_the_sum(tmp_path):

@@ -344,11 +344,11 @@ def test_results_are_not_overwritten_unless_forced(song, model, capsys):
     assert run("insert", song, SAY, "--force") == 0
     assert listing() == NAMES and len(read("song.mix.wav")) == 3 * RATE + 1
     Path("restem-out/song.pack").mkdir()
-    for name in ("song.bass.2.wav", "song.vocals.wav"):  # the second is none of ours
+    for name in ("song.bass.2.wav", "song.background.wav", "song.vocals.wav"):  # the last: not ours
         Path("restem-out", name).write_bytes(b"old")
     capsys.readouterr()
     assert run("insert", song, SAY, "--force") == 0
-    assert "note: song.bass.2.wav, song.pack of an earlier run" in capsys.readouterr().err
+    assert "note: song.background.wav, song.bass.2.wav, song.pack of" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("link", [os.symlink, os.link])

@@ -244,6 +244,8 @@ def test_a_region_without_song_says_so(song, bass):
     assert not result.stem.any() and any("no notes" in notice for notice in result.notices)
 
 
-def test_steps_and_guidance_are_kept_within_what_the_model_knows(song, bass):
-    settings = made(bass, song, steps=500, guidance=50.0, region=(0.0, 2.0)).settings
-    assert (settings["steps"], settings["guidance"]) == (bass.model.model.noise.steps, 20.0)
+def test_steps_are_kept_within_what_the_model_knows_and_guidance_is_refused_beyond(song, bass):
+    settings = made(bass, song, steps=500, guidance=3.0, region=(0.0, 2.0)).settings
+    assert (settings["steps"], settings["guidance"]) == (bass.model.model.noise.steps, 3.0)
+    with pytest.raises(UserError, match="between 0 and 16"):
+        made(bass, song, guidance=16.5)

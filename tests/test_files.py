@@ -147,6 +147,14 @@ def _cut_mp3(folder: Path) -> Path:
     return _cut(folder, "cut.mp3", 0.5)
 
 
+def _cut_wav(folder: Path) -> Path:
+    return _cut(folder, "cut.wav", 0.5)
+
+
+def _cut_aiff(folder: Path) -> Path:
+    return _cut(folder, "cut.aiff", 0.5)
+
+
 def _spoilt_ogg(folder: Path) -> Path:
     path = _cut(folder, "spoilt.ogg", 1.0)
     whole = bytearray(path.read_bytes())
@@ -214,6 +222,8 @@ def _endless_name(folder: Path) -> Path:
         (_cut_flac, "cannot be read as audio"),
         (_headless_flac, "cannot be read as audio"),
         (_cut_mp3, "is damaged"),
+        (_cut_wav, "1.0 of its 2.0 s"),
+        (_cut_aiff, "1.0 of its 2.0 s"),
         (_spoilt_ogg, "is damaged"),
         (_nan, "NaN or Inf"),
         (_inf, "NaN or Inf"),
@@ -269,7 +279,7 @@ def test_ffmpeg_decodes_m4a_and_aac(tmp_path, name, codec):
     subprocess.run(make, check=True, stdin=subprocess.DEVNULL)
     audio = read_audio(tmp_path / name)
     assert audio.sample_rate == 32000 and audio.samples.shape[1] == 2
-    assert audio.wav_subtype == "PCM_24"
+    assert audio.wav_subtype == ("PCM_16" if codec == "alac" else "PCM_24")
     if codec == "alac":
         assert np.array_equal(audio.samples * 2**15, song)
 

@@ -145,7 +145,9 @@ def test_words_of_density_are_told_unless_the_control_says_otherwise(inserter):
         assert asked == (pytest.approx(aim) if way else None)
     for words in ("not too busy", "less busy drums", "moderately busy", "a few more ghost notes",
                   "not so simple", "without many fills", "drums that aren't busy",
-                  "don’t play busy drums", "neither loud nor busy"):  # fmt: skip
+                  "don’t play busy drums", "neither loud nor busy", "don't make it too busy",
+                  "not at all busy", "nothing too loud or busy",
+                  "I don't want it to be busy"):  # fmt: skip
         assert density_of_words(words) == 0
     over = wish(inserter.text, "sparse drums", 2, usual=(0.25, -0.5))
     assert over.density == pytest.approx(0.25 + 2 * DENSITY_STEP)
@@ -165,9 +167,12 @@ def test_words_of_loudness_are_told_as_dynamics(inserter):
         )
     for words in ("not too loud", "nothing loud", "medium-loud pop", "hard-rock", "soft-shoe drums",
                   "hard techno", "without loud fills", "isn't too loud",
-                  "without being too loud"):  # fmt: skip
+                  "without being too loud", "don't play too loud", "not too soft or too loud",
+                  "avoid loud cymbals", "not very very loud", "don't be loud"):  # fmt: skip
         assert dynamics_of_words(words) == 0 and without_loudness(words) == words
-    assert dynamics_of_words("not jazz, loud") == 1
+    for words in ("not jazz, loud", "not only loud", "don't hold back, play loud",
+                  "not a ballad but loud", "don't be afraid to play loud"):  # fmt: skip
+        assert dynamics_of_words(words) == 1, words
     assert without_loudness("Add loud, dense drums").split() == ["add", ",", "dense", "drums"]
     assert without_loudness("Add Soft Rock drums") == "Add Soft Rock drums"
 
@@ -226,6 +231,10 @@ def test_a_sentence_about_another_instrument_is_a_notice():
         ("Add only a kick drum", "drums", "only a kick"),
         ("Add a shaker", "drums", "shaker"),
         ("Add drums with brushes, no fills", "drums", None),
+        ("Play something that fits", "bass", None),
+        ("Play an upbeat instrument that suits and grooves", "keys", None),
+        ("Add drums and leave room for the other instruments", "drums", None),
+        ("Add drums and no bass", "drums", None),
     ):
         found = Order(words, stem).doubts()
         assert (said in found[0]) if said else not found, words

@@ -216,14 +216,20 @@ def test_parts_by_channel_program_name_and_bank() -> None:
             *note(7, 80, 0, 10),
         ],
         [(0, Message("control_change", channel=8, control=0, value=127)), *note(8, 36, 0, 10)],
+        [name("Bass Clarinet"), *note(10, 50, 0, 10)],
+        [name("Steel Drums"), *note(11, 70, 0, 10)],
+        [name("Kontrabass"), *note(12, 40, 0, 10)],
+        [name("Batería".encode().decode("latin-1")), *note(13, 36, 0, 10)],  # as written in UTF-8
+        [name("Batería"), *note(14, 36, 0, 10)],
     ]
     found = find_parts(song_from_bytes(to_bytes(tracks), "song"))
     assert {kind: [t.number for t in tracks] for kind, tracks in found.items()} == {
-        "drums": [1, 6, 9],
-        "bass": [2, 4],
+        "drums": [1, 6, 9, 13, 14],
+        "bass": [2, 4, 12],
         "guitar": [3, 5],
-        "other": [7, 8],
+        "other": [7, 8, 10, 11],
     }
+    assert {t.name for t in found["drums"]} >= {"Batería"}
 
 
 def test_track_map_overrules_and_names_are_checked() -> None:

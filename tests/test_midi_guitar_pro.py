@@ -10,6 +10,7 @@ import pytest
 
 from restem.errors import UserError
 from restem.symbolic.guitar_pro import playing_order
+from restem.symbolic.midi_files import song_from_bytes
 from restem.symbolic.scores import read_song
 
 VERSIONS = {"gp3": (3, 0, 0), "gp4": (4, 0, 6), "gp5": (5, 1, 0)}
@@ -190,3 +191,14 @@ def test_cut_files_are_refused(tmp_path: Path, length: int) -> None:
     path.write_bytes(path.read_bytes()[:length])
     with pytest.raises(UserError, match="damaged Guitar Pro"):
         read_song(path)
+
+
+def test_names_that_no_midi_letter_spells_are_kept(tmp_path: Path) -> None:
+    song = score()
+    song.title, song.tracks[0].name = "L\u2019\u00e9t\u00e9", "Bob\u2019s Guitar \u20ac"
+    put(song.tracks[0], 0, 1, [(1, 3)])
+    gp.write(song, str(tmp_path / "song.gp5"), version=VERSIONS["gp5"])
+    read = read_song(tmp_path / "song.gp5")
+    assert read.tracks[0].name == "Bob\u2019s Guitar \u20ac"
+    again = song_from_bytes(read.data, "song")
+    assert [t.name for t in again.tracks] == [read.tracks[0].name]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 
 import numpy as np
 import pytest
@@ -75,3 +76,15 @@ def test_a_name_need_not_be_text(tmp_path):
     path = os.fsencode(tmp_path) + b"/caf\xe9.wav"
     sf.write(path, np.full((44100, 1), 0.25), 44100, format="WAV")
     assert read_audio(os.fsdecode(path)).samples[5] == 0.25
+
+
+@pytest.mark.skipif(shutil.which("ffprobe") is None, reason="SKIPPED: ffprobe is absent")
+@pytest.mark.parametrize("bits", [16, 24])
+def test_apple_lossless_keeps_its_samples_and_its_bits(tmp_path, bits):
+    whole = np.random.default_rng(0).integers(-(2**15), 2**15, (44100, 2)) << (bits - 16)
+    sf.write(tmp_path / "a.wav", (whole << (32 - bits)).astype(np.int32), 44100, f"PCM_{bits}")
+    make = ["ffmpeg", "-v", "error", "-i", tmp_path / "a.wav", "-c:a", "alac", tmp_path / "a.m4a"]
+    subprocess.run(make, check=True)
+    audio = read_audio(tmp_path / "a.m4a")
+    assert (audio.subtype, audio.wav_subtype) == (f"ALAC_{bits}", f"PCM_{bits}")
+    assert not audio.compressed and np.array_equal(audio.samples * 2 ** (bits - 1), whole)

@@ -99,9 +99,8 @@ class Composer:
         return TokenConfig()
 
     def met(self, order: Order) -> Order:
-        """The order with no more steps and guidance than this kind of model knows."""
-        steps = order.steps and min(order.steps, self.model.noise.steps)
-        return replace(order, steps=steps, guidance=order.guidance and min(order.guidance, 20.0))
+        """The order with no more steps than this kind of model knows."""
+        return replace(order, steps=order.steps and min(order.steps, self.model.noise.steps))
 
     def program(self, order: Order) -> int:
         """The instrument of General MIDI, from 0, on which an order is played."""

@@ -47,8 +47,8 @@ def add_song_options(parser: argparse.ArgumentParser) -> None:
         help="make N takes, of this seed and the next ones, the best fitting first")  # fmt: skip
     add("--steps", metavar="N", type=within(int, 1, 1000),
         help="denoising steps (usual: 5 for drums, 32 for the others)")  # fmt: skip
-    add("--guidance", metavar="X", type=within(float, 0, 100),
-        help="how closely to follow sentence and song (usual: 8, others than drums 2)")  # fmt: skip
+    add("--guidance", metavar="X", type=within(float, 0, 16),
+        help="how closely to follow sentence and song, to 16 (usual: drums 8, others 2)")  # fmt: skip
     add("--model", metavar="DIR", default="embedded",
         help="a model of your own, from `restem train export` or `restem midi export`")  # fmt: skip
     add("--bpm", metavar="X", type=within(float, 20, 400), help="the song's tempo")
@@ -123,8 +123,8 @@ def asked_names(args: argparse.Namespace) -> list[str]:
 
 
 def stale_names(args: argparse.Namespace, names: list[str]) -> list[str]:
-    """Stems and packs of an earlier run in the same folder, which --force did not replace."""
-    kinds = r"((drums|bass|guitar|keys)(\.\d+)?\.wav|pack)"
+    """What an earlier run made in the same folder beside the mix, which --force did not replace."""
+    kinds = r"((drums|bass|guitar|keys)((\.\d+)?\.wav|\.json)|background\.wav|pack)"
     pattern = re.compile(re.escape(f"{args.song.stem}.") + kinds)
     found = (path.name for path in args.output.iterdir() if pattern.fullmatch(path.name))
     return sorted(set(found) - {Path(name).parts[0] for name in names})

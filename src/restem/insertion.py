@@ -288,7 +288,7 @@ class Inserter:
         if isinstance(self.model, Composer):
             settings["program"] = self.model.program(order)
         level = None
-        if heard.context_db is not None:
+        if heard.context_db is not None and wave[inside].any():
             level = round(rms_db(wave[inside]) - heard.level_db, 2)
         settings |= heard.beats.summary() | {"stem_level_db": level}
         samples = resampled(wave, rate, heard.sample_rate, len(heard.song))

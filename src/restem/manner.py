@@ -34,9 +34,15 @@ LOUD = re.compile(
 )
 HARDER_STEPS = 1.0
 # Before such a word, or one word further, these take back what it says.
-TAKEN_BACK = re.compile(
-    r"(?:\b(?:not|less|without|nothing|never|no|neither|nor|medium|moderately)|n['’]t)"
-    r"[ -](?:being )?(?:\w+[ -])?$"
+_NEAR = re.compile(
+    r"\b(?:less|without|no|nothing|medium|moderately|anything but)[ -]"
+    r"(?:being )?(?:too )?(?:\w+ n?or )?(?:\w+[ -])?$"
+)
+# These do so to the end of their clause, as in "don't let it get too loud".
+_FAR = re.compile(
+    r"(?:\b(?:not|never|nothing|neither|nor|avoid|avoiding)|n['’]t)[ -]"
+    r"(?!(?:only|just|merely|hold back|be (?:afraid|shy))\b)(?:so )?"
+    r"(?:(?!(?:but|so|then|instead|rather|because|just|only|unless|until)\b)[\w'’]+[ -]){0,6}$"
 )
 MOST_LOUDER_DB = 15.0  # that a stem is turned up or down to be as loud as was told
 
@@ -106,7 +112,11 @@ def without_loudness(instruction: str) -> str:
 
 def meant(pattern: re.Pattern[str], words: str) -> list[re.Match[str]]:
     """Where the words stand and nothing before them takes them back, as in "not too loud"."""
-    return [m for m in pattern.finditer(words) if not TAKEN_BACK.search(words[: m.start()])]
+    return [m for m in pattern.finditer(words) if not _taken_back(words[: m.start()])]
+
+
+def _taken_back(before: str) -> bool:
+    return bool(_NEAR.search(before) or _FAR.search(before))
 
 
 def level_to(

@@ -9,13 +9,13 @@ from typing import Any
 
 from restem.errors import UserError
 from restem.kits import Kit
-from restem.manner import MOST
+from restem.manner import MOST, meant
 from restem.region import Region
 
 NAMES = {
-    "drums": re.compile(r"drum|beats?\b|groove|percussion|\bkit\b|brush|cymbal|hat\b|snare|kick"),
+    "drums": re.compile(r"drum|\bbeats?\b|percussion|\bkit\b|brush|cymbal|\bhats?\b|snare|kick"),
     "bass": re.compile(r"\bbass"),
-    "guitar": re.compile(r"guitar|strum"),
+    "guitar": re.compile(r"guitar|\bstrum"),
     "keys": re.compile(r"piano|\bkeys\b|keyboard|organ\b|rhodes|clavinet|synth"),
 }
 NEVER_MADE = re.compile(
@@ -30,7 +30,7 @@ ONE_DRUM = re.compile(
     r"\b(no|without|only|just)\b( \w+)? (hi-?hats?|hats?|cymbals?|rides?|snares?|kicks?|toms?)\b"
 )
 HAND_DRUMS = re.compile(r"\b(shakers?|congas?|bongos?|tambourines?|cowbells?|claves?|maracas?)\b")
-MOST_GUIDANCE, MOST_STEPS = 100.0, 1000
+MOST_GUIDANCE, MOST_STEPS = 16.0, 1000
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class Order:
         own = NAMES[self.stem].search(words)
         said = " ".join(JOINED.findall(words)) if own else words  # "a synth bass" names no keys
         for other, pattern in NAMES.items():
-            if other != self.stem and pattern.search(said):
+            if other != self.stem and meant(pattern, said):
                 return [f"The sentence names {other}, but this stem is {self.stem}: choose {other} "
                         "as the stem (--stem) for that."]  # fmt: skip
         if self.stem == "drums" and (found := ONE_DRUM.search(words) or HAND_DRUMS.search(words)):

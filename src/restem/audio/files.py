@@ -19,7 +19,7 @@ import soundfile  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
 from restem.audio.room import blocks, large_files, room
-from restem.audio.streams import holds_more
+from restem.audio.streams import holds_more, lossless_subtype, share_present
 from restem.errors import UserError
 
 SHORTEST_SECONDS = 0.1
@@ -187,9 +187,9 @@ def _read_libsndfile(path: Path, name: str) -> AudioFile:
     unreadable = f"{name} cannot be read as audio"
     try:
         with soundfile.SoundFile(_for_libsndfile(path)) as file:
-            promised, rate = file.frames, file.samplerate
-            samples = _all_samples(file)
             container, subtype = file.format, file.subtype
+            promised, rate = file.frames / share_present(path, container), file.samplerate
+            samples = _all_samples(file)
     except soundfile.LibsndfileError as error:
         reason = error.error_string.rstrip(".")
         raise UserError(f"{unreadable} ({reason}); give a sound {KINDS} file.") from error
@@ -247,7 +247,8 @@ def _read_through_ffmpeg(path: Path, why: str = "") -> AudioFile:
             reason = f" ({lines[-1][-200:].rstrip('.')})" if lines else ""
             raise UserError(f"ffmpeg cannot read {path.name}{reason}; give a sound audio file.")
         audio = _read_libsndfile(decoded, path.name)
-    return AudioFile(audio.samples, audio.sample_rate, "MPEG4", "AAC")
+    subtype = lossless_subtype(path) or "AAC"
+    return AudioFile(audio.samples, audio.sample_rate, "MPEG4", subtype)
 
 
 def _wav_header(

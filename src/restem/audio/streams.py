@@ -1,13 +1,16 @@
-"""An MP3 or Ogg file and what was read of it in; whether it holds more, out.
+"""An audio file and what was read of it in; whether it holds more, or held more once, out.
 
 libsndfile guesses by its first frame how long an MP3 without a Xing header is, and of several
-streams in an Ogg file it reads the first. What lies beyond would be cut without a word.
+streams in an Ogg file it reads the first. What lies beyond would be cut without a word, as would
+what a WAV or AIFF file lacks that was cut off.
 """
 
 from __future__ import annotations
 
 import mmap
+import shutil
 import struct
+import subprocess
 from pathlib import Path
 
 # Of ISO 11172-3 and 13818-3: kbit/s by whether it is version 1, and by layer.
@@ -23,6 +26,7 @@ _RATES = (44100, 48000, 32000)
 _HALVINGS = {3: 1, 2: 2, 0: 4}  # of the rate, by the version's bits
 KEPT_FRAMES = 4  # of a header and of a decoder's delay, which are not heard
 BEGINS = 2  # flag of an Ogg page
+UNKNOWN_BYTES = 0x7FFFF000  # from here on, sizes are those of a stream that was written into a pipe
 
 
 def holds_more(path: Path, container: str, seconds: float) -> bool:
@@ -31,6 +35,45 @@ def holds_more(path: Path, container: str, seconds: float) -> bool:
         return False
     with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         return _is_chained(data) if container == "OGG" else _mpeg_seconds(data) > seconds
+
+
+def lossless_subtype(path: Path) -> str | None:
+    """libsndfile's name for the samples of a file that ffmpeg reads, if its floats keep them all.
+
+    None too where ffmpeg's own ffprobe is not installed.
+    """
+    program = shutil.which("ffprobe")
+    if program is None:
+        return None
+    command = [program, "-v", "error", "-protocol_whitelist", "file", "-select_streams", "a:0"]
+    command += ["-show_entries", "stream=codec_name,bits_per_raw_sample,bits_per_sample"]
+    command += ["-of", "default=noprint_wrappers=1", f"file:{path}"]
+    said = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True).stdout
+    about = dict(line.split("=", 1) for line in said.split() if "=" in line)
+    codec = about.get("codec_name", "")
+    bits = {about.get("bits_per_raw_sample"), about.get("bits_per_sample")} & {"16", "20", "24"}
+    if len(bits) != 1 or not codec.startswith(("alac", "flac", "pcm_s")):
+        return None
+    return f"{'ALAC' if codec == 'alac' else 'PCM'}_{bits.pop()}"
+
+
+def share_present(path: Path, container: str) -> float:
+    """Of the sound that a WAV or AIFF file of libsndfile's `container` says to hold, the share that
+    is there; 1 for other files."""
+    order, sound = {"WAV": ("<", b"data"), "WAVEX": ("<", b"data"), "AIFF": (">", b"SSND")}.get(
+        container, ("", b"")
+    )
+    length = path.stat().st_size
+    with open(path, "rb") as file:
+        at = 12
+        while sound and at + 8 <= length:
+            file.seek(at)
+            name, size = struct.unpack(f"{order}4sI", file.read(8))
+            if name == sound:
+                known = 0 < size < UNKNOWN_BYTES
+                return min(1.0, max(length - at - 8, 1) / size) if known else 1.0
+            at += 8 + size + size % 2
+    return 1.0
 
 
 def _mpeg_seconds(data: mmap.mmap) -> float:

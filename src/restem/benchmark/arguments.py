@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,7 +49,18 @@ def positive(text: str) -> int:
 
 
 def songs_of(args: argparse.Namespace) -> Iterator[WholeSong]:
-    """The songs that `--data` names; UserError for a kind that is not known."""
+    """The songs that `--data` names, each of a name of its own; UserError for an unknown kind."""
+    taken: set[str] = set()
+    for song in _songs_as_named(args):
+        name, count = song.name, 1
+        while name in taken:
+            count += 1
+            name = f"{song.name}-v{count}"
+        taken.add(name)
+        yield replace(song, name=name)
+
+
+def _songs_as_named(args: argparse.Namespace) -> Iterator[WholeSong]:
     from restem.benchmark.clips import rendered_songs, song_from_files, stem_songs
 
     for entry in args.data:

@@ -121,7 +121,7 @@ def stem_songs(source: str, stem: str, instruction: str, caption: str) -> Iterat
             for name, wave in read_stems(song).items()
         }
         context = np.sum([wave for name, wave in waves.items() if name != stem], axis=0)
-        name = re.sub(r"[^A-Za-z0-9]+", "-", song.id).strip("-")
+        name = re.sub(r"[\W_]+", "-", song.id).strip("-")
         yield WholeSong(name, np.asarray(context), waves[stem], instruction, caption)
     if not found:
         raise UserError(f"{source} holds no test songs with {stem} apart.")

@@ -142,7 +142,7 @@ class JobRequest(_Strict):
     seed: Annotated[int, Field(ge=0, le=2**53 - 16)] = 0  # what JavaScript's numbers hold exactly
     takes: Annotated[int, Field(ge=1, le=MOST_TAKES)] = 1
     steps: Annotated[int, Field(ge=1, le=200)] | None = None
-    guidance: Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)] | None = None
+    guidance: Annotated[float, Field(ge=0, le=16, allow_inf_nan=False)] | None = None
     density: Control | Literal["sparse", "medium", "busy"] | None = None
     dynamics: Control | None = None
     tight: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] | None = None

@@ -16,7 +16,7 @@ import mido
 import numpy as np
 
 from restem.errors import UserError
-from restem.symbolic.midi_files import chunk_of, file_of, track_bytes
+from restem.symbolic.midi_files import as_stored, chunk_of, file_of, track_bytes
 from restem.symbolic.parts import DRUM_CHANNEL
 from restem.symbolic.song import NO_NOTES, Song, Track, by_tick, checked
 
@@ -235,7 +235,7 @@ def _conductor(name: str, tempos: np.ndarray, metres: np.ndarray) -> bytes:
         (int(tick), 0, mido.MetaMessage("time_signature", numerator=int(n), denominator=int(d)))
         for tick, n, d in metres
     ]
-    title = mido.MetaMessage("track_name", name=name.encode("ascii", "replace").decode())
+    title = mido.MetaMessage("track_name", name=as_stored(name))
     return chunk_of([(0, 0, title), *sorted(events, key=lambda event: event[0])])
 
 

@@ -116,7 +116,7 @@ def track_bytes(
         first.append((0, 0, mido.MetaMessage("text", text=text)))
     return chunk_of(
         [
-            (0, 0, mido.MetaMessage("track_name", name=name)),
+            (0, 0, mido.MetaMessage("track_name", name=as_stored(name))),
             *first,
             *sorted(events, key=lambda event: event[:2]),
         ]
@@ -132,6 +132,19 @@ def chunk_of(events: Iterable[tuple[int, int, Any]]) -> bytes:
     buffer = io.BytesIO()
     mido.MidiFile(type=1, tracks=[track]).save(file=buffer)
     return buffer.getvalue()[14:]
+
+
+def as_stored(name: str) -> str:
+    """A name in the letters that mido writes, whose bytes are its UTF-8."""
+    return name.encode("utf-8", "replace").decode("latin-1")
+
+
+def _as_meant(name: str) -> str:
+    """A name that mido read: UTF-8, as most programs write it, or else Latin 1."""
+    try:
+        return name.encode("latin-1").decode("utf-8")
+    except UnicodeError:
+        return name
 
 
 def file_of(chunks: list[bytes], ticks_per_quarter: int) -> bytes:
@@ -190,7 +203,7 @@ def _parts(events: list[tuple[int, Any]], number: int) -> list[Track]:
     name = ""
     for tick, event in events:
         if event.type in ("track_name", "instrument_name") and not name:
-            name = event.name.strip().strip("\0")
+            name = _as_meant(event.name).strip().strip("\0")
         elif event.type == "program_change" and event.channel not in notes:
             programs[event.channel] = event.program
         elif event.type == "control_change" and event.control == 0:

@@ -15,8 +15,20 @@ STEMS = ("drums", "bass", "guitar")
 KINDS = (*STEMS, "other")
 DRUM_CHANNEL = 9
 _NAMES = (
-    ("drums", re.compile(r"\bdrum|percussion|\bperc\b|schlagzeug|batter|bateria|\bkit\b", re.I)),
-    ("bass", re.compile(r"\bbass(?!oon)|\bbajo\b|\bbasse\b|\bbaixo\b|contrabass", re.I)),
+    (
+        "drums",
+        re.compile(
+            r"(?<!steel )\bdrum|percussion|\bperc\b|schlagzeug|batter|bater[ií]a|\bkit\b", re.I
+        ),
+    ),
+    (
+        "bass",
+        re.compile(
+            r"\bbass(?!oon|et\b| (?:clarinet|trombone|flute|drum|sax))|\b[ck]ontrabass(?!oon)|"
+            r"\bbajo\b|\bbasse\b|\bbaixo\b",
+            re.I,
+        ),
+    ),
     ("guitar", re.compile(r"guitar|gitarre|\bgtr\b|\bguit\b|\bgit\b", re.I)),
 )
 # Kick, snare, hi-hats, toms, crash and ride: what a drum part on a wrong channel is made of.
