@@ -27,6 +27,7 @@ from restem.manner import (
     STEPS_OF_WORDS,
     density_of_words,
     dynamics_of_words,
+    naming,
     wish,
     without_loudness,
 )
@@ -204,6 +205,22 @@ def test_seeds_of_one_sentence_are_about_as_loud_and_none_hisses(inserter, song,
     assert max(bright) < 0.75  # 0.91 once, of a kit of cymbals alone
 
 
+def test_few_notes_are_softer_but_not_lost(inserter, song, grid):
+    """ "Add a simple beat" was 15 dB softer than "Add a beat" at some seeds."""
+    whole, few = (
+        [rms_db(inserter.insert(*song, words, beats=grid, seed=seed).stem) for seed in range(3)]
+        for words in ("Add a beat", "Add a simple beat")
+    )
+    assert np.mean(few) < np.mean(whole) and min(few) > np.mean(whole) - 9
+
+
+def test_a_sentence_gets_the_name_of_its_stem():
+    assert naming("drums", "Give it a swing feel.") == "Give it a swing feel drums"
+    for words in ("Add funk drums", "A funky drum part", "Drums!"):
+        assert naming("drums", words) == words
+    assert naming("bass", "walking") == "walking bass" and naming("keys", "a key") == "a key"
+
+
 def test_a_constant_under_a_quiet_song_changes_nothing(inserter, song, grid):
     samples, rate = song
     quiet = 0.02 * samples
@@ -235,6 +252,11 @@ def test_a_sentence_about_another_instrument_is_a_notice():
         ("Play an upbeat instrument that suits and grooves", "keys", None),
         ("Add drums and leave room for the other instruments", "drums", None),
         ("Add drums and no bass", "drums", None),
+        ("Add drums at 60 BPM", "drums", "60 bpm"),
+        ("Add 7/8 prog rock drums", "drums", "7/8"),
+        ("Add 6/8 ballad drums", "drums", None),
+        ("no drums please", "drums", "no drums"),
+        ("Add a tom groove", "drums", "tom"),
     ):
         found = Order(words, stem).doubts()
         assert (said in found[0]) if said else not found, words

@@ -533,6 +533,19 @@ def test_a_killed_worker_takes_only_its_own_temporary_folder(tmp_path):
     asyncio.run(scenario())
 
 
+def test_an_error_of_the_program_is_not_called_a_lack_of_memory(tmp_path):
+    from restem.studio.worker_process import WorkerDiedError, WorkerProcess
+
+    async def said(task):
+        worker = WorkerProcess(10 << 30, tmp_path / "temporary")
+        with pytest.raises(WorkerDiedError) as caught:
+            async for _ in worker.messages(task):
+                raise AssertionError("it answered")
+        return str(caught.value)
+
+    assert "report it" in asyncio.run(said({"task": "of no such name"}))
+
+
 def test_a_job_asked_for_while_its_song_is_deleted_goes_with_it(tmp_path, monkeypatch):
     from restem.studio import jobs
     from restem.studio.api import make_app

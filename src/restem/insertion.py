@@ -29,7 +29,7 @@ from restem.errors import UserError
 from restem.generation import Preview, Progress, generate
 from restem.hearing import Heard, checked, hear
 from restem.kits import Kit, Kits, as_loud
-from restem.manner import level_to, wish, without_loudness
+from restem.manner import level_to, naming, wish, without_loudness
 from restem.networks.onnx_model import EMBEDDED, OnnxModel
 from restem.order import Order
 from restem.region import Region, checked_region, frames_around, only_inside, only_while
@@ -137,6 +137,7 @@ class Inserter:
             if grid is None
             else phase_features(grid, times)
         )
+        instruction = naming(stem, instruction)
         (words,) = self.text.encode([instruction])
         # How loud such drums are is asked without "soft" and "loud", which are told as dynamics.
         (calm,) = self.text.encode([without_loudness(instruction)])
@@ -165,10 +166,9 @@ class Inserter:
             progress=progress,
             glimpse=glimpse,
         )
-        # A kit has shown how loud it begins, and where few notes are asked for they are softer.
-        if asked.loudness is not None and (self.kits is None or asked.density is None):
+        if asked.level is not None:
             sounding = -(-len(context_db) // config.frames_per_token)  # the rest fills the window
-            level_to(made[:sounding], asked.loudness, config, KIT_MISSES_DB if self.kits else 0.0)
+            level_to(made[:sounding], asked.level, config, KIT_MISSES_DB if self.kits else 0.0)
         return denormalise(mel_from_tokens(made, config), level, config)[: len(context_db)]
 
     def insert(

@@ -44,18 +44,21 @@ _FAR = re.compile(
     r"(?!(?:only|just|merely|hold back|be (?:afraid|shy))\b)(?:so )?"
     r"(?:(?!(?:but|so|then|instead|rather|because|just|only|unless|until)\b)[\w'’]+[ -]){0,6}$"
 )
+LOUDER_WITH_NOTES = 0.6  # a `loudness_value` for a `density_value`: 3 dB for twice the notes
 MOST_LOUDER_DB = 15.0  # that a stem is turned up or down to be as loud as was told
 
 
 @dataclass(frozen=True, eq=False)
 class Wish:
-    """Vectors (384,) of the sentence and of the empty one, and the density and loudness to tell a
-    model (`tokens.control_features`), None where it is to decide."""
+    """Vectors (384,) of the sentence and of the empty one, the density and loudness to tell a
+    model (`tokens.control_features`), None where it is to decide, and the loudness that what it
+    makes is to have."""
 
     text: np.ndarray
     null: np.ndarray
     density: float | None = None
     loudness: float | None = None
+    level: float | None = None
 
 
 def wish(
@@ -78,13 +81,19 @@ def wish(
         dynamics = dynamics_of_words(instruction) or None
     text, null = encoder.encode([instruction, ""])
     near = usual or (0.0, 0.0)
-    told = bool(usual) or dynamics is not None
-    return Wish(
-        text,
-        null,
-        None if density is None else near[0] + DENSITY_STEP * density,
-        near[1] + DYNAMICS_STEP * (dynamics or 0.0) if told else None,
-    )
+    asked = None if density is None else near[0] + DENSITY_STEP * density
+    if usual is None and dynamics is None:
+        return Wish(text, null, asked)
+    loudness = near[1] + DYNAMICS_STEP * (dynamics or 0.0)
+    fuller = 0.0 if asked is None else asked - near[0]
+    return Wish(text, null, asked, loudness, loudness + LOUDER_WITH_NOTES * fuller)
+
+
+def naming(stem: str, instruction: str) -> str:
+    """The sentence with the name of the stem, which no sentence in training lacks: "give it a swing
+    feel" alone is near to none of them."""
+    named = re.search(r"\b" + stem.rstrip("s"), instruction.lower())
+    return instruction if named else f"{instruction.rstrip(' .!')} {stem}"
 
 
 def density_of_words(instruction: str) -> float:

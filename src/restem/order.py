@@ -29,7 +29,13 @@ JOINED = re.compile(r"\b(?:and|plus|&) .*")
 ONE_DRUM = re.compile(
     r"\b(no|without|only|just)\b( \w+)? (hi-?hats?|hats?|cymbals?|rides?|snares?|kicks?|toms?)\b"
 )
-HAND_DRUMS = re.compile(r"\b(shakers?|congas?|bongos?|tambourines?|cowbells?|claves?|maracas?)\b")
+HAND_DRUMS = re.compile(
+    r"\b(shakers?|congas?|bongos?|tambourines?|cowbells?|claves?|maracas?|tablas?|cajons?|djembes?|"
+    r"timpani|hand ?claps?|claps?|toms?|ride cymbals?|cross-?sticks?|rim-? ?(shots?|clicks?))\b"
+)
+# What is the song's, and not the sentence's.
+TEMPO = re.compile(r"\b\d{2,3} ?bpm\b")
+METRE = re.compile(r"\b(5|7|9|10|11|13)[/-](4|8|16)\b")
 MOST_GUIDANCE, MOST_STEPS = 16.0, 1000
 
 
@@ -99,6 +105,15 @@ class Order:
                         "as the stem (--stem) for that."]  # fmt: skip
         if self.stem == "drums" and (found := ONE_DRUM.search(words) or HAND_DRUMS.search(words)):
             return [f'"{found[0]}" may not be heeded: single drums cannot be chosen or left out.']
+        if found := TEMPO.search(words):
+            return [f'"{found[0]}" changes nothing: the tempo is the song\'s (--bpm, --half and '
+                    "--double correct what is heard)."]  # fmt: skip
+        if found := METRE.search(words):
+            return [
+                f'"{found[0]}" changes nothing: the metre is the song\'s (--beats corrects it).'
+            ]
+        if re.search(rf"\b(no|without)( any)? {self.stem}\b(?! [a-z]+s\b)", words):
+            return [f"The sentence asks for no {self.stem}, and makes some all the same."]
         if not own and (found := NEVER_MADE.search(words)):
             return [f"restem makes {', '.join(NAMES)}, no {found[0]}; this stem is {self.stem}."]
         return []

@@ -16,6 +16,7 @@ from typing import Any
 from restem.errors import UserError
 
 LONGEST_LINE = 4 << 20
+ENDING_S = 5.0  # within which a process that has said its last is gone
 
 
 class WorkerDiedError(UserError):
@@ -53,9 +54,14 @@ class WorkerProcess:
                     return
         except (ConnectionError, ValueError):
             pass
+        with suppress(asyncio.TimeoutError):  # what a program error leaves is a code above 0
+            await asyncio.wait_for(process.wait(), ENDING_S)
+        failed = (process.returncode or 0) > 0
         await self.kill()
         raise WorkerDiedError(
-            "The worker ended unexpectedly, perhaps for lack of memory; try a shorter song."
+            "restem failed there; the studio's log says where. Please report it."
+            if failed
+            else "The worker ended unexpectedly, perhaps for lack of memory; try a shorter song."
         )
 
     async def kill(self) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from restem.symbolic import cells
+from restem.symbolic.articulation import as_worded, steps_to_strike
 from restem.symbolic.figures import settle
 from restem.symbolic.model import RollModel
 from restem.symbolic.painting import Painter
@@ -82,17 +83,21 @@ def fill(
         own=done & np.isin(bar, bar[values.any(axis=1)]),  # bars in which it rests say nothing
     )
     harmony = cells.harmony(context, grid)
+    named = steps_to_strike(bars, wishes.style, stem)
     rng = np.random.default_rng([wishes.seed, (*STEMS, "keys").index(stem)])
     total = max(int((asked & ~done).sum()), 1)
     while np.any(asked & ~done):
         window = _next_window(asked, done, bar)
         painter.paint(values, done, window, rng)
+        if named is not None:
+            painter.paint_strokes(values, done[window], window, named[grid[window]], rng)
         settle(painter, values, done, asked, window, bars, harmony, rng)
         done[window] = True
         if progress is not None:
             progress(1 - int((asked & ~done).sum()) / total)
     values[~asked] = False
-    return cells.planes_from_cells(values, stem, grid, steps)
+    planes = cells.planes_from_cells(values, stem, grid, steps)
+    return as_worded(planes, bars, wishes.style, stem)
 
 
 def _next_window(asked: np.ndarray, done: np.ndarray, bar: np.ndarray) -> slice:
