@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -124,11 +124,14 @@ def main() -> None:
     parser.add_argument("--split", default="test")
     parser.add_argument("--stem", choices=KINDS, action="append")
     parser.add_argument("--stems", type=Path, metavar="DIR")
+    parser.add_argument("--sentence", help="what to ask of all songs in place of their style")
     parser.add_argument("-o", "--output", type=Path)
     args = parser.parse_args()
     kept = {}
     for kind in args.stem or KINDS:
         found = places(args.songs, args.split, kind, args.count)
+        if args.sentence:
+            found = [replace(place, sentence=args.sentence) for place in found]
         rows = table(
             Inserter.load(args.model, stem=kind), found, kind, args.stems and args.stems / kind
         )

@@ -101,7 +101,16 @@ def test_power_chords_are_root_fifth_and_octave_low_on_the_guitar() -> None:
     assert listed(fifths(triad)) == [(0, 43), (0, 50), (0, 55)]
     inverted = part(*((0, 24, pitch) for pitch in (52, 55, 60)))  # C major over E
     assert listed(fifths(inverted)) == [(0, 48), (0, 55), (0, 60)]
+    third = part((0, 24, 52), (0, 24, 55))  # E and G over a C in the bass, or over an E
+    for bass, root in ((36, 48), (40, 40)):
+        assert listed(fifths(third, [part((0, 24, bass), (0, 24, bass + 7))]))[0] == (0, root)
     assert fifths(triad)[SOUND, 23].sum() == 3 and not fifths(triad)[SOUND, 24].any()
+
+
+def test_a_bass_that_is_told_to_walk_stays_a_bass() -> None:
+    line = part((0, 12, 40), (12, 24, 67), (24, 36, 79))
+    assert listed(as_worded(line, [], BARS, "walking", "bass")) == [(0, 40), (12, 55), (24, 55)]
+    assert listed(as_worded(line, [], BARS, "funky", "bass")) == listed(line)
 
 
 def test_only_what_the_words_name_is_changed() -> None:
@@ -113,6 +122,6 @@ def test_only_what_the_words_name_is_changed() -> None:
         ("no power chords", "guitar"),
         ("walking", "drums"),
     ):
-        assert np.array_equal(as_worded(chord, BARS, words, stem), chord), (words, stem)
-    assert listed(as_worded(chord, BARS, "distorted power chords", "guitar"))[0] == (0, 43)
-    assert len(listed(as_worded(chord, BARS, "arpeggiated sixteenths", "keys"))) == 8
+        assert np.array_equal(as_worded(chord, [], BARS, words, stem), chord), (words, stem)
+    assert listed(as_worded(chord, [], BARS, "distorted power chords", "guitar"))[0] == (0, 43)
+    assert len(listed(as_worded(chord, [], BARS, "arpeggiated sixteenths", "keys"))) == 8

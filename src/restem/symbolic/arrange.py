@@ -90,14 +90,16 @@ def fill(
         window = _next_window(asked, done, bar)
         painter.paint(values, done, window, rng)
         if named is not None:
-            painter.paint_strokes(values, done[window], window, named[grid[window]], rng)
+            alone = 1.0 if stem == "bass" else None
+            painter.paint_strokes(values, done[window], window, named[grid[window]], rng, alone)
         settle(painter, values, done, asked, window, bars, harmony, rng)
         done[window] = True
         if progress is not None:
             progress(1 - int((asked & ~done).sum()) / total)
     values[~asked] = False
     planes = cells.planes_from_cells(values, stem, grid, steps)
-    return as_worded(planes, bars, wishes.style, stem)
+    tones = [part for kind, part in context.items() if kind != "drums"]
+    return as_worded(planes, tones, bars, wishes.style, stem)
 
 
 def _next_window(asked: np.ndarray, done: np.ndarray, bar: np.ndarray) -> slice:

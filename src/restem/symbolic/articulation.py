@@ -7,10 +7,12 @@ and what the words say plainly is done here.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 import numpy as np
 
 from restem.manner import meant
+from restem.symbolic.cells import chroma
 from restem.symbolic.rolls import ONSET, SOUND, STEPS_PER_QUARTER
 
 A_BAR = 0.0  # in place of beats between strokes: one stroke a bar
@@ -34,6 +36,7 @@ _BROKEN = re.compile(r"arpeggi|\b(broken|picked|plucked) chords?\b|\bfinger-?[ -
 _POWER = re.compile(r"\bpower[ -]chords?\b|\bfifths\b")
 _UP_AND_DOWN = {2: (0, 1), 3: (0, 1, 2, 1), 4: (0, 1, 2, 3, 2, 1)}
 MOST_BROKEN = 4  # notes of a chord
+HIGHEST_BASS = 55  # G3
 LOWEST_POWER = 40  # E2, the lowest string of a guitar
 
 
@@ -60,14 +63,18 @@ def steps_to_strike(bars: np.ndarray, words: str, stem: str) -> np.ndarray | Non
     return struck
 
 
-def as_worded(planes: np.ndarray, bars: np.ndarray, words: str, stem: str) -> np.ndarray:
+def as_worded(
+    planes: np.ndarray, around: Sequence[np.ndarray], bars: np.ndarray, words: str, stem: str
+) -> np.ndarray:
     """The planes (2, step, 128) of a part with notes as long, and chords of a guitar or keys broken
-    or thinned to fifths, as the words ask for."""
+    or thinned to fifths, as the words ask for; `around` are those of the song's other tones."""
     beats = beats_between(words)
     if stem == "guitar" and meant(_POWER, words.lower()):
-        planes = fifths(planes)
+        planes = fifths(planes, around)
     if _broken(words, stem):
         return arpeggios(planes, 0.25 if beats == 0.25 else 0.5)
+    if stem == "bass" and beats is not None:
+        planes = lowered(planes)
     if stem != "drums" and beats in (A_BAR, 1.0, 2.0):
         planes = held(planes, bars, beats)
     return planes
@@ -75,6 +82,16 @@ def as_worded(planes: np.ndarray, bars: np.ndarray, words: str, stem: str) -> np
 
 def _broken(words: str, stem: str) -> bool:
     return stem in ("guitar", "keys") and bool(meant(_BROKEN, words.lower()))
+
+
+def lowered(planes: np.ndarray) -> np.ndarray:
+    """What lies too high for a bass some octaves lower: where a network is told to strike and would
+    not, it thinks of other instruments."""
+    out = planes.copy()
+    for pitch in range(127, HIGHEST_BASS, -1):
+        out[:, :, pitch - 12] |= out[:, :, pitch]
+        out[:, :, pitch] = False
+    return out
 
 
 def held(planes: np.ndarray, bars: np.ndarray, beats: float) -> np.ndarray:
@@ -108,20 +125,30 @@ def arpeggios(planes: np.ndarray, beats: float) -> np.ndarray:
     return out
 
 
-def fifths(planes: np.ndarray) -> np.ndarray:
-    """Each chord as its root, the fifth and the octave, low on a guitar."""
+def fifths(planes: np.ndarray, around: Sequence[np.ndarray] = ()) -> np.ndarray:
+    """Each chord as its root, the fifth and the octave, low on a guitar.
+
+    The root is that of the triad which the chord and all `around` it sound longest.
+    """
     out = np.zeros_like(planes)
+    sounding = np.sum(
+        [chroma(part[SOUND, : len(out[SOUND])]) for part in (planes, *around)], axis=0
+    )
     moments = np.flatnonzero(planes[ONSET].any(axis=1)).tolist()
     for start, following in zip(moments, [*moments[1:], len(planes[ONSET])], strict=True):
         chord = np.flatnonzero(planes[ONSET, start])
-        classes = set((chord % 12).tolist())
-        roots = [p for p in chord.tolist() if (p + 7) % 12 in classes] or chord.tolist()
-        root = LOWEST_POWER + (roots[0] - LOWEST_POWER) % 12
         end = _ends(planes, chord, start, following)
+        root = LOWEST_POWER + (_root(sounding[start:end].sum(axis=0)) - LOWEST_POWER) % 12
         for pitch in (root, root + 7, root + 12):
             out[ONSET, start, pitch] = True
             out[SOUND, start:end, pitch] = True
     return out
+
+
+def _root(lengths: np.ndarray) -> int:
+    """The pitch class whose triad holds most of what sounds, as long as `lengths` (12,)."""
+    up = [np.roll(lengths, -interval) for interval in (3, 4, 7)]
+    return int(np.argmax(lengths + up[2] + 0.5 * np.maximum(up[0], up[1])))
 
 
 def _ends(planes: np.ndarray, chord: np.ndarray, start: int, following: int) -> int:

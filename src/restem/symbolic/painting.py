@@ -62,12 +62,13 @@ class Painter:
         window: slice,
         steps: np.ndarray,
         rng: np.random.Generator,
+        notes: float | None = None,
     ) -> None:
         """Fill a window anew, striking at each of `steps` (token, 6) and nowhere else, with as many
-        notes a stroke as it has now. Tokens of the window that are `known` stay."""
+        `notes` a stroke, or else as it has now. Tokens of the window that are `known` stay."""
         now, fresh = values[window], ~known
         strokes = max(int(self.struck(now)[fresh].sum()), 1)
-        notes = now[fresh][:, self.strikes].sum() / strokes
+        notes = notes or now[fresh][:, self.strikes].sum() / strokes
         wanted = steps & fresh[:, None] & self.real[window]
         if not wanted.any():
             return  # the part rests in all bars
