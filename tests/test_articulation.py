@@ -7,11 +7,14 @@ import pytest
 
 from restem.symbolic.articulation import (
     A_BAR,
+    A_BEAT,
+    HALF_A_BAR,
     arpeggios,
     as_worded,
-    beats_between,
     fifths,
     held,
+    is_held,
+    note_value,
     steps_to_strike,
 )
 from restem.symbolic.rolls import ONSET, SOUND
@@ -33,67 +36,77 @@ def listed(planes: np.ndarray) -> list[tuple[int, int]]:
 
 
 @pytest.mark.parametrize(
-    ("words", "beats"),
+    ("words", "stem", "value"),
     [
-        ("Add a walking upright bass", 1.0),
-        ("a bass in eighth notes", 0.5),
-        ("Busy slap bass with SIXTEENTH notes", 0.25),
-        ("block chords on the piano, one per bar", A_BAR),
-        ("long held bass notes", A_BAR),
-        ("long, soft notes", A_BAR),
-        ("Add organ pads", A_BAR),
-        ("half notes on the bass", 2.0),
-        ("bass on every beat", 1.0),
-        ("Add a funky bass line", None),
-        ("a bass line without eighth notes", None),
-        ("don't play a walking bass", None),
-        ("Add a jazz guitar", None),
-        ("a bass for a long song", None),
+        ("Add a walking upright bass", "bass", A_BEAT),
+        ("a bass in eighth notes", "bass", 6),
+        ("Busy slap bass with SIXTEENTH notes", "bass", 3),
+        ("bass in quarter notes", "bass", 12),
+        ("block chords on the piano, one per bar", "keys", A_BAR),
+        ("long held bass notes", "bass", A_BAR),
+        ("Add organ pads", "keys", A_BAR),
+        ("half notes on the bass", "bass", 24),
+        ("two chords per bar", "guitar", HALF_A_BAR),
+        ("bass on every beat", "bass", A_BEAT),
+        ("instead of eighth notes, play whole notes", "bass", A_BAR),
+        ("mostly quarter notes with an occasional sixteenth note", "bass", 12),
+        ("nothing but eighth notes", "bass", 6),
+        ("Add a funky bass line", "bass", None),
+        ("a bass line without eighth notes", "bass", None),
+        ("don't play a walking bass", "bass", None),
+        ("start at the eighth bar", "bass", None),
+        ("at a walking pace", "bass", None),
+        ("Add a bass under the sustained organ chords", "bass", None),
+        ("a bass that leaves room for the synth pads", "bass", None),
+        ("a long sustained groove", "bass", None),
+        ("dotted quarter notes", "bass", None),
+        ("eighth-note triplets", "bass", None),
+        ("jazz with a walking bass", "guitar", None),
+        ("reggae, long bass notes, offbeat guitar", "guitar", None),
+        ("reggae, long bass notes, offbeat guitar", "bass", A_BAR),
+        ("eighth notes", "drums", None),
     ],
 )
-def test_note_values_are_read_from_words(words: str, beats: float | None) -> None:
-    assert beats_between(words) == beats
+def test_note_values_are_read_from_words(words: str, stem: str, value: int | None) -> None:
+    assert note_value(words, stem) == value
+    assert is_held(words, stem) == (value in (A_BAR, HALF_A_BAR, 24))
 
 
 def test_strokes_are_counted_from_each_bar_line() -> None:
-    def struck(words: str, stem: str = "bass") -> list[int]:
-        steps = steps_to_strike(BARS, words, stem)
+    def struck(words: str, stem: str = "bass", bars: np.ndarray = BARS) -> list[int]:
+        steps = steps_to_strike(bars, words, stem)
         assert steps is not None
         return np.flatnonzero(steps).tolist()
 
     assert struck("walking bass") == [0, 12, 24, 36, 48, 60, 72]
     assert struck("half notes") == [0, 24, 48, 72]
     assert struck("one chord per bar", "keys") == [0, 48]
+    assert struck("two notes per bar") == [0, 24, 48, 66]
+    compound = np.array([[0, 36, 6, 8], [36, 36, 6, 8]])
+    assert struck("on every beat", bars=compound) == [0, 18, 36, 54]
+    assert struck("eighth notes", bars=compound)[:4] == [0, 6, 12, 18]
     assert steps_to_strike(BARS, "walking", "drums") is None
     assert steps_to_strike(BARS, "funky", "bass") is None
     assert steps_to_strike(BARS, "arpeggios in eighth notes", "guitar") is None
 
 
 def test_notes_are_held_to_the_next_stroke_or_bar() -> None:
-    short = part((0, 3, 40), (12, 14, 43), (48, 50, 38))
-    assert held(short, BARS, A_BAR)[SOUND, :, 40].sum() == 12  # the next stroke ends it
-    long = held(short, BARS, 1.0)
-    assert np.flatnonzero(long[SOUND, :, 43]).tolist() == list(range(12, 24))
-    assert np.flatnonzero(held(short, BARS, A_BAR)[SOUND, :, 43]).tolist() == list(range(12, 48))
-    assert np.flatnonzero(held(short, BARS, A_BAR)[SOUND, :, 38]).tolist() == list(range(48, 84))
-    assert listed(long) == listed(short)
+    notes = part((0, 3, 40), (12, 14, 43), (48, 84, 38), (60, 62, 38))
+    long = held(notes, BARS)
+    for pitch, sounds in ((40, range(12)), (43, range(12, 48)), (38, range(48, 84))):
+        assert np.flatnonzero(long[SOUND, :, pitch]).tolist() == list(sounds)
+    assert listed(long) == listed(notes)
 
 
 def test_broken_chords_go_up_and_down_and_ring() -> None:
-    chord = part(*((0, 40, pitch) for pitch in (48, 52, 55)), (48, 60, 50))
-    broken = arpeggios(chord, 0.5)
-    assert listed(broken)[:7] == [
-        (0, 48),
-        (6, 52),
-        (12, 55),
-        (18, 52),
-        (24, 48),
-        (30, 52),
-        (36, 55),
-    ]
-    assert listed(broken)[7:] == [(48, 50), (54, 50)]
-    assert broken[SOUND, 39, 48] and not broken[SOUND, 40].any()
+    chord = part(*((0, 10, pitch) for pitch in (48, 52, 55)), (12, 20, 52), (24, 30, 53))
+    broken = arpeggios(chord, BARS, 6)
+    first, second = [(0, 48), (6, 52), (12, 55), (18, 52)], [(at, 53) for at in (24, 30, 36, 42)]
+    assert listed(broken) == first + second
+    assert broken[SOUND, 23, 48] and not broken[SOUND, 24:, 48].any()
     assert not (broken[ONSET] & ~broken[SOUND]).any()
+    strummed = part(*((at, at + 2, pitch) for at in range(48, 84, 6) for pitch in (48, 52, 55)))
+    assert [pitch for _, pitch in listed(arpeggios(strummed, BARS, 6))] == [48, 52, 55, 52, 48, 52]
 
 
 def test_power_chords_are_root_fifth_and_octave_low_on_the_guitar() -> None:
@@ -124,4 +137,4 @@ def test_only_what_the_words_name_is_changed() -> None:
     ):
         assert np.array_equal(as_worded(chord, [], BARS, words, stem), chord), (words, stem)
     assert listed(as_worded(chord, [], BARS, "distorted power chords", "guitar"))[0] == (0, 43)
-    assert len(listed(as_worded(chord, [], BARS, "arpeggiated sixteenths", "keys"))) == 8
+    assert len(listed(as_worded(chord, [], BARS, "arpeggiated sixteenths", "keys"))) == 16

@@ -27,6 +27,7 @@ from restem.manner import density_of_words, dynamics_of_words
 from restem.order import Order
 from restem.region import Region
 from restem.symbolic.arrange import fill
+from restem.symbolic.articulation import is_held
 from restem.symbolic.model import RollModel
 from restem.symbolic.on_beats import bars_of, notes_in_seconds, planes_heard
 from restem.symbolic.performance import accents
@@ -46,6 +47,7 @@ LOOSE_S, LOOSE_VELOCITY = 0.005, 4.0  # how far a hand is off, as standard devia
 TEMPERATURE = 0.7  # what is heard of a song is less sure than its notes
 EARLY_S = 0.03  # before the song's first sample
 LEAST_S = 0.05  # that a note has before the song or the region ends
+HELD_S = 0.25  # that a note begun before the region must still have
 PICKUP_S = 0.05  # what of a song before its first beat is no upbeat
 HIGHEST_MEDIAN, LOWEST = 47, 28  # MIDI pitches of a bass: B2; E1
 NO_NOTES = "The stem has no notes there; try another seed, or a region in which the song plays."
@@ -129,7 +131,10 @@ class Composer:
             rows, times = _one_line(rows, times)
         region = order.region or (0.0, seconds)
         kept = _song_plays(heard, times[:, 0])
-        kept &= (times[:, 0] > region[0] - EARLY_S) & (times[:, 0] < region[1] - LEAST_S)
+        inside = times[:, 0] > region[0] - EARLY_S
+        if is_held(order.instruction, order.stem):  # what sounds on when the region begins
+            inside |= times[:, 1] > region[0] + HELD_S
+        kept &= inside & (times[:, 0] < region[1] - LEAST_S)
         rows, times = rows[kept], times[kept].clip(*region)
         notes = _played(rows, times, accents(rows[:, 0], bars), seed, order.tight, region)
         say(0.9, "playing the notes")

@@ -35,14 +35,15 @@ LOUD = re.compile(
 HARDER_STEPS = 1.0
 # Before such a word, or one word further, these take back what it says.
 _NEAR = re.compile(
-    r"\b(?:less|without|no|nothing|medium|moderately|anything but)[ -]"
-    r"(?:being )?(?:too )?(?:\w+ n?or )?(?:\w+[ -])?$"
+    r"\b(?:less|without|no|nothing(?! but\b)|medium|moderately|anything but|instead of|rather than)"
+    r"[ -](?:being )?(?:too )?(?:\w+ n?or )?(?:\w+[ -])?$"
 )
 # These do so to the end of their clause, as in "don't let it get too loud".
 _FAR = re.compile(
-    r"(?:\b(?:not|never|nothing|neither|nor|avoid|avoiding)|n['’]t)[ -]"
-    r"(?!(?:only|just|merely|hold back|be (?:afraid|shy))\b)(?:so )?"
-    r"(?:(?!(?:but|so|then|instead|rather|because|just|only|unless|until)\b)[\w'’]+[ -]){0,6}$"
+    r"(?:\b(?:(?<!why )not|never|nothing|neither|nor|avoid|avoiding|(?:do|does|is|are)nt)|n['’]t)"
+    r"[ -](?!(?:only|just|merely|but|hold back|be (?:afraid|shy))\b)(?:so )?"
+    r"(?:(?!(?:but|so|then|instead|rather|because|just|only|unless|until)\b|"
+    r"and (?:are|is|be|play|should|make)\b)[\w'’]+[ -]){0,6}$"
 )
 LOUDER_WITH_NOTES = 0.6  # a `loudness_value` for a `density_value`: 3 dB for twice the notes
 MOST_LOUDER_DB = 15.0  # that a stem is turned up or down to be as loud as was told
@@ -92,7 +93,7 @@ def wish(
 def naming(stem: str, instruction: str) -> str:
     """The sentence with the name of the stem, which no sentence in training lacks: "give it a swing
     feel" alone is near to none of them."""
-    named = re.search(r"\b" + stem.rstrip("s"), instruction.lower())
+    named = re.search(r"\bdrum" if stem == "drums" else rf"\b{stem}\b", instruction.lower())
     return instruction if named else f"{instruction.rstrip(' .!')} {stem}"
 
 

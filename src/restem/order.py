@@ -13,7 +13,9 @@ from restem.manner import MOST, meant
 from restem.region import Region
 
 NAMES = {
-    "drums": re.compile(r"drum|\bbeats?\b|percussion|\bkit\b|brush|cymbal|\bhats?\b|snare|kick"),
+    "drums": re.compile(
+        r"drum|\bbeats?\b|percussion|\bkit\b|brush|cymbal|\b(hi-?)?hats?\b|snare|kick"
+    ),
     "bass": re.compile(r"\bbass"),
     "guitar": re.compile(r"guitar|\bstrum"),
     "keys": re.compile(r"piano|\bkeys\b|keyboard|organ\b|rhodes|clavinet|synth"),
@@ -35,7 +37,7 @@ HAND_DRUMS = re.compile(
 )
 # What is the song's, and not the sentence's.
 TEMPO = re.compile(r"\b\d{2,3} ?bpm\b")
-METRE = re.compile(r"\b(5|7|9|10|11|13)[/-](4|8|16)\b")
+METRE = re.compile(r"\b(5|7|9|10|11|13)/(4|8|16)\b")
 MOST_GUIDANCE, MOST_STEPS = 16.0, 1000
 
 
@@ -112,7 +114,7 @@ class Order:
             return [
                 f'"{found[0]}" changes nothing: the metre is the song\'s (--beats corrects it).'
             ]
-        if re.search(rf"\b(no|without)( any)? {self.stem}\b(?! [a-z]+s\b)", words):
+        if re.search(rf"^\W*(please )?(no|without)( any)? {self.stem}\W*(please)?\W*$", words):
             return [f"The sentence asks for no {self.stem}, and makes some all the same."]
         if not own and (found := NEVER_MADE.search(words)):
             return [f"restem makes {', '.join(NAMES)}, no {found[0]}; this stem is {self.stem}."]

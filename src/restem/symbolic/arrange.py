@@ -89,10 +89,11 @@ def fill(
     while np.any(asked & ~done):
         window = _next_window(asked, done, bar)
         painter.paint(values, done, window, rng)
-        if named is not None:
+        if named is None:
+            settle(painter, values, done, asked, window, bars, harmony, rng)
+        else:
             alone = 1.0 if stem == "bass" else None
             painter.paint_strokes(values, done[window], window, named[grid[window]], rng, alone)
-        settle(painter, values, done, asked, window, bars, harmony, rng)
         done[window] = True
         if progress is not None:
             progress(1 - int((asked & ~done).sum()) / total)

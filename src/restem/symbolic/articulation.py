@@ -15,37 +15,53 @@ from restem.manner import meant
 from restem.symbolic.cells import chroma
 from restem.symbolic.rolls import ONSET, SOUND, STEPS_PER_QUARTER
 
-A_BAR = 0.0  # in place of beats between strokes: one stroke a bar
+A_BEAT, HALF_A_BAR, A_BAR = 0, -2, -1  # in place of steps between strokes
 _NOTE_VALUES = (
-    (0.25, r"\b(sixteenths?|16ths?|semiquavers?)\b"),
-    (0.5, r"\b(eighths?|8ths?|quavers?)\b"),
-    (
-        1.0,
-        r"\bwalking\b|\bquarter[ -]notes?\b|\bcrotchets?\b|\b(every|each) beat\b|"
-        r"\bfour (notes? |chords? )?(to|in) (the|a) bar\b",
-    ),
-    (2.0, r"\bhalf[ -]notes?\b|\bminims?\b|\btwo (notes |chords )?(to the|in a|a|per) bar\b"),
+    (STEPS_PER_QUARTER // 4, r"\b(sixteenths|16ths|(sixteenth|16th)[ -]notes?|semiquavers?)\b"),
+    (STEPS_PER_QUARTER // 2, r"\b(eighths|8ths|(eighth|8th)[ -]notes?|quavers?)\b"),
+    (STEPS_PER_QUARTER, r"\b(quarter|4th)[ -]notes?\b|\bcrotchets?\b"),
+    (2 * STEPS_PER_QUARTER, r"\bhalf[ -]notes?\b|\bminims?\b"),
+    (A_BEAT, r"\b(every|each) beat\b|\bfour (notes |chords )?(to|in) (the|a) bar\b"),
+    (HALF_A_BAR, r"\btwo (notes |chords )?(to the|in a|a|per) bar\b"),
     (
         A_BAR,
-        r"\bwhole[ -]notes?\b|\bsemibreves?\b|\bonce (a|per) bar\b|"
+        r"\bwhole[ -]notes?\b|\bsemibreves?\b|\bonce (a|per) bar\b|\bdrones?\b|\bpads?\b|"
         r"\b(one|a) (note |chord )?(per|in each|each|every) bar\b|"
-        r"\b(long|held)([ ,]+\w+)? (notes?|chords?|tones?)\b|\bsustained\b|\bdrones?\b|\bpads?\b",
+        r"\b(long|held|sustained)( \w+)? (notes?|chords?|tones?)\b",
     ),
 )
+_WALKING = r"\bwalking\b(?! (pace|tempo|speed|on|in|along|through))"
+_CLAUSE = re.compile(
+    r"[,.;:!?()]| (?:and|but|while|with|under|over|for|behind|beneath|above|against|following|"
+    r"follows?|supports?|supporting) "
+)
+_OTHERWISE = re.compile(r"dotted|triplet|off-?[ -]?beat|syncopat|swung")
+_NAMES = {
+    "drums": re.compile(r"\bdrum"),
+    "bass": re.compile(r"\bbass"),
+    "guitar": re.compile(r"guitar"),
+    "keys": re.compile(r"piano|\bkeys\b|keyboard|organ\b|rhodes|clavinet|synth"),
+}
 _BROKEN = re.compile(r"arpeggi|\b(broken|picked|plucked) chords?\b|\bfinger-?[ -]?pick|\balberti\b")
-_POWER = re.compile(r"\bpower[ -]chords?\b|\bfifths\b")
+_POWER = re.compile(r"\bpower[ -]chords?\b")
 _UP_AND_DOWN = {2: (0, 1), 3: (0, 1, 2, 1), 4: (0, 1, 2, 3, 2, 1)}
 MOST_BROKEN = 4  # notes of a chord
 HIGHEST_BASS = 55  # G3
 LOWEST_POWER = 40  # E2, the lowest string of a guitar
 
 
-def beats_between(words: str) -> float | None:
-    """Beats from stroke to stroke, counted from each bar line, if the words name a note value:
-    "walking" 1, "eighth notes" 0.5, "one chord per bar" `A_BAR`; None if they name none."""
-    lower = words.lower()
-    found = (beats for beats, names in _NOTE_VALUES if meant(re.compile(names), lower))
-    return next(found, None)
+def note_value(words: str, stem: str) -> int | None:
+    """Steps from stroke to stroke, or `A_BEAT`, `HALF_A_BAR` or `A_BAR`, if the words name a note
+    value for this stem; the first that they name. None for drums and where they name none."""
+    values = _NOTE_VALUES + (((A_BEAT, _WALKING),) if stem == "bass" else ())
+    for clause in [] if stem == "drums" else _CLAUSE.split(words.lower()):
+        others = any(names.search(clause) for other, names in _NAMES.items() if other != stem)
+        if _OTHERWISE.search(clause) or (others and not _NAMES[stem].search(clause)):
+            continue
+        found = [(m[0].start(), v) for v, p in values if (m := meant(re.compile(p), clause))]
+        if found:
+            return min(found)[1]
+    return None
 
 
 def steps_to_strike(bars: np.ndarray, words: str, stem: str) -> np.ndarray | None:
@@ -53,14 +69,21 @@ def steps_to_strike(bars: np.ndarray, words: str, stem: str) -> np.ndarray | Non
 
     None where they do not; what they say of broken chords is not how often a chord comes.
     """
-    beats = beats_between(words)
-    if stem == "drums" or beats is None or _broken(words, stem):
+    value = note_value(words, stem)
+    if value is None or _broken(words, stem):
         return None
-    every = round(beats * STEPS_PER_QUARTER)
     struck = np.zeros(int(bars[-1, 0] + bars[-1, 1]), bool)
-    for start, length in bars[:, :2].tolist():
-        struck[start : start + length : every or length] = True
+    for start, length, above, below in bars.tolist():
+        struck[start : start + length : _apart(value, length, above, below)] = True
     return struck
+
+
+def _apart(value: int, length: int, above: int, below: int) -> int:
+    """Steps between strokes in a bar of so many steps and of a metre such as 6 above 8."""
+    if value == A_BEAT:
+        compound = below == 8 and above > 3 and above % 3 == 0
+        return STEPS_PER_QUARTER * 3 // 2 if compound else STEPS_PER_QUARTER
+    return length if value == A_BAR else max(length // 2, 1) if value == HALF_A_BAR else value
 
 
 def as_worded(
@@ -68,16 +91,21 @@ def as_worded(
 ) -> np.ndarray:
     """The planes (2, step, 128) of a part with notes as long, and chords of a guitar or keys broken
     or thinned to fifths, as the words ask for; `around` are those of the song's other tones."""
-    beats = beats_between(words)
+    value = note_value(words, stem)
     if stem == "guitar" and meant(_POWER, words.lower()):
         planes = fifths(planes, around)
     if _broken(words, stem):
-        return arpeggios(planes, 0.25 if beats == 0.25 else 0.5)
-    if stem == "bass" and beats is not None:
+        sixteenths = value == STEPS_PER_QUARTER // 4
+        return arpeggios(planes, bars, STEPS_PER_QUARTER // (4 if sixteenths else 2))
+    if stem == "bass" and value is not None:
         planes = lowered(planes)
-    if stem != "drums" and beats in (A_BAR, 1.0, 2.0):
-        planes = held(planes, bars, beats)
-    return planes
+    long = value is not None and (value <= 0 or value >= STEPS_PER_QUARTER)
+    return held(planes, bars) if long else planes
+
+
+def is_held(words: str, stem: str) -> bool:
+    """Whether the words ask for notes of half a bar or a bar."""
+    return note_value(words, stem) in (HALF_A_BAR, A_BAR, 2 * STEPS_PER_QUARTER)
 
 
 def _broken(words: str, stem: str) -> bool:
@@ -94,29 +122,30 @@ def lowered(planes: np.ndarray) -> np.ndarray:
     return out
 
 
-def held(planes: np.ndarray, bars: np.ndarray, beats: float) -> np.ndarray:
-    """Each note on to the next stroke, at most so many beats, or to its bar's end."""
+def held(planes: np.ndarray, bars: np.ndarray) -> np.ndarray:
+    """Each note on to the next stroke, or to its bar's end."""
     out = planes.copy()
-    moments = np.flatnonzero(planes[ONSET].any(axis=1))
-    lines = np.append(bars[:, 0], bars[-1, 0] + bars[-1, 1])
-    ends = lines[np.searchsorted(lines, moments, side="right")]
-    if beats:
-        ends = np.minimum(ends, moments + round(beats * STEPS_PER_QUARTER))
-    ends = np.minimum(ends, np.append(moments[1:], len(planes[ONSET])))
-    for start, end in zip(moments.tolist(), ends.tolist(), strict=True):
-        out[SOUND, start:end] = planes[ONSET, start]
+    out[SOUND] = False
+    for start, following in _moments(planes, bars):
+        out[SOUND, start:following] = planes[ONSET, start]
     return out
 
 
-def arpeggios(planes: np.ndarray, beats: float) -> np.ndarray:
-    """Each chord's notes one after another, up and down, until the next chord or its end; they ring
-    on as long as the chord."""
-    out, every = np.zeros_like(planes), round(beats * STEPS_PER_QUARTER)
-    moments = np.flatnonzero(planes[ONSET].any(axis=1)).tolist()
-    for start, following in zip(moments, [*moments[1:], len(planes[ONSET])], strict=True):
-        chord = np.flatnonzero(planes[ONSET, start])
-        end = _ends(planes, chord, start, following)
-        order = chord[np.linspace(0, len(chord) - 1, min(len(chord), MOST_BROKEN)).astype(int)]
+def arpeggios(planes: np.ndarray, bars: np.ndarray, every: int) -> np.ndarray:
+    """Chords as single notes, up and down, `every` so many steps; they ring on to the next chord.
+
+    Strokes of a bar that share a tone are one chord.
+    """
+    out, groups = np.zeros_like(planes), list[tuple[int, int, set[int]]]()
+    for start, following in _moments(planes, bars):
+        chord = set(np.flatnonzero(planes[ONSET, start]).tolist())
+        if groups and groups[-1][1] == start and start not in bars[:, 0] and groups[-1][2] & chord:
+            groups[-1] = (groups[-1][0], following, groups[-1][2] | chord)
+        else:
+            groups.append((start, following, chord))
+    for start, end, chord in groups:
+        tones = np.array(sorted(chord))
+        order = tones[np.linspace(0, len(tones) - 1, min(len(tones), MOST_BROKEN)).astype(int)]
         turn = _UP_AND_DOWN.get(len(order), (0,))
         for count, at in enumerate(range(start, end, every)):
             pitch = order[turn[count % len(turn)]]
@@ -130,14 +159,13 @@ def fifths(planes: np.ndarray, around: Sequence[np.ndarray] = ()) -> np.ndarray:
 
     The root is that of the triad which the chord and all `around` it sound longest.
     """
-    out = np.zeros_like(planes)
-    sounding = np.sum(
-        [chroma(part[SOUND, : len(out[SOUND])]) for part in (planes, *around)], axis=0
-    )
+    out, playing = np.zeros_like(planes), planes[SOUND] | planes[ONSET]
+    tones = [playing, *(part[SOUND, : len(playing)] for part in around)]
+    sounding = np.sum([chroma(part) for part in tones], axis=0)
     moments = np.flatnonzero(planes[ONSET].any(axis=1)).tolist()
-    for start, following in zip(moments, [*moments[1:], len(planes[ONSET])], strict=True):
+    for start, following in zip(moments, [*moments[1:], len(playing)], strict=True):
         chord = np.flatnonzero(planes[ONSET, start])
-        end = _ends(planes, chord, start, following)
+        end = start + int(np.append(playing[start:following][:, chord].any(axis=1), False).argmin())
         root = LOWEST_POWER + (_root(sounding[start:end].sum(axis=0)) - LOWEST_POWER) % 12
         for pitch in (root, root + 7, root + 12):
             out[ONSET, start, pitch] = True
@@ -147,11 +175,14 @@ def fifths(planes: np.ndarray, around: Sequence[np.ndarray] = ()) -> np.ndarray:
 
 def _root(lengths: np.ndarray) -> int:
     """The pitch class whose triad holds most of what sounds, as long as `lengths` (12,)."""
-    up = [np.roll(lengths, -interval) for interval in (3, 4, 7)]
-    return int(np.argmax(lengths + up[2] + 0.5 * np.maximum(up[0], up[1])))
+    minor, major, fifth = (np.roll(lengths, -interval) for interval in (3, 4, 7))
+    return int(np.argmax(lengths + fifth + 0.5 * np.maximum(minor, major)))
 
 
-def _ends(planes: np.ndarray, chord: np.ndarray, start: int, following: int) -> int:
-    """The step at which a chord is silent, at the latest that of the following one."""
-    sounding = planes[SOUND, start:following][:, chord].any(axis=1)
-    return int(start + np.append(sounding, False).argmin())
+def _moments(planes: np.ndarray, bars: np.ndarray) -> list[tuple[int, int]]:
+    """Each step that is struck, and the next one or the end of its bar."""
+    struck = np.flatnonzero(planes[ONSET].any(axis=1))
+    lines = np.append(bars[:, 0], bars[-1, 0] + bars[-1, 1])
+    ends = lines[np.searchsorted(lines, struck, side="right")]
+    ends = np.minimum(ends, np.append(struck[1:], len(planes[ONSET])))
+    return list(zip(struck.tolist(), ends.tolist(), strict=True))

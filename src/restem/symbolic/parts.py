@@ -18,13 +18,14 @@ _NAMES = (
     (
         "drums",
         re.compile(
-            r"(?<!steel )\bdrum|percussion|\bperc\b|schlagzeug|batter|bater[ií]a|\bkit\b", re.I
+            r"(?<!steel[ -])\bdrum|percussion|\bperc\b|schlagzeug|batter|bater[ií]a|\bkit\b", re.I
         ),
     ),
     (
         "bass",
         re.compile(
-            r"\bbass(?!oon|et\b| (?:clarinet|trombone|flute|drum|sax))|\b[ck]ontrabass(?!oon)|"
+            r"\bbass(?!oon|et\b|[ -](?:clar|tromb|flute|drum|sax|tuba|recorder|harmonica|oboe))|"
+            r"\b[ck]ontrabass(?!oon)|"
             r"\bbajo\b|\bbasse\b|\bbaixo\b",
             re.I,
         ),
