@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from restem.manner import meant
+from restem.order import NAMES
 from restem.symbolic.cells import chroma
 from restem.symbolic.rolls import ONSET, SOUND, STEPS_PER_QUARTER
 
@@ -36,12 +37,7 @@ _CLAUSE = re.compile(
     r"follows?|supports?|supporting) "
 )
 _OTHERWISE = re.compile(r"dotted|triplet|off-?[ -]?beat|syncopat|swung")
-_NAMES = {
-    "drums": re.compile(r"\bdrum"),
-    "bass": re.compile(r"\bbass"),
-    "guitar": re.compile(r"guitar"),
-    "keys": re.compile(r"piano|\bkeys\b|keyboard|organ\b|rhodes|clavinet|synth"),
-}
+_NAMED = NAMES | {"drums": re.compile(r"\bdrum")}  # "on every beat" names no drums
 _BROKEN = re.compile(r"arpeggi|\b(broken|picked|plucked) chords?\b|\bfinger-?[ -]?pick|\balberti\b")
 _POWER = re.compile(r"\bpower[ -]chords?\b")
 _UP_AND_DOWN = {2: (0, 1), 3: (0, 1, 2, 1), 4: (0, 1, 2, 3, 2, 1)}
@@ -55,8 +51,8 @@ def note_value(words: str, stem: str) -> int | None:
     value for this stem; the first that they name. None for drums and where they name none."""
     values = _NOTE_VALUES + (((A_BEAT, _WALKING),) if stem == "bass" else ())
     for clause in [] if stem == "drums" else _CLAUSE.split(words.lower()):
-        others = any(names.search(clause) for other, names in _NAMES.items() if other != stem)
-        if _OTHERWISE.search(clause) or (others and not _NAMES[stem].search(clause)):
+        others = any(names.search(clause) for other, names in _NAMED.items() if other != stem)
+        if _OTHERWISE.search(clause) or (others and not _NAMED[stem].search(clause)):
             continue
         found = [(m[0].start(), v) for v, p in values if (m := meant(re.compile(p), clause))]
         if found:
