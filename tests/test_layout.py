@@ -43,6 +43,7 @@ MAY_IMPORT = {
         "__init__",
     },
     "kits": {"audio", "hearing", "tokens"},
+    "balance": {"audio", "kits", "tokens"},
     "generation": {"diffusion", "kits", "manner", "networks", "tokens"},
     "studio": {
         "audio",
@@ -89,6 +90,7 @@ MAY_IMPORT = {
     },
     "insertion": {
         "audio",
+        "balance",
         "composing",
         "generation",
         "hearing",

@@ -23,6 +23,7 @@ from restem.audio.stereo import like_channels
 from restem.audio.tightening import tightened
 from restem.audio.tones import lost_power
 from restem.audio.waveform import resampled, rms_db
+from restem.balance import balance_to
 from restem.composing import FOLDER as PARTS
 from restem.composing import Composer, Take
 from restem.errors import UserError
@@ -117,9 +118,8 @@ class Inserter:
         """Stem rows (frame, column) in dB for a context's log-mel (frame, mel) in dB.
 
         `grid` None leaves the beat to the model's ear. `density` and `dynamics` are those of
-        `Order`. `part` makes those rows alone, at the
-        loudness of the whole; it begins with a whole token. `kit` None lets sentence and seed
-        choose among the model's. UserError for a model that writes notes.
+        `Order`. `part` makes those rows alone, at the loudness of the whole; it begins with a
+        whole token. `kit` None lets sentence and seed choose. UserError if the model writes notes.
         """
         model, config = self.drawing, self.drawing.tokens
         level = context_level_db(context_db)
@@ -166,9 +166,10 @@ class Inserter:
             progress=progress,
             glimpse=glimpse,
         )
+        sounding = made[: -(-len(context_db) // config.frames_per_token)]  # the rest fills a window
+        balance_to(sounding, kit, config)
         if asked.level is not None:
-            sounding = -(-len(context_db) // config.frames_per_token)  # the rest fills the window
-            level_to(made[:sounding], asked.level, config, KIT_MISSES_DB if self.kits else 0.0)
+            level_to(sounding, asked.level, config, KIT_MISSES_DB if self.kits else 0.0)
         return denormalise(mel_from_tokens(made, config), level, config)[: len(context_db)]
 
     def insert(

@@ -201,6 +201,12 @@ def fine_filters(config: SpectrogramConfig) -> np.ndarray:
     return filters
 
 
+def peak_hz(config: SpectrogramConfig) -> np.ndarray:
+    """The frequency (mel,) at which each mel band hears best."""
+    peaks: np.ndarray = mel_filters(config).argmax(axis=1) * config.sample_rate / config.n_fft
+    return peaks
+
+
 @lru_cache(maxsize=8)
 def hann(size: int) -> np.ndarray:
     """Periodic Hann window, (size,) float32, read-only."""

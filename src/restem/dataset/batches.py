@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from restem.audio.spectrogram import mel_filters
+from restem.audio.spectrogram import peak_hz
 from restem.dataset.draws import Draw
 from restem.dataset.features import FLOOR_DB, STEP_DB
 from restem.dataset.packed import POWER_FLOOR, POWER_RATE, PackedSongs
@@ -292,9 +292,8 @@ class BatchMaker:
 
 def _wide_bands(config: TokenConfig) -> Tensor:
     """(mel, fine column): shares of each mel band in the mean over a wide band."""
-    bins = mel_filters(spectrogram := config.spectrogram).argmax(axis=1)
-    centres = bins * spectrogram.sample_rate / spectrogram.n_fft
-    band = np.searchsorted(spectrogram.fine_edges_hz, centres, side="right")
+    spectrogram = config.spectrogram
+    band = np.searchsorted(spectrogram.fine_edges_hz, peak_hz(spectrogram), side="right")
     inside = (band[:, None] == spectrogram.fine_numbers).astype(np.float32)
     shares = inside / np.maximum(inside.sum(axis=0), 1)
     return torch.from_numpy(np.repeat(shares, spectrogram.fine_per_frame, axis=1))

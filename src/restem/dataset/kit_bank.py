@@ -18,7 +18,7 @@ from restem.audio.drum_notes import (
     pick_notes,
     shipped,
 )
-from restem.audio.spectrogram import mel_filters
+from restem.audio.spectrogram import peak_hz
 from restem.dataset.batches import BatchMaker
 from restem.dataset.kit_timing import unhurried
 from restem.dataset.packed import PackedSongs
@@ -30,6 +30,7 @@ PLACES = 4  # of a performance, of which the one with the clearest hits is kept
 SONG_DB = -14.0  # of the song that a kit is heard beside
 LEAST_ON_TOP = 2  # strokes of hats and cymbals
 BRIGHT_HZ, MOST_BRIGHT = 7000.0, 0.4  # above this frequency at most so much of the energy
+DEEP_HZ, LEAST_DEEP = 150.0, 0.3  # and below this one at least so much: a stem weighs as its kit
 
 
 def kits_of(features: Path, config: TokenConfig, seed: int = 0) -> Kits:
@@ -68,17 +69,19 @@ def kits_of(features: Path, config: TokenConfig, seed: int = 0) -> Kits:
 
 def is_whole(stem: np.ndarray, config: TokenConfig) -> bool:
     """Whether an anchor (token, value) has a kick or a snare, and hats or cymbals, and not these
-    alone: brought to the loudness of a band's drums, a second of a ride is a hiss."""
+    alone: brought to the loudness of a band's drums, a second of a ride is a hiss. Kicks and low
+    toms give it weight."""
     rows = denormalise(mel_from_tokens(stem, config), SONG_DB, config)
     networks, thresholds = shipped()
     heard = pick_notes(*heard_by(networks, note_features(rows, loudest(rows))), thresholds)
     drums = [DRUMS[PITCHES.index(pitch)] for pitch in heard.pitches]
     on_top = drums.count("hats") + drums.count("cymbals")
     power = (10 ** (rows[:, : config.spectrogram.mels] / 10)).sum(axis=0)
-    peaks = mel_filters(config.spectrogram).argmax(axis=1)
-    bright = peaks * config.spectrogram.sample_rate / config.spectrogram.n_fft > BRIGHT_HZ
+    hz = peak_hz(config.spectrogram)
+    bright, deep = (float(power[at].sum()) for at in (hz > BRIGHT_HZ, hz < DEEP_HZ))
     whole = on_top >= LEAST_ON_TOP and ("kick" in drums or "snare" in drums)
-    return whole and float(power[bright].sum()) < MOST_BRIGHT * float(power.sum())
+    even = bright < MOST_BRIGHT * float(power.sum()) and deep >= LEAST_DEEP * float(power.sum())
+    return whole and even
 
 
 def _contrast(stem: np.ndarray) -> float:
