@@ -42,6 +42,8 @@ def listed(planes: np.ndarray) -> list[tuple[int, int]]:
         ("a bass in eighth notes", "bass", 6),
         ("Busy slap bass with SIXTEENTH notes", "bass", 3),
         ("bass in quarter notes", "bass", 12),
+        ("Add a bass playing quarters", "bass", 12),
+        ("three quarters of the time", "bass", None),
         ("block chords on the piano, one per bar", "keys", A_BAR),
         ("long held bass notes", "bass", A_BAR),
         ("Add organ pads", "keys", A_BAR),

@@ -132,6 +132,18 @@ def test_retrieval_takes_the_stem_of_that_tempo_and_lays_it_on_the_beats(tmp_pat
         Retrieval(tmp_path / "none", TextEncoder.load())
 
 
+def test_stems_to_retrieve_that_were_made_anew_are_others(tmp_path):
+    text = TextEncoder.load()
+    _rendered(tmp_path, "00000", "train", BPM, seed=0)
+    first, same = (Retrieval(tmp_path, text).digest for _ in range(2))
+    record = json.loads((tmp_path / "00000.json").read_text())
+    record["takes"][0]["labels"]["style"] = "heavy metal"
+    (tmp_path / "00000.json").write_text(json.dumps(record))
+    relabelled = Retrieval(tmp_path, text).digest
+    np.save(tmp_path / "00000.drums.npy", np.load(tmp_path / "00000.drums.npy")[:, :-1])
+    assert first == same and len({first, relabelled, Retrieval(tmp_path, text).digest}) == 3
+
+
 def test_sdedit_without_steps_is_the_round_trip_and_with_all_forgets_the_song(base, clips):
     editor = Inserter(OnnxModel.load(base), TextEncoder.load())
     clip = clips[0]
@@ -178,6 +190,10 @@ def test_the_whole_table_on_two_songs(tmp_path, base, capsys):
     err = capsys.readouterr().err
     assert "left out: retrieval (give --retrieval)" in err and "full clips" in err
     assert "Left out: retrieval" in markdown(table)
+    halves = table["halves"]
+    assert {"the truth", "Subtractive", "silence", IDENTITY} <= set(halves)
+    assert halves["the truth"]["fd"] < halves["silence"]["fd"]
+    assert "against the other half of the truth, 2 each: the truth" in markdown(table)
     assert "Of the way from silence to the truth the context alone goes FD" in markdown(table)
     assert re.search(r"\| SDEdit-20, strength 0\.\d, \d+ steps", markdown(table))
     # Another model in the same folder: its row is made anew, the others stay.
@@ -288,3 +304,16 @@ def test_a_summary_keeps_the_spread_over_seeds():
     assert row["fd"]["value"] == 2 and row["fd"]["seed_sd"] == pytest.approx(np.sqrt(2))
     assert row["seeds"] == 2 and row["clips"] == 3 and "fad" not in row
     assert (row["fd"]["low"], row["fd"]["high"]) == (1.0, 9.0) and row["warnings"] == ["fd: few"]
+
+
+def test_what_cancels_in_mono_is_not_in_the_context_as_it_is_not_in_training(tmp_path):
+    rng, folder = np.random.default_rng(0), tmp_path / "test" / "song"
+    folder.mkdir(parents=True)
+    waves = {}
+    for stem in ("drums", "bass", "other", "vocals"):
+        mono = 0.1 * rng.standard_normal(RATE)
+        waves[stem] = mono
+        wide = np.stack([mono, -mono if stem == "other" else mono], axis=1)
+        soundfile.write(folder / f"{stem}.wav", wide, RATE, "FLOAT")
+    song = next(stem_songs(f"musdb18={tmp_path}", "drums", "Add drums", "drums"))
+    np.testing.assert_allclose(song.context, waves["bass"] + waves["vocals"], atol=1e-6)

@@ -10,6 +10,7 @@ import io
 import json
 import os
 import resource
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -329,7 +330,7 @@ def test_a_folder_that_may_not_be_written(song, model, capsys, tmp_path):
 def test_names_too_long_for_the_disk_are_found_before_the_work(song, model, capsys):
     song.rename("n" * 250 + ".wav")
     assert run("insert", "n" * 250 + ".wav", SAY) == 2
-    assert "File name too long" in capsys.readouterr().err
+    assert "a name is too long; rename the song" in capsys.readouterr().err
     assert model.calls == 0 and not Path("restem-out").exists()
 
 
@@ -531,3 +532,30 @@ def test_progress_elsewhere_is_a_line_a_quarter():
     progress.close()
     assert [line.split()[1] for line in stream.getvalue().splitlines()] == [
         "0%", "25%", "50%", "75%", "100%"]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_a_signal_to_end_leaves_nothing_behind(tmp_path, name):
+    """As of a closed terminal or of `timeout`, while files are being made."""
+    if not hasattr(signal, name):
+        pytest.skip(f"there is no {name} here: NOT CHECKED")
+    script = (
+        "import sys, types, time\nfrom pathlib import Path\n"
+        "from restem import cli\nfrom restem.results import all_or_nothing\n"
+        "room = types.ModuleType('room')\n"
+        "def work(args):\n"
+        "    with all_or_nothing(Path('out'), ['a.wav']):\n"
+        "        print('begun', flush=True)\n"
+        "        time.sleep(60)\n"
+        "room.add_parser = lambda verbs: verbs.add_parser('work').set_defaults(run=work)\n"
+        "sys.modules['room'] = room\ncli.OTHER_VERBS['work'] = ('room', 'works')\n"
+        "sys.argv = ['restem', 'work']\nsys.exit(cli.main())\n"
+    )
+    command = [sys.executable, "-c", script]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, env=ELSEWHERE, cwd=tmp_path, text=True
+    ) as process:
+        assert process.stdout.readline() == "begun\n"
+        process.send_signal(getattr(signal, name))
+        assert process.wait(timeout=30) == 128 + getattr(signal, name)
+    assert list(tmp_path.iterdir()) == []

@@ -7,6 +7,7 @@ import soundfile
 
 from restem import BeatGrid, Inserter, UserError
 from restem.audio.waveform import rms_db, sounding_db
+from restem.composing import _one_line
 from restem.insertion import Order
 from restem.symbolic.voices import program_for
 from restem.takes import make_takes
@@ -235,6 +236,22 @@ def test_a_bass_stays_low(song, bass):
     for seed in range(4):
         notes = made(bass, song, "Add a walking bass", seed=seed).notes
         assert np.median(notes.pitches) <= 47 and notes.pitches.min() >= 28
+
+
+def test_single_notes_do_not_leap_out_of_their_register():
+    rows = np.array([[0, 6, 35], [6, 12, 64], [12, 18, 40], [18, 24, 24], [24, 30, 55]])
+    low, _ = _one_line(rows, np.column_stack([rows[:, 0], rows[:, 1]]) / 10.0)
+    assert low[:, 2].tolist() == [35, 52, 40, 36, 55]
+    assert rows[1, 2] == 64, "what was given is left as it was"
+
+
+def test_a_guitar_has_no_string_below_e(song):
+    guitar = Inserter.load(stem="guitar")
+    lowest = []
+    for seed in range(3):
+        low = made(guitar, song, "distorted guitar", "guitar", seed=seed)
+        lowest.append(low.notes.pitches.min())
+    assert min(lowest) >= 40
 
 
 def test_a_region_without_song_says_so(song, bass):

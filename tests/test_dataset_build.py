@@ -306,6 +306,11 @@ def test_the_second_of_two_equal_clips_is_kept_out():
     assert [c.dropped for c in found] == [None, None, "duplicate"]
 
 
+def test_of_two_equal_clips_the_first_that_is_kept_stays():
+    found = list(Checker(CheckSettings()).checked([clip(1, instruction=""), clip(1), clip(1)]))
+    assert [c.dropped for c in found] == ["instruction breaks a rule", None, "duplicate"]
+
+
 def test_the_share_of_separated_clips_is_kept():
     clips = [clip(n, made_by="stems" if n % 3 == 0 else "drums-1") for n in range(30)]
     checker = Checker(CheckSettings(max_separated=0.5))

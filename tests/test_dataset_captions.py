@@ -2,11 +2,14 @@
 format, made here with random weights."""
 
 import json
+import re
+import shutil
 
 import dataset_folders as folders
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from restem.cli import main
 from restem.dataset.record import Parcel
@@ -230,11 +233,23 @@ def qwen(tmp_path_factory):
 
 def test_an_audio_language_model_loads_and_hears(qwen):
     captioner = open_captioner(f"audio-llm={qwen}")
-    assert captioner.sample_rate == 16000 and captioner.name == f"audio-llm:{qwen.name}"
+    assert captioner.sample_rate == 16000
+    assert re.fullmatch(rf"audio-llm:{qwen.name}-[0-9a-f]{{12}}", captioner.name)
     rng = np.random.default_rng(0)
     wave = rng.standard_normal(160_000).astype(np.float32) * 0.1
     first = captioner.caption(wave, {}).text
     assert first == captioner.caption(wave, {}).text and isinstance(first, str)
+
+
+def test_another_audio_language_model_of_the_same_name_has_another_fingerprint(qwen, tmp_path):
+    other = shutil.copytree(qwen, tmp_path / qwen.name)
+    (weights,) = other.glob("*.safetensors")
+    tensors = load_file(weights)
+    name = sorted(tensors)[0]
+    tensors[name] = tensors[name] + 0.5
+    save_file(tensors, weights, {"format": "pt"})
+    first, same = (open_captioner(f"audio-llm={qwen}").name for _ in range(2))
+    assert first == same != open_captioner(f"audio-llm={other}").name
 
 
 def test_models_without_audio_are_refused(tmp_path):

@@ -54,6 +54,12 @@ def test_rules(sentence, broken):
     assert found is None if broken is None else broken in found
 
 
+def test_bassless_takes_the_bass_away_too():
+    assert broken_rule("Add bassless funk bass", "Add", "bass") == 'it says "bass-less"'
+    assert broken_rule("Add keysless funk keys", "Add", "keys") == 'it says "keys-less"'
+    assert broken_rule("Add funk bass", "Add", "bass") is None
+
+
 @pytest.mark.parametrize("labels", [
     {"style": "bossa nova", "bpm": 120.0, "loudness": "soft", "kit": "brush"},
     {"style": "traditional norwegian country dance waltz"},

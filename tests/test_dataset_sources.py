@@ -189,6 +189,15 @@ def test_damaged_tables_are_user_errors_and_damaged_rows_are_left_out(tmp_path):
     assert len(list(source.songs())) == 2 and "Track00002" in source.missing[0]
 
 
+def test_what_slakh_sets_aside_is_left_out(tmp_path):
+    folders.slakh(tmp_path)
+    shutil.copytree(tmp_path / "test", tmp_path / "omitted")
+    source = open_source(f"slakh2100={tmp_path}")
+    assert not any("omitted" in song.id for song in source.songs())
+    assert len(list(source.songs())) == 3
+    assert source.missing and all("omitted" in name for name in source.missing)
+
+
 def test_damaged_archives_and_rows_are_user_errors(tmp_path):
     folders.magnatagatune(tmp_path)
     song = next(open_source(f"magnatagatune={tmp_path}").songs())

@@ -227,6 +227,10 @@ def test_waveform_leak_measures_a_known_share_also_when_filtered():
         )
     assert fit.waveform_leak_db(stem, context, RATE) < -30
     assert fit.waveform_leak_db(context, context, RATE) == pytest.approx(0, abs=0.01)
+    late = np.zeros(RATE)  # what sounds in the last samples only
+    late[-30:] = random.standard_normal(30)
+    for whole in (late, random.standard_normal(400)):
+        assert fit.waveform_leak_db(whole, whole, RATE) == pytest.approx(0, abs=0.3)
     for delay in (-30, 30):  # inside the filter on both sides
         moved = np.roll(context, delay)
         assert fit.waveform_leak_db(moved, context, RATE) == pytest.approx(0, abs=0.02)

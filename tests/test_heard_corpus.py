@@ -8,6 +8,7 @@ import pytest
 from restem import BeatGrid, UserError
 from restem.audio.pitch_notes import PitchNotes
 from restem.audio.sampler import play_notes
+from restem.cli import main
 from restem.symbolic.corpus_file import RollBatches, load_corpus, save_corpus
 from restem.symbolic.heard_corpus import heard_pieces
 from restem.symbolic.rolls import ONSET, notes_from_roll
@@ -83,3 +84,19 @@ def test_songs_without_notes_and_empty_folders(songs, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="no rendered songs"):
         list(heard_pieces(tmp_path / "empty"))
+
+
+def test_folders_are_mixed_by_the_seed_and_a_folder_named_twice_is_mixed_anew(
+    songs, tmp_path, monkeypatch
+):
+    seeds = []
+
+    def heard(folder, seed=0):
+        seeds.append(seed)
+        return heard_pieces(folder, seed)
+
+    monkeypatch.setattr("restem.symbolic.heard_corpus.heard_pieces", heard)
+    out = tmp_path / "c.npz"
+    named = ["--heard", str(songs)]
+    assert main(["midi", "corpus", *named, *named, "--seed", "7", "-o", str(out)]) == 0
+    assert seeds == [7, 8] and len(load_corpus(out)) == 4

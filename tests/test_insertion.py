@@ -149,7 +149,8 @@ def test_words_of_density_are_told_unless_the_control_says_otherwise(inserter):
                   "not so simple", "without many fills", "drums that aren't busy",
                   "don’t play busy drums", "neither loud nor busy", "don't make it too busy",
                   "not at all busy", "nothing too loud or busy",
-                  "I don't want it to be busy"):  # fmt: skip
+                  "I don't want it to be busy", "keep it from getting busy",
+                  "stop the drums from being too busy"):  # fmt: skip
         assert density_of_words(words) == 0
     over = wish(inserter.text, "sparse drums", 2, usual=(0.25, -0.5))
     assert over.density == pytest.approx(0.25 + 2 * DENSITY_STEP)
@@ -284,6 +285,17 @@ def test_a_sentence_about_another_instrument_is_a_notice():
         ("Add drums to bars 9-16", "drums", None),
         ("Add hihats", "bass", "names drums"),
         ("Add a tom groove", "drums", "tom"),
+        ("Add bass and drums", "drums", "names bass"),
+        ("a bass line and jazzy drums, please", "drums", "names bass"),
+        ("Follow the bass and play jazzy drums", "drums", None),
+        ("With the piano and the bass, play drums", "drums", "names bass"),
+        ("Add a drum beat that locks with the bass", "drums", None),
+        ("kick only", "drums", "kick only"),
+        ("hi-hat only please", "drums", "hi-hat only"),
+        ("don't use cymbals", "drums", "don't use cymbals"),
+        ("do not play the ride", "drums", "do not play the ride"),
+        ("Add a half-time beat", "drums", "half-time"),
+        ("double time drums", "drums", "double time"),
     ):
         found = Order(words, stem).doubts()
         assert (said in found[0]) if said else not found, words
@@ -533,3 +545,10 @@ def test_the_command_writes_four_files_that_null(tmp_path, song):
     again = subprocess.run([*command, "--force"], capture_output=True, text=True, timeout=300)
     assert again.returncode == 0
     assert {p.name: p.read_bytes() for p in out.iterdir()} == first
+
+
+def test_beats_of_another_song_are_refused(inserter, song):
+    samples, rate = song
+    far = BeatGrid(np.arange(1000.0, 1004.0), np.arange(4) + 1, 4)
+    with pytest.raises(UserError, match="None of the beats that were given lies in the song"):
+        inserter.insert(samples, rate, "Add funk drums", beats=far)

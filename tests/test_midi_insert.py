@@ -72,6 +72,22 @@ class Copycat(Known):
         return out
 
 
+class Steady(Known):
+    """A kick on every half beat, whatever is there."""
+
+    def log_odds(
+        self,
+        x: np.ndarray,
+        context: np.ndarray,
+        place: np.ndarray,
+        text: np.ndarray,
+        survival: float,
+    ) -> np.ndarray:
+        out = np.full((*x.shape[:2], 6, 47), -9.0)
+        out[..., 0, 36 - 35] = 9.0
+        return out.reshape(x.shape)
+
+
 def planes(notes: list, steps: int) -> np.ndarray:
     return flat(roll_from_notes(np.array(notes).reshape(-1, 3), steps))
 
@@ -442,3 +458,24 @@ def test_the_guitar_plays_as_much_as_is_asked_for(
         assert run(monkeypatch, song, "-o", out, *words) == 0
         counts.append(notes_over_a_piano(out)["restem guitar"])
     assert 1.3 * counts[0] < counts[1] and 1.3 * counts[1] < counts[2], counts
+
+
+def test_a_part_does_not_play_on_where_a_last_note_is_only_held() -> None:
+    file = mido.MidiFile(ticks_per_beat=480)
+    track = mido.MidiTrack()
+    for number in range(16):  # four bars of quarters, the last one held into the fifth bar
+        track.append(mido.Message("note_on", note=60, velocity=90, time=0))
+        length = 480 if number < 15 else 480 + 720
+        track.append(mido.Message("note_off", note=60, velocity=0, time=length))
+    file.tracks.append(track)
+    data = io.BytesIO()
+    file.save(file=data)
+    song = song_from_bytes(data.getvalue(), "song.mid")
+    assert len(song.bars()) == 5
+    steady = MidiInserter({"drums": Steady("drums")}, touch=PLAIN)
+    made = steady.insert(song, ["drums"], Wishes(steps=4), amount=0.0)
+    starts = made.notes["drums"][:, 0]
+    assert starts.max() < 16 * 480 + 720 and (starts >= 15 * 480).any()
+    short = song_from_bytes(band(4), "song.mid")  # whose last note ends before its bar does
+    filled = steady.insert(short, ["drums"], Wishes(steps=4), amount=0.0).notes["drums"][:, 0]
+    assert filled.max() >= 15.4 * 480

@@ -1,6 +1,7 @@
 """A stem taken out of a full song and a new one put in, by the command line and by the model."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -170,6 +171,7 @@ def test_the_beat_is_that_of_the_song(parts, model):
         (["--without", "own.wav", "--separator", "drums"], "leave out --separator"),
         (["--without", "nothing.wav"], "There is no file nothing.wav"),
         (["--without", "late.wav"], "does not run in step"),
+        (["--without", "same.wav"], "with the stem still in it"),
         (["--without", "short.wav"], "give the same song with and without"),
         (["--without", "mono.wav"], "export both alike"),
         (["--separator", "none"], "takes nothing out"),
@@ -179,6 +181,7 @@ def test_the_beat_is_that_of_the_song(parts, model):
 )
 def test_bad_requests_are_one_sentence(parts, model, capsys, words, sentence):
     sf.write("late.wav", np.roll(parts[0], 97, axis=0)[:, ::-1] * [1, -1], RATE)
+    shutil.copy("song.wav", "same.wav")
     sf.write("short.wav", parts[0][: 5 * RATE], RATE)
     sf.write("mono.wav", parts[0][:, :1], RATE)
     assert run("song.wav", SAY, *words) == 2

@@ -1,7 +1,10 @@
 """Checkpoints of Stable Diffusion's layout: loaded, widened, saved, and refused when damaged."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -190,3 +193,46 @@ def test_no_space_while_saving_leaves_the_old_folder(model, tmp_path, monkeypatc
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
     again = sorted(path.stat().st_size for path in (tmp_path / "out").rglob("*.safetensors"))
     assert again == old
+
+
+def test_a_hubs_model_has_its_own_settings(folder, tmp_path):
+    snapshot = tmp_path / "models--me--drums" / "snapshots" / ("a" * 40)
+    shutil.copytree(folder, snapshot)
+    settings = RiffusionSettings(target="stem", stem="bass", peak_ratio=3.0, picture=PICTURE)
+    (snapshot / "restem.json").write_text(json.dumps(settings.to_dict()))
+    (tmp_path / "models--me--drums" / "refs").mkdir()
+    (tmp_path / "models--me--drums" / "refs" / "main").write_text("a" * 40)
+    script = (
+        "from restem.networks.riffusion_checkpoint import load_riffusion\n"
+        "s = load_riffusion('me/drums').settings\nprint(s.target, s.stem, s.peak_ratio)"
+    )
+    elsewhere = os.environ | {"HF_HUB_CACHE": str(tmp_path), "HF_HUB_OFFLINE": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, env=elsewhere
+    )
+    assert done.stdout.split() == ["stem", "bass", "3.0"], done.stderr
+    (snapshot / "restem.json").unlink()  # as of somebody else's
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, env=elsewhere
+    )
+    assert done.stdout.split() == ["mix", "drums", "1.0"], done.stderr
+
+
+@pytest.mark.parametrize("error", [OSError(5, "Input/output error"), KeyboardInterrupt()])
+def test_a_folder_that_cannot_be_put_in_place_leaves_the_old_one(
+    model, tmp_path, monkeypatch, error
+):
+    save_riffusion(model, tmp_path / "out")
+    real, calls = os.replace, []
+
+    def second_fails(*names):
+        calls.append(names)
+        if len(calls) == 2:
+            raise error
+        return real(*names)
+
+    monkeypatch.setattr("restem.networks.riffusion_checkpoint.os.replace", second_fails)
+    with pytest.raises((UserError, KeyboardInterrupt)):
+        save_riffusion(model, tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    assert (tmp_path / "out" / "unet" / "diffusion_pytorch_model.safetensors").is_file()

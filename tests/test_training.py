@@ -2,6 +2,7 @@
 
 import os
 import signal
+from dataclasses import replace
 
 import pytest
 import torch
@@ -76,6 +77,40 @@ def test_a_loss_that_is_not_finite_keeps_the_last_checkpoint(tmp_path):
     assert (tmp_path / "checkpoint.safetensors").read_bytes() == good
 
 
+def test_a_gradient_that_is_not_finite_keeps_the_last_checkpoint(tmp_path):
+    for _ in _trainer(tmp_path, 3).run():
+        pass
+    good = (tmp_path / "checkpoint.safetensors").read_bytes()
+
+    def loss(net, step):  # whose own value is fine, as of a square root at 0
+        first = next(net.parameters()).sum()
+        return _loss(net, step) + (torch.sqrt(0 * first) if step == 4 else 0)
+
+    broken = _trainer(tmp_path, 5, loss)
+    broken.resume()
+    with pytest.raises(UserError, match="gradient is not finite at step 4"):
+        list(broken.run())
+    assert (tmp_path / "checkpoint.safetensors").read_bytes() == good
+
+
+def test_a_run_is_not_resumed_at_another_rate_or_with_other_parts_but_may_go_on_longer(tmp_path):
+    for _ in _trainer(tmp_path, 3).run():
+        pass
+    now = _trainer(tmp_path, 3).config
+    for changes, words in (
+        ({"learning_rate": 0.5}, "another learning_rate"),
+        ({"accumulation": 2}, "another accumulation"),
+        ({"schedule": "constant", "ema": None}, "another schedule and another ema"),
+    ):
+        other = _trainer(tmp_path, 3)
+        other.config = replace(now, **changes)
+        with pytest.raises(UserError, match=words):
+            other.resume()
+    longer = _trainer(tmp_path, 6)
+    longer.resume()
+    assert [step for step, _ in longer.run()] == [4, 5, 6]
+
+
 def test_damaged_and_missing_checkpoints_are_named(tmp_path):
     with pytest.raises(UserError, match="no checkpoint"):
         _trainer(tmp_path).resume()
@@ -93,7 +128,7 @@ def test_a_checkpoint_of_another_shape_is_refused(tmp_path):
     other = Trainer(
         nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 1)),
         _loss,
-        TrainingConfig(5),
+        TrainingConfig(5, learning_rate=1e-2),
         tmp_path,
         {},
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -34,6 +35,8 @@ OTHER_VERBS: dict[str, tuple[str, str]] = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; a user's error becomes one line on stderr."""
     words = list(sys.argv[1:] if argv is None else argv)
+    if argv is None:
+        _leave_tidily()
     for stream in (sys.stdout, sys.stderr):  # file names need not be valid text
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
@@ -58,6 +61,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
     print(f"restem: error: {problem}", file=sys.stderr)
     return 2
+
+
+def _leave_tidily() -> None:
+    """Let a signal to end, as of a closed terminal, unwind what runs: half-written files go."""
+
+    def leave(number: int, frame: object) -> NoReturn:
+        raise SystemExit(128 + number)
+
+    for name in ("SIGTERM", "SIGHUP"):  # Windows has no second one; nohup ignores it
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) == signal.SIG_DFL:
+            signal.signal(number, leave)
 
 
 class _Parser(argparse.ArgumentParser):

@@ -26,9 +26,10 @@ from restem.hearing import Heard
 from restem.manner import density_of_words, dynamics_of_words
 from restem.order import Order
 from restem.region import Region
+from restem.symbolic import shared
 from restem.symbolic.arrange import fill
-from restem.symbolic.articulation import is_held
-from restem.symbolic.model import RollModel
+from restem.symbolic.articulation import HIGHEST_BASS, LOWEST_STRING, is_held
+from restem.symbolic.model import RollModel, is_model
 from restem.symbolic.on_beats import bars_of, notes_in_seconds, planes_heard
 from restem.symbolic.performance import accents
 from restem.symbolic.rolls import STEPS_PER_QUARTER
@@ -71,14 +72,13 @@ class Composer:
 
     @classmethod
     def load(cls, stem: str, folder: Path = FOLDER) -> Composer:
-        """That of a folder with `STEM.onnx` and `STEM.json`; UserError if it is not there."""
+        """That of a folder with `STEM.onnx` or `pitched.onnx`; UserError if it has neither."""
         return cls(RollModel.load(stem, folder))
 
     @classmethod
     def is_in(cls, folder: Path, stem: str) -> bool:
         """Whether a folder holds such a model of a stem."""
-        files = (folder / f"{stem}.onnx", folder / f"{stem}.json")
-        return stem in USUAL_DB and all(file.is_file() for file in files)
+        return stem in USUAL_DB and (is_model(folder, stem) or is_model(folder, shared.FILE))
 
     @cached_property
     def description(self) -> dict[str, Any]:
@@ -129,6 +129,8 @@ class Composer:
         rows, times = notes_in_seconds(planes, grid)
         if self.model.stem == "bass":
             rows, times = _one_line(rows, times)
+        if self.model.stem == "guitar":
+            rows[:, 2] += 12 * np.maximum(np.ceil((LOWEST_STRING - rows[:, 2]) / 12).astype(int), 0)
         region = order.region or (0.0, seconds)
         kept = _song_plays(heard, times[:, 0])
         inside = times[:, 0] > region[0] - EARLY_S
@@ -222,5 +224,7 @@ def _one_line(rows: np.ndarray, times: np.ndarray) -> tuple[np.ndarray, np.ndarr
         times[:-1, 1] = np.minimum(times[:-1, 1], times[1:, 0])
         above = float(np.median(rows[:, 2])) - HIGHEST_MEDIAN
         rows[:, 2] -= 12 * max(int(np.ceil(above / 12)), 0)
+        # And single notes that leap out of it.
+        rows[:, 2] -= 12 * np.maximum(np.ceil((rows[:, 2] - HIGHEST_BASS) / 12).astype(int), 0)
         rows[:, 2] += 12 * np.maximum(np.ceil((LOWEST - rows[:, 2]) / 12).astype(int), 0)
     return rows, times

@@ -79,6 +79,11 @@ def hear(
     mono = resampled(mono_from_channels(song), sample_rate, config.sample_rate)
     level = _without_constant(mono)
     seconds = len(mono) / config.sample_rate
+    if beats is not None and not np.any((beats.times >= 0) & (beats.times <= seconds)):
+        raise UserError(
+            f"None of the beats that were given lies in the song, which lasts {seconds:.1f} s; "
+            "give the beats of this song, in seconds from its beginning."
+        )
     if level < SILENCE_DB:
         steady = BeatGrid.from_bpm(bpm or 120.0, 0.0, max(seconds, 1.0))
         grid = beats or replace(steady, confidence=0.0)

@@ -48,7 +48,7 @@ def add_song_options(parser: argparse.ArgumentParser) -> None:
     add("--steps", metavar="N", type=within(int, 1, 1000),
         help="denoising steps (usual: 5 for drums, 32 for the others)")  # fmt: skip
     add("--guidance", metavar="X", type=within(float, 0, 16),
-        help="closeness to sentence and song, at most 16 (usual: drums 8, others 2)")  # fmt: skip
+        help="closeness to sentence and song, at most 16 (usual: drums 16, others 2)")  # fmt: skip
     add("--model", metavar="DIR", default="embedded",
         help="a model of your own, from `restem train export` or `restem midi export`")  # fmt: skip
     add("--bpm", metavar="X", type=within(float, 20, 400), help="the song's tempo")

@@ -40,7 +40,8 @@ _NEAR = re.compile(
 )
 # These do so to the end of their clause, as in "don't let it get too loud".
 _FAR = re.compile(
-    r"(?:\b(?:(?<!why )not|never|nothing|neither|nor|avoid|avoiding|(?:do|does|is|are)nt)|n['’]t)"
+    r"(?:\b(?:(?<!why )not|never|nothing|neither|nor|avoid|avoiding|(?:do|does|is|are)nt)|n['’]t|"
+    r"\b(?:keep|stop|prevent)\w*(?: \w+){0,2} from)"
     r"[ -](?!(?:only|just|merely|but|hold back|be (?:afraid|shy))\b)(?:so )?"
     r"(?:(?!(?:but|so|then|instead|rather|because|just|only|unless|until)\b|"
     r"and (?:are|is|be|play|should|make)\b)[\w'’]+[ -]){0,6}$"

@@ -27,10 +27,20 @@ NEVER_MADE = re.compile(
 )
 BASS_DRUM, BASS_GUITAR = re.compile(r"\bbass drums?\b|drum (and|&|n|'n'?) bass"), "bass guitar"
 JOINED = re.compile(r"\b(?:and|plus|&) .*")
-# What a drummer may be told, and this model cannot.
-ONE_DRUM = re.compile(
-    r"\b(no|without|only|just)\b( \w+)? (hi-?hats?|hats?|cymbals?|rides?|snares?|kicks?|toms?)\b"
+# What stands before "and drums" is wished too, unless it is only what the drums go with.
+WISHED_BEFORE = re.compile(r"^(?:(?!\b(?:that|who)\b).)*?(?=\b(?:and|plus|&) )")
+GOES_WITH = re.compile(
+    r"\b(with|to|for|under|over|behind|like|against|around|follow\w*|match\w*|lock\w*|support\w*)\b"
 )
+# What a drummer may be told, and this model cannot.
+_DRUM = r"(?:hi-?hats?|hats?|cymbals?|rides?|snares?|kicks?|toms?)"
+ONE_DRUM = re.compile(
+    r"\b(?:(?:no|without|only|just)\b(?: \w+)?|"
+    r"(?:don['’]?t|do not|never) (?:use|play|hit)(?: the| any)?) "
+    rf"{_DRUM}\b|\b{_DRUM} only\b"
+)
+# Nor that the beats shall be counted otherwise.
+COUNTED = re.compile(r"\b(half|double)[- ]?time\b")
 HAND_DRUMS = re.compile(
     r"\b(shakers?|congas?|bongos?|tambourines?|cowbells?|claves?|maracas?|tablas?|cajons?|djembes?|"
     r"timpani|hand ?claps?|claps?|toms?|ride cymbals?|cross-?sticks?|rim-? ?(shots?|clicks?))\b"
@@ -100,13 +110,16 @@ class Order:
         words = BASS_DRUM.sub("drum", self.instruction.lower())
         words = words.replace(BASS_GUITAR, "guitar" if self.stem == "guitar" else "bass")
         own = NAMES[self.stem].search(words)
-        said = " ".join(JOINED.findall(words)) if own else words  # "a synth bass" names no keys
+        said = _beside(words, NAMES[self.stem]) if own else words
         for other, pattern in NAMES.items():
             if other != self.stem and meant(pattern, said):
                 return [f"The sentence names {other}, but this stem is {self.stem}: choose {other} "
                         "as the stem (--stem) for that."]  # fmt: skip
         if self.stem == "drums" and (found := ONE_DRUM.search(words) or HAND_DRUMS.search(words)):
             return [f'"{found[0]}" may not be heeded: single drums cannot be chosen or left out.']
+        if self.stem == "drums" and (found := COUNTED.search(words)):
+            return [f'"{found[0]}" may not be heeded: the drums keep the song\'s beats (--half and '
+                    "--double count them otherwise)."]  # fmt: skip
         if found := TEMPO.search(words):
             return [f'"{found[0]}" changes nothing: the tempo is the song\'s (--bpm, --half and '
                     "--double correct what is heard)."]  # fmt: skip
@@ -119,3 +132,12 @@ class Order:
         if not own and (found := NEVER_MADE.search(words)):
             return [f"restem makes {', '.join(NAMES)}, no {found[0]}; this stem is {self.stem}."]
         return []
+
+
+def _beside(words: str, own: re.Pattern[str]) -> str:
+    """What is joined to a sentence's own stem by "and"; "a synth bass" alone names no keys."""
+    before = WISHED_BEFORE.search(words)
+    joined = " ".join(JOINED.findall(words))
+    if before and not own.search(before[0]) and not GOES_WITH.search(before[0]):
+        return f"{before[0]} {joined}"
+    return joined

@@ -146,13 +146,14 @@ def _make_folder(folder: Path, made: list[Path]) -> None:
 
 
 def _move(stage: Path, folder: Path, names: list[str]) -> None:
-    """Move the finished files; Ctrl-C waits meanwhile, so that a set is never left half moved.
+    """Move the finished files; signals to stop wait meanwhile, so that no set is half moved.
 
     Where one cannot be moved, those that had been replaced come back.
     """
     moved: list[Path] = []
     aside: list[tuple[Path, Path]] = []
-    waiting = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    stops = [getattr(signal, n) for n in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, n)]
+    waiting = {number: signal.signal(number, signal.SIG_IGN) for number in stops}
     try:
         for number, name in enumerate(names):
             if os.path.lexists(folder / name):
@@ -167,7 +168,8 @@ def _move(stage: Path, folder: Path, names: list[str]) -> None:
             os.replace(old, path)
         raise cannot_write(folder / name, error) from error
     finally:
-        signal.signal(signal.SIGINT, waiting)
+        for number, handler in waiting.items():
+            signal.signal(number, handler)
 
 
 def _version(package: str) -> str | None:

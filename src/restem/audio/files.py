@@ -163,6 +163,8 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 def cannot_write(path: Path, error: OSError) -> UserError:
     """The sentence for a file or folder that the system will not let us write."""
     reason = error.strerror or str(error)
+    if error.errno == errno.ENAMETOOLONG:
+        return UserError(f"Could not write to {path.name}: a name is too long; rename the song.")
     what = "free some space or choose" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "choose"
     return UserError(f"Could not write {path.name}: {reason}; {what} another folder.")
 

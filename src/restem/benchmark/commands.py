@@ -91,7 +91,12 @@ def _run(args: argparse.Namespace) -> int:
                 if kind in row.kinds
             },
             "made_by": {name: row.by for name, row in rows.items() if kind in row.kinds},
-            "floor": bench.floor(kind),
+            "halves": {"the truth": bench.halves(kind)}
+            | {
+                name: bench.halves(kind, bench.place(name, 0) / kind)
+                for name, row in rows.items()
+                if kind in row.kinds and name != "oracle"  # which is the truth
+            },
             "sdedit_sweep": sweep if kind == "mix" else None,
             "left_out": left_out,
         }

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import soxr
 
+from restem import __version__
 from restem.benchmark.clips import RATE, Clip
 from restem.errors import UserError
 from restem.text import TextEncoder
@@ -34,8 +35,7 @@ class Retrieval:
     def __init__(self, folder: Path, text: TextEncoder) -> None:
         self.text = text
         self.stems = _training_stems(folder, text)
-        listed = [(s.path.name, s.take, s.bpm, s.beats_per_bar) for s in self.stems]
-        self.digest = hashlib.sha256(json.dumps(listed).encode()).hexdigest()
+        self.digest = _digest(self.stems)
 
     def stem(self, clip: Clip) -> np.ndarray:
         """A real stem (sample,) on the clip's beats, as loud to the context as to its own band.
@@ -69,6 +69,17 @@ class Retrieval:
         length = len(clip.context)
         laid = np.tile(loop, length // len(loop) + 2)[len(loop) - first :][:length]
         return np.asarray(laid * (_rms(clip.context) / _rms(band)), dtype=np.float32)
+
+
+def _digest(stems: list[TrainingStem]) -> str:
+    """A hash of what the stems are: records, sounds by their size and time, and this version."""
+    digest = hashlib.sha256(__version__.encode())
+    for stem in stems:
+        digest.update(stem.path.read_bytes())
+        for kind in ("drums", "context"):
+            file = stem.path.with_suffix(f".{kind}.npy").stat()
+            digest.update(f"{stem.take} {file.st_size} {file.st_mtime_ns}".encode())
+    return digest.hexdigest()
 
 
 def _training_stems(folder: Path, text: TextEncoder) -> list[TrainingStem]:

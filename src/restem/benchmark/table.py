@@ -1,4 +1,4 @@
-"""Clips and rows come in; every row's scores, the floor and the table as Markdown go out."""
+"""Clips and rows come in; every row's scores and the table as Markdown go out."""
 
 from __future__ import annotations
 
@@ -102,10 +102,12 @@ class Bench:
         with one_thread_arithmetic():
             side_by_side(make, range(len(missing)))
 
-    def floor(self, kind: str, seed: int = 0) -> dict[str, float]:
-        """FD and FAD of one random half of the true clips against the other half.
+    def halves(self, kind: str, made: Path | None = None, seed: int = 0) -> dict[str, float]:
+        """FD and FAD of one random half of the clips, true or `made`, against the other half of
+        the true ones. Empty for fewer than four clips.
 
-        Empty for fewer than four clips.
+        Fréchet distances of fewer clips are higher, and those of clips that belong together lower:
+        these are to be compared with each other alone.
         """
         order = np.random.default_rng(seed).permutation(len(self.clips))
         half = len(order) // 2
@@ -114,8 +116,12 @@ class Bench:
         cache = Cache(self.folder / "cache")
         with one_thread_arithmetic():
             heard = [
-                hear(self.folder / kind / f"{self.clips[i].name}.wav", self.embeddings, cache)
-                for i in order[: 2 * half]
+                hear(folder / f"{self.clips[i].name}.wav", self.embeddings, cache)
+                for folder, part in (
+                    (made or self.folder / kind, order[:half]),
+                    (self.folder / kind, order[half : 2 * half]),
+                )
+                for i in part
             ]
         scores = {}
         for key, embedding in zip(("fd", "fad"), self.embeddings, strict=True):
@@ -162,9 +168,6 @@ def markdown(table: dict[str, Any]) -> str:
             value = row[key]["value"] / identity[key]["value"] if key in row else None
             cells.append("" if value is None else f"{value:.2f}")
         lines.append("| " + " | ".join([_label(name, row, table), *cells]) + " |")
-    floor = table["floor"]
-    cells = [f"{floor[k]:.3g}" if k in floor else "" for k in keys] + [""] * len(ratios)
-    lines.append("| " + " | ".join(["floor: half of the truth against the other", *cells]) + " |")
     return "\n".join([*lines, "", *_remarks(table)])
 
 
@@ -188,6 +191,10 @@ def _remarks(table: dict[str, Any]) -> list[str]:
     if earned:
         lines.append(f"Of the way from silence to the truth the context alone goes "
                      f"{', '.join(earned)}.")  # fmt: skip
+    if halves := {name: scores for name, scores in table["halves"].items() if scores}:
+        each = [f"{name} {s['fd']:.3g} and {s['fad']:.3g}" for name, s in halves.items()]
+        lines.append(f"FD and FAD of one half of the clips against the other half of the truth, "
+                     f"{table['clips'] // 2} each: {'; '.join(each)}.")  # fmt: skip
     lines += [f"Left out: {words}." for words in table.get("left_out", [])]
     told = {w for row in rows.values() for w in row["warnings"] if w.split(":")[0] in (
         *COLUMNS, "fad_inf")}  # fmt: skip

@@ -165,7 +165,7 @@ def leak_matched(
     """The context of a clean pair (sample,) with some of its stem let in, as a separator leaves it.
 
     `gains` are scores of separated clips, one of which is drawn; without them the level is drawn
-    between -60 and -10 dB. The leakage is tilted by up to 6 dB from 100 Hz to 10 kHz. The mix
+    between -60 and -10 dB. It is tilted by up to 6 dB a decade, from 100 Hz to 10 kHz. The mix
     stays, so the model cannot learn that a trace of drums in the context means drums in the target.
     """
     if gains is None:

@@ -63,7 +63,7 @@ def _words(path: Path) -> list[list[dict[str, Any]]]:
 
 
 @lru_cache(maxsize=1)  # neighbours lie in one group
-def _group(path: Path, group: int) -> list[dict[str, Any]]:
+def _group(path: Path, group: int, *_of_this: int) -> list[dict[str, Any]]:
     from pyarrow import parquet
 
     with parquet.ParquetFile(path) as file:
@@ -71,7 +71,8 @@ def _group(path: Path, group: int) -> list[dict[str, Any]]:
 
 
 def _load(path: Path, group: int, place: int, rate: int) -> tuple[np.ndarray, np.ndarray]:
-    row, sounds = _group(path, group)[place], []
+    about = path.stat()  # a shard made anew is another one
+    row, sounds = _group(path, group, about.st_mtime_ns, about.st_size)[place], []
     for name in ("mix", "context"):
         samples, own_rate = soundfile.read(io.BytesIO(row[name]["bytes"]), dtype="float32")
         sounds.append(resampled(samples, own_rate, rate))

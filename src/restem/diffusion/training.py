@@ -29,6 +29,8 @@ from restem.errors import UserError
 
 Loss = Callable[[nn.Module, int], Tensor]
 Schedule = Literal["tenth", "cosine", "constant"]
+# Of a TrainingConfig, what a resumed run must share; more steps than were planned are allowed.
+FIXED = ("learning_rate", "accumulation", "schedule", "ema", "weight_decay", "clip")
 
 
 @dataclass(frozen=True)
@@ -149,9 +151,12 @@ class Trainer:
             with nullcontext() if alone else self._accelerator.no_sync(self._model):
                 value += self._backward(part) / parts
         if self._accelerator is None:
-            torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip)
+            norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip)
         else:
-            self._accelerator.clip_grad_norm_(self._model.parameters(), self.config.clip)
+            norm = self._accelerator.clip_grad_norm_(self._model.parameters(), self.config.clip)
+        # A scaler of half precision skips such steps by itself.
+        if getattr(self._accelerator, "scaler", None) is None and not math.isfinite(float(norm)):
+            raise self._not_finite("gradient", self.step * parts)
         self.optimizer.step()
         self.step += 1
         self._average()
@@ -168,13 +173,7 @@ class Trainer:
             told = self._accelerator.gather(told[None])
             bad, self._stop = not bool(told.isfinite().all()), bool(told[:, 1].any())
         if bad or not math.isfinite(value):
-            where = f" on the batch of {self.batch_of(part)}" if self.batch_of else ""
-            if math.isfinite(value):
-                where = " in another process"
-            raise UserError(
-                f"The loss is not finite at step {self.step}{where}; "
-                f"lower the learning rate and resume from {self.path}."
-            )
+            raise self._not_finite("loss", None if math.isfinite(value) else part)
         scaled = loss / self.config.accumulation if self.config.accumulation > 1 else loss
         if self._accelerator is None:
             scaled.backward()
@@ -183,6 +182,18 @@ class Trainer:
         if self._accelerator.num_processes > 1:
             return float(told[:, 0].mean())
         return value
+
+    def _not_finite(self, what: str, part: int | None) -> UserError:
+        """The error for a loss or gradient of a part of a step; None for another process's."""
+        where = (
+            f" on the batch of {self.batch_of(part)}" if self.batch_of and part is not None else ""
+        )
+        if part is None:
+            where = " in another process"
+        return UserError(
+            f"The {what} is not finite at step {self.step}{where}; "
+            f"lower the learning rate and resume from {self.path}."
+        )
 
     def _average(self) -> None:
         if self.config.ema is None:
@@ -235,6 +246,13 @@ class Trainer:
             raise UserError(
                 f"{self.path} was trained with another {' and another '.join(changed)}; "
                 "give the same again, or another folder with -o."
+            )
+        before, asked = json.loads(meta.get("config", "{}")), asdict(self.config)
+        if changed := [key for key in FIXED if before.get(key, asked[key]) != asked[key]]:
+            raise UserError(
+                f"{self.path} was trained with another {' and another '.join(changed)} "
+                f"({', '.join(str(before[key]) for key in changed)}); give the same again, or "
+                "another folder with -o."
             )
         known = {f"weights.{name}" for name, _ in self._trained}
         for key in tensors:

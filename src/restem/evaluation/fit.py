@@ -77,7 +77,7 @@ def waveform_leak_db(
     cross = cross[len(source) - 1 : len(source) - 1 + taps]
     autocorrelation[0] *= 1 + 1e-9  # a band-limited context leaves the system near singular
     response = solve_toeplitz(autocorrelation, cross)
-    explained = fftconvolve(delayed, response)[taps - 1 - half :][: len(target)]
+    explained = fftconvolve(delayed, response)[2 * half :][: len(target)]
     return float(10 * np.log10(max(float(explained @ explained) / energy, 1e-30)))
 
 

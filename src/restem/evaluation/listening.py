@@ -20,8 +20,9 @@ from restem.evaluation.loudness import loudness_relation, rms_db
 from restem.evaluation.onsets import onset_envelope
 from restem.evaluation.signals import mono, resampled
 
-# Raise this number whenever a formula of this room changes, so that no cache goes stale.
-FORMULAS = "1"
+# Raise this number whenever a formula of this room or the reading of files (audio.files) changes,
+# so that no cache goes stale.
+FORMULAS = "2"
 SILENT_DB = -70.0
 # Clipped: four neighbours within two steps of the peak, and beside them a fall of sixteen. The
 # crest of a slow wave has such neighbours too, but falls slowly. A step is one of 16 bits, even

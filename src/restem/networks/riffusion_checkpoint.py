@@ -60,7 +60,7 @@ def load_riffusion(model: str | Path, revision: str | None = None) -> Riffusion:
         tokenizer,
         scheduler,
         schedule_from_config(scheduler.config),
-        _settings(Path(model)),
+        _settings(_settings_file(model, revision)),
     )
 
 
@@ -90,9 +90,7 @@ def save_riffusion(model: Riffusion, folder: Path) -> None:
             pipeline.save_pretrained(stage / "new", safe_serialization=True)
         text = json.dumps(model.settings.to_dict(), indent=2)
         (stage / "new" / SETTINGS).write_text(text + "\n", encoding="utf-8")
-        if folder.exists():
-            os.replace(folder, stage / "old")
-        os.replace(stage / "new", folder)
+        _put_in_place(stage / "new", folder, aside=stage / "old")
     except Exception as error:
         # safetensors raises its own kind of error where the disk is full.
         known = error if isinstance(error, OSError) else OSError(str(error).splitlines()[0])
@@ -100,6 +98,19 @@ def save_riffusion(model: Riffusion, folder: Path) -> None:
     finally:
         if stage is not None:
             shutil.rmtree(stage, ignore_errors=True)
+
+
+def _put_in_place(new: Path, folder: Path, aside: Path) -> None:
+    """Rename `new` to `folder`; what was there goes `aside`, and back if that fails."""
+    if not folder.exists():
+        os.replace(new, folder)
+        return
+    os.replace(folder, aside)
+    try:
+        os.replace(new, folder)
+    except BaseException:  # also Ctrl-C
+        os.replace(aside, folder)
+        raise
 
 
 def schedule_from_config(config: Any) -> NoiseSchedule:
@@ -184,9 +195,27 @@ def _unreadable(part: str, model: str | Path, error: Exception) -> UserError:
     return UserError(f"The {part} of {model} cannot be loaded: {reason}.")
 
 
-def _settings(folder: Path) -> RiffusionSettings:
-    path = folder / SETTINGS
-    if not path.is_file():
+def _settings_file(model: str | Path, revision: str | None) -> Path | None:
+    """Where our settings of a checkpoint lie, in its folder or fetched from the hub; None for one
+    of others, which has none. UserError if the hub cannot tell."""
+    if Path(model).is_dir():
+        path = Path(model) / SETTINGS
+        return path if path.is_file() else None
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+
+    try:
+        return Path(hf_hub_download(str(model), SETTINGS, revision=revision))
+    except LocalEntryNotFoundError:  # without a network, of what was fetched before
+        return None
+    except EntryNotFoundError:
+        return None
+    except Exception as error:
+        raise _unreadable(SETTINGS, model, error) from None
+
+
+def _settings(path: Path | None) -> RiffusionSettings:
+    if path is None:
         return RiffusionSettings()
     try:
         return RiffusionSettings.from_dict(json.loads(path.read_text(encoding="utf-8")))

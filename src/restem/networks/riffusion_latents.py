@@ -166,7 +166,12 @@ def _shard_path(folder: Path, shard: int) -> Path:
     return folder / f"{shard:05d}.safetensors"
 
 
-@lru_cache(maxsize=128)
 def _open(path: Path) -> Any:
     """A shard mapped into memory; it stays open, since batches are drawn from all shards."""
+    about = path.stat()  # a shard made anew is another one
+    return _opened(path, about.st_ino, about.st_mtime_ns, about.st_size)
+
+
+@lru_cache(maxsize=128)
+def _opened(path: Path, *_of_this: int) -> Any:
     return safe_open(path, framework="pt").__enter__()

@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # nothing heavy is imported before the arguments are known to
 
 REMOVAL = 0.3  # share of the time that separation takes
 IN_STEP = 0.1  # correlation of a song and its own background, if drums are not 20 dB louder
+SAME = 1e-8  # of the energy: 80 dB below the song, two recordings are one
 LENGTHS_DIFFER = 1.0  # seconds allowed between the two
 _BITS = {"PCM_U8": 8, "PCM_16": 16}  # more than 24 would not fit a 32-bit float
 
@@ -119,6 +120,11 @@ def _own_background(args: argparse.Namespace, song: AudioFile) -> AudioFile:
         raise UserError(
             f"{args.without.name} does not run in step with {args.song.name}; give the same "
             "recording without the stem, beginning at the same moment."
+        )
+    if np.sum(np.square(a - b), dtype=np.float64) < SAME * np.sum(np.square(a), dtype=np.float64):
+        raise UserError(
+            f"{args.without.name} is the same recording as {args.song.name}, with the stem still "
+            "in it; give one without, or leave --without away."
         )
     return own
 

@@ -125,7 +125,7 @@ def _add_error_handlers(app: FastAPI) -> None:
         # Without the input itself, which need not be text that can be sent back.
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"][1:] if "-" not in str(part))
-        words = f"{where}: {first['msg']}" if where else str(first["msg"])
+        words = f"{where and where + ': '}{first['msg'].removeprefix('Value error, ')}"
         return JSONResponse({"detail": words.encode("utf-8", "replace").decode()}, 422)
 
     @app.exception_handler(UserError)
@@ -219,7 +219,7 @@ def _add_job_routes(app: FastAPI, store: Store, desk: Desk, hub: Hub, limits: Li
         if song.state != "ready":
             raise HTTPException(409, "The song is not ready yet.")
         if asked.region and asked.region.is_too_late(song.seconds):
-            raise HTTPException(422, "The region begins after the end of the song.")
+            raise HTTPException(422, "Too little of the region lies in the song; choose another.")
         _check_kind(asked, song)
         if asked.base:
             base: Job = found(store.jobs, asked.base.job)

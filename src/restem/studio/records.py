@@ -59,7 +59,7 @@ class Correction(_Strict):
     @model_validator(mode="after")
     def _whole(self) -> Correction:
         if self.bpm is None and (self.first_downbeat is not None or self.beats_per_bar):
-            raise ValueError("first_downbeat and beats_per_bar go with a bpm")
+            raise ValueError("give a bpm with first_downbeat and beats_per_bar")
         return self
 
 
@@ -137,7 +137,7 @@ class JobRequest(_Strict):
     """
 
     song: Identifier
-    instruction: Annotated[str, Field(min_length=1, max_length=1000, pattern=r"\S")]
+    instruction: Annotated[str, Field(max_length=1000)]
     stem: Literal["drums", "bass", "guitar", "keys"] = "drums"
     seed: Annotated[int, Field(ge=0, le=2**53 - 16)] = 0  # what JavaScript's numbers hold exactly
     takes: Annotated[int, Field(ge=1, le=MOST_TAKES)] = 1
@@ -150,7 +150,9 @@ class JobRequest(_Strict):
     base: Base | None = None
 
     @model_validator(mode="after")
-    def _base_needs_region(self) -> JobRequest:
+    def _whole(self) -> JobRequest:
+        if not self.instruction.strip():
+            raise ValueError("say in `instruction` what to play, such as 'Add jazzy drums'")
         if self.base and not self.region:
             raise ValueError("a base take needs a region to be filled")
         return self

@@ -20,7 +20,7 @@ A_BEAT, HALF_A_BAR, A_BAR = 0, -2, -1  # in place of steps between strokes
 _NOTE_VALUES = (
     (STEPS_PER_QUARTER // 4, r"\b(sixteenths|16ths|(sixteenth|16th)[ -]notes?|semiquavers?)\b"),
     (STEPS_PER_QUARTER // 2, r"\b(eighths|8ths|(eighth|8th)[ -]notes?|quavers?)\b"),
-    (STEPS_PER_QUARTER, r"\b(quarter|4th)[ -]notes?\b|\bcrotchets?\b"),
+    (STEPS_PER_QUARTER, r"\b(quarters|(quarter|4th)[ -]notes?|crotchets?)\b(?! of)"),
     (2 * STEPS_PER_QUARTER, r"\bhalf[ -]notes?\b|\bminims?\b"),
     (A_BEAT, r"\b(every|each) beat\b|\bfour (notes |chords )?(to|in) (the|a) bar\b"),
     (HALF_A_BAR, r"\btwo (notes |chords )?(to the|in a|a|per) bar\b"),
@@ -43,7 +43,7 @@ _POWER = re.compile(r"\bpower[ -]chords?\b")
 _UP_AND_DOWN = {2: (0, 1), 3: (0, 1, 2, 1), 4: (0, 1, 2, 3, 2, 1)}
 MOST_BROKEN = 4  # notes of a chord
 HIGHEST_BASS = 55  # G3
-LOWEST_POWER = 40  # E2, the lowest string of a guitar
+LOWEST_STRING = 40  # E2, of a guitar
 
 
 def note_value(words: str, stem: str) -> int | None:
@@ -162,7 +162,7 @@ def fifths(planes: np.ndarray, around: Sequence[np.ndarray] = ()) -> np.ndarray:
     for start, following in zip(moments, [*moments[1:], len(playing)], strict=True):
         chord = np.flatnonzero(planes[ONSET, start])
         end = start + int(np.append(playing[start:following][:, chord].any(axis=1), False).argmin())
-        root = LOWEST_POWER + (_root(sounding[start:end].sum(axis=0)) - LOWEST_POWER) % 12
+        root = LOWEST_STRING + (_root(sounding[start:end].sum(axis=0)) - LOWEST_STRING) % 12
         for pitch in (root, root + 7, root + 12):
             out[ONSET, start, pitch] = True
             out[SOUND, start:end, pitch] = True

@@ -120,7 +120,8 @@ class RollBatch:
     """What the network is shown: all float32 but `clean` and `real`, shapes (window, token, ...).
 
     `clean` (bool): the part's cells; `real` (bool): cells that exist and are to be found, neither
-    void nor given; `context`, `place` as in cells; `text` (window, 386).
+    void nor given; `context`, `place` as in cells; `text` (window, 386). `density` (window, 1, 1):
+    that of the noise, where windows differ in it.
     """
 
     clean: np.ndarray
@@ -128,6 +129,7 @@ class RollBatch:
     context: np.ndarray
     place: np.ndarray
     text: np.ndarray
+    density: np.ndarray | None = None
 
 
 class RollBatches:

@@ -51,7 +51,7 @@ def network_of(model: RollModel) -> EmbeddedNetwork:
     with tempfile.TemporaryDirectory() as place:
         _write_onnx(network, Path(place, "random.onnx"))
         random = onnx.load(str(Path(place, "random.onnx"))).graph.initializer
-    stored = onnx.load(str(model.folder / f"{model.stem}.onnx")).graph.initializer
+    stored = onnx.load(str(model.network)).graph.initializer
     own = {name: p.detach().numpy() for name, p in network.named_parameters()}
     found = {}
     for there, here in zip(stored, random, strict=False):
@@ -65,7 +65,7 @@ def network_of(model: RollModel) -> EmbeddedNetwork:
         network.load_state_dict(found)
     except RuntimeError:
         raise UserError(
-            f"{model.folder / model.stem}.onnx is not a network that can be trained further; "
+            f"{model.network} is not a network that can be trained further; "
             "start from a model of restem midi export."
         ) from None
     return network

@@ -20,6 +20,7 @@ from restem.symbolic.parts import DRUM_CHANNEL, KINDS, STEMS, find_parts, planes
 from restem.symbolic.rolls import (
     bars_in_steps,
     notes_from_roll,
+    steps_from_ticks,
     ticks_from_steps,
 )
 from restem.symbolic.song import Song, Track
@@ -94,6 +95,9 @@ class MidiInserter:
                 progress(share, "composing")
 
         made = complete(models, parts, table, wanted, wishes, region, follow)
+        if region is None:
+            for planes in made.values():
+                planes[:, _last_step(song, table) :] = False
         settings = {
             "version": __version__,
             "stems": wanted,
@@ -152,6 +156,15 @@ class MidiInserter:
                 [start, end, steps[:, 2], performance.accents(steps[:, 0], bars)], axis=1
             )
         return notes.astype(np.int64)
+
+
+def _last_step(song: Song, bars: np.ndarray) -> int:
+    """The step at which a new part ends: the bar in which a last note begins is filled, what is
+    only held after it is played to its end."""
+    begun = max(int(track.notes[:, 0].max()) for track in song.tracks if len(track.notes))
+    begins, ends = steps_from_ticks(np.array([begun, song.end]), song.ticks_per_quarter).tolist()
+    bar = max(int(np.searchsorted(bars[:, 0], begins, side="right")) - 1, 0)
+    return int(max(bars[bar, :2].sum(), ends))
 
 
 def inside_bars(

@@ -13,6 +13,7 @@ import numpy as np
 import onnxruntime
 
 from restem.errors import UserError
+from restem.symbolic import shared
 from restem.symbolic.bernoulli import BinaryNoise
 from restem.text import EMBEDDING_SIZE
 
@@ -23,10 +24,14 @@ CELL_SCALE = 4.0  # cells are rare: at 1 their sum would drown in the other inpu
 
 @dataclass(frozen=True)
 class RollModel:
-    """The network of one stem: `STEM.onnx` and its description `STEM.json` in a folder."""
+    """The network of one stem: `STEM.onnx` and its description `STEM.json` in a folder.
+
+    With a `file` these are `FILE.onnx` and `FILE.json`, of several stems (`symbolic.shared`).
+    """
 
     folder: Path
     stem: str
+    file: str = ""
 
     @classmethod
     def load(cls, stem: str, folder: str | Path = PACKAGED) -> RollModel:
@@ -34,6 +39,8 @@ class RollModel:
         place = Path(folder)
         if folder == PACKAGED:
             place = Path(str(resources.files("restem"))) / "models" / "midi"
+        if is_model(place, shared.FILE) and stem in shared.STEMS and not is_model(place, stem):
+            return cls(place, stem, shared.FILE)
         for ending in ("onnx", "json"):
             if not (place / f"{stem}.{ending}").is_file():
                 raise UserError(
@@ -42,12 +49,20 @@ class RollModel:
                 )
         return cls(place, stem)
 
+    @property
+    def network(self) -> Path:
+        """The file of the network."""
+        return self.folder / f"{self.file or self.stem}.onnx"
+
     @cached_property
     def description(self) -> dict:
-        path = self.folder / f"{self.stem}.json"
+        """What the model's file says of this stem."""
+        path = self.network.with_suffix(".json")
         try:
-            return dict(json.loads(path.read_text()))
-        except ValueError as error:
+            found = dict(json.loads(path.read_text()))
+            own = found.pop("parts")[self.stem] if self.file else {}
+            return {**found, **own}
+        except (ValueError, KeyError) as error:
             raise UserError(f"{path} is damaged: {error}.") from None
 
     @cached_property
@@ -57,7 +72,7 @@ class RollModel:
 
     @cached_property
     def sha256(self) -> str:
-        return hashlib.sha256((self.folder / f"{self.stem}.onnx").read_bytes()).hexdigest()
+        return hashlib.sha256(self.network.read_bytes()).hexdigest()
 
     @cached_property
     def _session(self) -> onnxruntime.InferenceSession:
@@ -66,7 +81,7 @@ class RollModel:
         # One thread adds in one order on every machine: the same seed gives the same notes.
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
-        path = self.folder / f"{self.stem}.onnx"
+        path = self.network
         try:
             return onnxruntime.InferenceSession(
                 str(path), options, providers=["CPUExecutionProvider"]
@@ -87,6 +102,9 @@ class RollModel:
         Shapes: cells (window, token, value), context (window, token, ...), place (window, token,
         17), text (window, 386).
         """
+        if self.file:
+            cells, context = shared.widened(cells, self.stem), shared.context_of(context)
+            place = shared.told(place, self.stem)
         feed = {
             "cells": cells.astype(np.float32) * CELL_SCALE,
             "context": context.astype(np.float32) * CELL_SCALE,
@@ -95,4 +113,10 @@ class RollModel:
             "t": np.full(len(cells), 1 - survival),
         }
         feed = {name: np.ascontiguousarray(array, dtype=np.float32) for name, array in feed.items()}
-        return np.asarray(self._session.run(None, feed)[0])
+        odds = np.asarray(self._session.run(None, feed)[0])
+        return shared.narrowed(odds, self.stem) if self.file else odds
+
+
+def is_model(folder: Path, name: str) -> bool:
+    """Whether a folder holds a network and its description by a name."""
+    return all((folder / f"{name}.{ending}").is_file() for ending in ("onnx", "json"))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,16 +18,19 @@ from torch.nn import functional as F
 
 from restem.diffusion.training import Trainer, TrainingConfig
 from restem.networks.embedded import EmbeddedNetwork, NetworkConfig
-from restem.symbolic import cells
+from restem.symbolic import cells, shared
 from restem.symbolic.bernoulli import BinaryNoise, noised
+from restem.symbolic.corpora import Piece
 from restem.symbolic.corpus_file import RollBatch, RollBatches, load_corpus
 from restem.symbolic.export_rolls import network_of
 from restem.symbolic.model import CELL_SCALE, TEXT_VALUES, RollModel
+from restem.symbolic.shared_training import SharedBatches, shared_network
 
 
 @dataclass(frozen=True)
 class RollTraining:
-    """What to train on and for how long.
+    """What to train on and for how long. The `stem` "pitched" is one network for bass, guitar and
+    keys of recordings (`symbolic.shared`).
 
     Without a `noise`, cells are tossed with the density that they have in the corpus: the network
     then never sees rolls that are much fuller or emptier than music.
@@ -52,21 +56,23 @@ def train(settings: RollTraining) -> Iterator[tuple[int, float]]:
     """Train by the settings, yielding (step, loss); the checkpoint lies in `settings.out`."""
     torch.manual_seed(settings.seed)
     pieces = [piece for split in settings.splits for piece in load_corpus(settings.corpus, split)]
-    batches = RollBatches(pieces, settings.stem, settings.seed)
-    rates, densities = _statistics(batches)
+    shares = settings.stem == shared.FILE
+    batches, rates, usual = (_shared_batches if shares else _batches)(pieces, settings)
     noise = settings.noise or replace(BinaryNoise(), density=round(float(rates.mean()), 5))
     if settings.start is not None:
         noise, network = settings.noise or settings.start.noise, network_of(settings.start)
+        if shares and not settings.start.file:
+            network = shared_network(network, settings.start.stem)
     else:
         network = _new_network(settings, rates)
     meta = {
         "network": network.config.to_dict(),
         "noise": noise.to_dict(),
         "stem": settings.stem,
-        "densities": densities,
         "seed": settings.seed,
         "batch": settings.batch,
         "pieces": len(batches.pieces),
+        **usual,
         "splits": list(settings.splits),
     }
     trainer = Trainer(
@@ -85,11 +91,35 @@ def train(settings: RollTraining) -> Iterator[tuple[int, float]]:
     yield from trainer.run()
 
 
+def _batches(
+    pieces: list[Piece], settings: RollTraining
+) -> tuple[RollBatches, np.ndarray, dict[str, Any]]:
+    """Windows of one stem, how often each cell is set, and what the model is to say of it."""
+    batches = RollBatches(pieces, settings.stem, settings.seed)
+    rates, densities = _statistics(batches)
+    return batches, rates, {"densities": densities}
+
+
+def _shared_batches(
+    pieces: list[Piece], settings: RollTraining
+) -> tuple[SharedBatches, np.ndarray, dict[str, Any]]:
+    """The same for several stems, each with noise of its own density."""
+    batches, wide, parts = SharedBatches(pieces, settings.seed), [], {}
+    for stem, own in batches.of.items():
+        rates, densities = _statistics(own)
+        noise = settings.noise or replace(BinaryNoise(), density=round(float(rates.mean()), 5))
+        batches.densities[stem] = noise.density
+        parts[stem] = {"noise": noise.to_dict(), "densities": densities, "pieces": len(own.pieces)}
+        wide.append(shared.widened(rates, stem))
+    return batches, np.mean(wide, axis=0), {"parts": parts}
+
+
 def _new_network(settings: RollTraining, rates: np.ndarray) -> EmbeddedNetwork:
+    together = settings.stem == shared.FILE
     network = EmbeddedNetwork(
         NetworkConfig(
-            cells.values_of(settings.stem),
-            cells.context_values(settings.stem),
+            len(rates),
+            shared.CONTEXT_VALUES if together else cells.context_values(settings.stem),
             cells.PLACES,
             TEXT_VALUES,
             settings.width,
@@ -111,7 +141,8 @@ def batch_loss(
     t = rng.integers(1, noise.steps + 1, len(batch.clean))
     survival = noise.survival()[t].astype(np.float32)
     uniform = rng.random(batch.clean.shape, dtype=np.float32)
-    noisy = noised(batch.clean, survival[:, None, None], np.float32(noise.density), uniform)
+    rho = np.float32(noise.density) if batch.density is None else batch.density
+    noisy = noised(batch.clean, survival[:, None, None], rho, uniform)
     shown = np.where(batch.real, noisy, batch.clean)
     with torch.autocast("cpu", torch.bfloat16):
         odds = network(

@@ -14,6 +14,7 @@ from restem.errors import UserError
 from restem.progress import Progress
 from restem.symbolic.bernoulli import PAPER, BinaryNoise
 from restem.symbolic.parts import STEMS
+from restem.symbolic.shared import FILE as PITCHED
 
 if TYPE_CHECKING:
     from restem.symbolic.model import RollModel
@@ -46,7 +47,10 @@ def _add_corpus(verbs: Any) -> None:
         "--heard",
         metavar="SONGS",
         type=Path,
-        help="folder of restem dataset render: what is heard of its songs, for stems of recordings",
+        action="append",
+        default=[],
+        help="folder of restem dataset render: what is heard of its songs, for stems of "
+        "recordings; repeatable, also with the same folder, whose songs are mixed anew",
     )
     add("--seed", type=int, default=0)
     add("-o", "--output", type=Path, required=True, help="an .npz file")
@@ -77,11 +81,11 @@ def _corpus(args: argparse.Namespace) -> int:
                 print(f"restem: {counts[1]} songs, {counts[0]} left out as copies", file=sys.stderr)
             if fresh:
                 yield piece
-        if args.heard is not None:
-            for count, piece in enumerate(heard_pieces(args.heard), start=1):
-                if count % 100 == 0:
-                    print(f"restem: {count} parts of songs heard", file=sys.stderr)
-                yield piece
+        heard = (heard_pieces(songs, args.seed + n) for n, songs in enumerate(args.heard))
+        for count, piece in enumerate(chain.from_iterable(heard), start=1):
+            if count % 100 == 0:
+                print(f"restem: {count} parts of songs heard", file=sys.stderr)
+            yield piece
 
     print(f"{save_corpus(new(), args.output)} songs in {args.output}; {counts[0]} copies left out.")
     return 0
@@ -93,9 +97,10 @@ def _add_train(verbs: Any) -> None:
     add = parser.add_argument
     add(
         "--stem",
-        choices=(*STEMS, "keys", "touch"),
+        choices=(*STEMS, "keys", PITCHED, "touch"),
         required=True,
-        help="the part, or touch: how drums are played",
+        help="the part; pitched: bass, guitar and keys of recordings in one network; touch: how "
+        "drums are played",
     )
     add("--corpus", type=Path, help="file of restem midi corpus")
     add("--groove-midi", type=Path, help="folder of the Groove MIDI Dataset, for touch")
@@ -163,10 +168,12 @@ def _train(args: argparse.Namespace) -> int:
 
 
 def _start(stem: str, folder: str) -> RollModel:
-    """The model to begin with; keys may begin as a guitar, which has as many cells."""
+    """The model to begin with; keys may begin as a guitar, which has as many cells, and so does
+    what makes both."""
     from restem.symbolic.model import PACKAGED, RollModel
 
-    return RollModel.load("guitar" if stem == "keys" and folder == PACKAGED else stem, folder)
+    as_guitar = stem == PITCHED or (stem == "keys" and folder == PACKAGED)
+    return RollModel.load("guitar" if as_guitar else stem, folder)
 
 
 def _noise(args: argparse.Namespace) -> BinaryNoise | None:

@@ -117,8 +117,11 @@ class Slakh2100(StemFolders):
     )
 
     def _song_folders(self) -> list[Path]:
-        self.missing = []
-        return sorted(p.parent for p in self.path.rglob("metadata.yaml"))
+        """All but those that Slakh2100-redux sets aside: their MIDI occurs in another split too."""
+        found = sorted(p.parent for p in self.path.rglob("metadata.yaml"))
+        aside = [f for f in found if "omitted" in f.relative_to(self.path).parts]
+        self.missing = [f"{f.relative_to(self.path).as_posix()} (set aside)" for f in aside]
+        return [folder for folder in found if folder not in set(aside)]
 
     def _stems(self, folder: Path) -> dict[str, tuple[AudioRef, ...]]:
         stems: dict[str, list[AudioRef]] = {}

@@ -6,7 +6,9 @@ processor has a chat template.
 
 from __future__ import annotations
 
+import hashlib
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,9 +16,22 @@ import torch
 
 from restem.dataset.stages.caption import Caption
 from restem.errors import UserError
+from restem.evaluation.embeddings.weights import sha256_of
 
 PROMPT = "caption-1.txt"
 MOST_TOKENS = 96
+WEIGHTS = (".safetensors", ".bin", ".json")  # and their configuration
+
+
+def _made_of(model: str, network: Any, prompt: str) -> str:
+    """A hash of a folder's weights, or of a hub's name and commit, and of the prompt."""
+    digest = hashlib.sha256(prompt.encode())
+    if Path(model).is_dir():
+        for path in sorted(p for p in Path(model).iterdir() if p.suffix in WEIGHTS):
+            digest.update(f"{path.name} {sha256_of(path)}".encode())
+    else:
+        digest.update(f"{model} {getattr(network.config, '_commit_hash', None)}".encode())
+    return digest.hexdigest()
 
 
 class AudioLLM:
@@ -41,10 +56,11 @@ class AudioLLM:
             raise UserError(f"{model} takes no audio; give a model such as Qwen2-Audio.")
         self._network = network.to(self._device).eval()
         self.sample_rate = int(extractor.sampling_rate)
-        self.name = f"audio-llm:{model.rstrip('/').split('/')[-1]}"
         self._prompt = (
             resources.files("restem.dataset").joinpath("prompts", PROMPT).read_text("utf-8").strip()
         )
+        label = model.rstrip("/").split("/")[-1]
+        self.name = f"audio-llm:{label}-{_made_of(model, network, self._prompt)[:12]}"
 
     def caption(self, waveform: np.ndarray, facts: dict[str, Any]) -> Caption:
         """See `Captioner`; greedy, so the same music gives the same words."""

@@ -92,10 +92,10 @@ class Checker:
             return "clipped"
         if content in self._seen:
             return "duplicate"
-        self._seen.add(content)
         if not clip.instruction or broken_rule(clip.instruction, clip.action, clip.stem):
             return "instruction breaks a rule"
         most = self.settings.max_leak
         if most is not None and clip.leak is not None and clip.leak > most:
             return "leak"
+        self._seen.add(content)  # of two equal clips the first one that is kept
         return None

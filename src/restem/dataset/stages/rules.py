@@ -51,7 +51,8 @@ def broken_rule(
         return f"it has more than {most} words"
     if words[0] != action.lower():
         return "it does not begin with the action word"
-    if any(word.endswith("-less") or word.endswith(f"{stem.rstrip('s')}less") for word in words):
+    lacks = ("-less", f"{stem}less", f"{stem.removesuffix('s')}less")
+    if any(word.endswith(lacks) for word in words):
         return f'it says "{stem}-less"'
     if any(word.startswith("energetic") for word in words):
         return 'it says "energetic"'
