@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from restem.audio.drums_separator import DrumsSeparator
 from restem.audio.inversion import waveform_from_log_mel
 from restem.audio.spectrogram import log_mel
 from restem.audio.waveform import rms_db
@@ -25,7 +26,6 @@ from restem.dataset.draws import Draw
 from restem.dataset.features import mels_to_bytes
 from restem.dataset.leak_probe import leak_matched
 from restem.dataset.packed import PackedSongs
-from restem.dataset.separator.model import DrumsSeparator
 from restem.dataset.songs import Song
 from restem.diffusion.checkpoints import ema_weights
 from restem.diffusion.path import sample

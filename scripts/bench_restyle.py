@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 
 from restem.audio.beats import BeatGrid
+from restem.audio.drums_separator import DrumsSeparator
 from restem.audio.tracking import (
     band_powers,
     beat_log_odds,
     grid_from_log_odds,
     tracker_features,
 )
-from restem.dataset.separator.model import DrumsSeparator
 from restem.evaluation.beats import beat_f, best_beat_f
 from restem.evaluation.intervals import scored_mean
 from restem.evaluation.separation import si_sdr

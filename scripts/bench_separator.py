@@ -10,8 +10,8 @@ from pathlib import Path
 import librosa
 import numpy as np
 
+from restem.audio.drums_separator import DrumsSeparator
 from restem.dataset.record import AudioRef
-from restem.dataset.separator.model import DrumsSeparator
 from restem.dataset.sources.reading import read_reference
 from restem.evaluation.intervals import scored_mean
 from restem.evaluation.separation import si_sdr

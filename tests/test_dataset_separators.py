@@ -10,10 +10,9 @@ import numpy as np
 import pytest
 import torch
 
+from restem.audio.drums_separator import DrumsSeparator, spectra, waves_from_spectra
 from restem.cli import main
-from restem.dataset.separator.model import DrumsSeparator
 from restem.dataset.separator.network import BINS, DrumsMask, SeparatorConfig, band_matrix
-from restem.dataset.separator.spectra import spectra, waves_from_spectra
 from restem.dataset.separator.train import (
     SeparatorTraining,
     draw_batch,

@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+import soundfile
 from test_generate import ASKED, CONFIG, Network
 
 from restem.audio.spectrogram import log_mel
+from restem.cli import main
 from restem.errors import UserError
 from restem.generation import generate
 from restem.insertion import Inserter
@@ -186,3 +188,17 @@ def test_a_stem_is_brought_to_within_what_is_tolerated_of_a_loudness():
         level_to(made, before + asked_db / 10, CONFIG, tolerated_db)
         assert 10 * (loudness(made) - before) == pytest.approx(louder_db, abs=0.01)
         assert (made[100:200] == CONFIG.silence).all()
+
+
+def test_a_recording_without_drums_is_no_kit(tmp_path, capsys):
+    time = np.arange(4 * RATE) / RATE
+    held = 0.2 * np.sin(2 * np.pi * 220 * time) * (1 + np.sin(2 * np.pi * 330 * time)) / 2
+    for name in ("song.wav", "held.wav"):
+        soundfile.write(tmp_path / name, held, RATE)
+    words = ["insert", str(tmp_path / "song.wav"), "Add drums", "--bpm", "100"]
+    words += ["--like", str(tmp_path / "held.wav"), "-o", str(tmp_path / "out")]
+    assert main(words) == 2
+    assert "No drums are heard in held.wav; give a recording of drums alone" in (
+        capsys.readouterr().err
+    )
+    assert not (tmp_path / "out").exists()

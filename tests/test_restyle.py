@@ -10,7 +10,7 @@ import soundfile as sf
 
 from restem import cli
 from restem.audio.beats import BeatGrid
-from restem.dataset.separator.model import DrumsSeparator
+from restem.audio.drums_separator import DrumsSeparator
 from restem.hearing import DRUMS_ALREADY
 from restem.insertion import Inserter, Insertion
 from restem.restyle.removal import BLOCK_SECONDS, OVERLAP_SECONDS, remove_stem

@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from restem.audio.beats import BeatGrid
+from restem.audio.drums_separator import CHUNK, SAMPLE_RATE, DrumsSeparator
 from restem.audio.pitch_notes import PitchNotes, hear_pitches
 from restem.audio.presence import drums_present
 from restem.audio.room import blocks
@@ -19,6 +20,8 @@ from restem.errors import UserError
 WORKING_DB = -20.0  # the song is brought to this level before its mel, so that the floor is far
 SILENCE_DB = -75.0
 DRUMS_HEARD = 0.9  # probability from which a song counts as having drums
+DRUMS_SHARE_DB = -15.0  # `drums_share_db` from which it does so too
+NO_DRUMS_DB = -25.0  # and under which nothing in it can be taken for drums
 DRUMS_ALREADY = "This song seems to have drums already; the new ones are added to them."
 FAINT_DB = 60.0  # under a song's loudest moments, where it counts as silent
 MOST_CONSTANT = 0.001  # of a song's energy that may be an offset; more is taken away
@@ -94,7 +97,9 @@ def hear(
         grid = at_tempo(grid, bpm, seconds)
     heard = Heard(song, sample_rate, mono, config.sample_rate, level, None, grid, [])
     context_db = log_mel(mono, config, float(heard.gain))
-    doubts = _doubts(stem, grid, context_db, bpm is not None)
+    doubts = _doubts(grid, bpm is not None)
+    if stem == "drums" and drums_play(mono, context_db):
+        doubts.append(DRUMS_ALREADY)
     return replace(heard, context_db=context_db, notices=doubts)
 
 
@@ -142,7 +147,26 @@ def checked(samples: np.ndarray, sample_rate: int) -> np.ndarray:
     return song
 
 
-def _doubts(stem: str, grid: BeatGrid, context_db: np.ndarray, given_bpm: bool) -> list[str]:
+def drums_play(mono: np.ndarray, context_db: np.ndarray) -> bool:
+    """Whether drums are heard in a song (sample,) at 44.1 kHz already, or in its log-mel.
+
+    The log-mel tells soft ones in a band, the separator those that are recorded in another way
+    than what the log-mel's judge was shown.
+    """
+    return drums_present(context_db) > DRUMS_HEARD or drums_share_db(mono) > DRUMS_SHARE_DB
+
+
+def drums_share_db(mono: np.ndarray) -> float:
+    """How much of the loudest ten seconds of a song (sample,) at 44.1 kHz a separator takes for
+    drums: their level beside all, in dB."""
+    seconds = range(0, max(len(mono) - CHUNK, 0) + 1, SAMPLE_RATE)
+    start = max(seconds, key=lambda s: float(mono[s : s + CHUNK] @ mono[s : s + CHUNK]))
+    piece = mono[start : start + CHUNK]
+    drums = DrumsSeparator().separate(np.stack([piece, piece], axis=1))["drums"][:, 0]
+    return float(rms_db(drums) - rms_db(piece))
+
+
+def _doubts(grid: BeatGrid, given_bpm: bool) -> list[str]:
     notices = []
     if grid.confidence < UNSURE and given_bpm:
         notices.append(
@@ -154,6 +178,4 @@ def _doubts(stem: str, grid: BeatGrid, context_db: np.ndarray, given_bpm: bool) 
             "The beat is hard to hear in this song; check the tempo below, and give "
             "it with --bpm or --beats if it is wrong."
         )
-    if stem == "drums" and drums_present(context_db) > DRUMS_HEARD:
-        notices.append(DRUMS_ALREADY)
     return notices

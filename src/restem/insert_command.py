@@ -207,7 +207,10 @@ def _takes(
     progress: Callable[[float, str], None],
 ) -> Iterator[Insertion]:
     """The takes asked for, the best first."""
+    from restem.audio.drums_separator import SAMPLE_RATE
     from restem.audio.files import read_audio
+    from restem.audio.waveform import mono_from_channels, resampled, rms_db
+    from restem.hearing import NO_DRUMS_DB, SILENCE_DB, drums_share_db
     from restem.insertion import Inserter, Order
     from restem.kits import kit_of
     from restem.takes import make_takes
@@ -216,6 +219,11 @@ def _takes(
     how: dict[str, Any] = {name: getattr(args, name) for name in _ORDERED}
     if args.like:
         like = read_audio(args.like)
+        mono = resampled(mono_from_channels(like.samples), like.sample_rate, SAMPLE_RATE)
+        if rms_db(mono) > SILENCE_DB and drums_share_db(mono) < NO_DRUMS_DB:
+            raise UserError(
+                f"No drums are heard in {args.like.name}; give a recording of drums alone."
+            )
         how["like"] = kit_of(like.samples, like.sample_rate, inserter.model.tokens)
     rest: dict[str, Any] = {
         "seed": args.seed,

@@ -37,7 +37,7 @@ def open_separator(text: str) -> Separator | None:
         return None
     try:
         if kind == "drums":
-            from restem.dataset.separator.model import DrumsSeparator
+            from restem.audio.drums_separator import DrumsSeparator
 
             return DrumsSeparator(Path(path) if path else None)
         if kind == "spleeter":
