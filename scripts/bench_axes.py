@@ -1,6 +1,6 @@
 """Does the sentence move what it says? Pairs of sentences on three axes, over many contexts.
 
-    python scripts/bench_axes.py SONGS --genres TRAINING_SONGS [--count 20] [-o report.json]
+    python scripts/bench_axes.py SONGS --genres TRAINING_SONGS [--count 20] [--only WORD] [-o report.json]
 
 Both are folders of `restem dataset render`; SONGS of `--split test`. Context, beats and seed of a
 pair are the same, so that only the words differ. Measured is, for rhythm, how many onsets a beat
@@ -198,6 +198,7 @@ def main() -> None:
     parser.add_argument("--genres", type=Path, required=True, help="training songs")
     parser.add_argument("--count", type=int, default=20)
     parser.add_argument("--model", default="embedded")
+    parser.add_argument("--only", metavar="WORD", default="", help="pairs that hold this word")
     parser.add_argument("-o", "--output", type=Path)
     args = parser.parse_args()
     known = templates(args.genres)
@@ -205,10 +206,14 @@ def main() -> None:
     made = Made(Inserter.load(args.model), songs)
     results = {}
     for name, pairs, meter in (("rhythm", RHYTHM, rhythm), ("dynamics", DYNAMICS, dynamics)):
-        rows = {" / ".join(pair): effect(made, pair, meter) for pair in pairs}
+        rows = {
+            " / ".join(pair): effect(made, pair, meter)
+            for pair in pairs
+            if args.only in "/".join(pair)
+        }
         results[name] = report(name, rows)
     rows = {}
-    for pair in GENRES:
+    for pair in [pair for pair in GENRES if args.only in pair or not args.only]:
         sentences = (f"{pair[0]} drums", f"{pair[1]} drums")
         rows[" / ".join(pair)] = effect(made, sentences, genre_meter(pair, known))
     results["genre"] = report("genre", rows)

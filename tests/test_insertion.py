@@ -158,6 +158,15 @@ def test_words_of_density_are_told_unless_the_control_says_otherwise(inserter):
     assert (plain.density, plain.loudness) == (pytest.approx(0.25), pytest.approx(-0.5))
 
 
+def test_metal_drums_have_many_notes_unless_words_say_otherwise(inserter):
+    for words, steps in (("Add heavy metal drums", 1.0), ("thrash", 1.0), ("no metal please", 0),
+                         ("metallic drums", 0), ("doom metal drums", 0), ("Add rock drums", 0),
+                         ("sparse metal drums", -STEPS_OF_WORDS), ("busy but simple metal", 0),
+                         ("busy metal drums", STEPS_OF_WORDS)):  # fmt: skip
+        asked = wish(inserter.text, words, usual=(0.25, -0.5)).density
+        assert asked == (pytest.approx(0.25 + steps * DENSITY_STEP) if steps else None), words
+
+
 def test_words_of_loudness_are_told_as_dynamics(inserter):
     for words, way in (("Add LOUD funk drums", 1), ("soft jazz drums", -1), ("soft rock drums", 0),
                        ("hard rock drums", 0), ("played hard, quietly", 0),
