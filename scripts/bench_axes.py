@@ -1,6 +1,6 @@
 """Does the sentence move what it says? Pairs of sentences on three axes, over many contexts.
 
-    python scripts/bench_axes.py SONGS --genres TRAINING_SONGS [--count 20] [--only WORD] [-o report.json]
+    python scripts/bench_axes.py SONGS --genres TRAINING_SONGS [--count 20] [--only WORD] [-o FILE]
 
 Both are folders of `restem dataset render`; SONGS of `--split test`. Context, beats and seed of a
 pair are the same, so that only the words differ. Measured is, for rhythm, how many onsets a beat
