@@ -45,7 +45,8 @@ STEP_DB = 5.0  # of dynamics
 STEP_OCTAVES = 0.5  # of density, in numbers of notes
 LOOSE_S, LOOSE_VELOCITY = 0.005, 4.0  # how far a hand is off, as standard deviations
 
-TEMPERATURE = 0.7  # what is heard of a song is less sure than its notes
+# Below 1, as what is heard of a song is less sure than its notes; chosen on validation songs.
+TEMPERATURES = {"bass": 0.7, "guitar": 0.6, "keys": 0.6}
 EARLY_S = 0.03  # before the song's first sample
 LEAST_S = 0.05  # that a note has before the song or the region ends
 HELD_S = 0.25  # that a note begun before the region must still have
@@ -160,7 +161,7 @@ class Composer:
             density = density_of_words(order.instruction)
         wishes = Wishes(
             order.instruction,
-            temperature=TEMPERATURE,
+            temperature=TEMPERATURES[self.model.stem],
             seed=seed,
             fullness=2 ** (STEP_OCTAVES * density),
             second_look=True,  # so that chords of notes that were heard are found more surely
