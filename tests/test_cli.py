@@ -540,7 +540,8 @@ def test_a_signal_to_end_leaves_nothing_behind(tmp_path, name):
     if not hasattr(signal, name):
         pytest.skip(f"there is no {name} here: NOT CHECKED")
     script = (
-        "import sys, types, time\nfrom pathlib import Path\n"
+        "import signal, sys, types, time\nfrom pathlib import Path\n"
+        f"signal.signal(signal.{name}, signal.SIG_DFL)\n"  # under nohup it would be ignored
         "from restem import cli\nfrom restem.results import all_or_nothing\n"
         "room = types.ModuleType('room')\n"
         "def work(args):\n"
