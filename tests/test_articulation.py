@@ -44,6 +44,8 @@ def listed(planes: np.ndarray) -> list[tuple[int, int]]:
         ("bass in quarter notes", "bass", 12),
         ("Add a bass playing quarters", "bass", 12),
         ("three quarters of the time", "bass", None),
+        ("play in three quarters time", "bass", None),
+        ("steady quarter notes of the root", "bass", 12),
         ("block chords on the piano, one per bar", "keys", A_BAR),
         ("long held bass notes", "bass", A_BAR),
         ("Add organ pads", "keys", A_BAR),

@@ -7,7 +7,7 @@ import soundfile
 
 from restem import BeatGrid, Inserter, UserError
 from restem.audio.waveform import rms_db, sounding_db
-from restem.composing import _one_line
+from restem.composing import _on_strings, _one_line
 from restem.insertion import Order
 from restem.symbolic.voices import program_for
 from restem.takes import make_takes
@@ -245,12 +245,22 @@ def test_single_notes_do_not_leap_out_of_their_register():
     assert rows[1, 2] == 64, "what was given is left as it was"
 
 
+def test_a_low_note_that_is_lifted_to_another_is_one_with_it():
+    rows = np.array([[0, 6, 38], [0, 12, 50], [6, 12, 64], [12, 18, 50]])
+    lifted, times = _on_strings(rows, rows[:, :2] / 10.0)
+    assert lifted.tolist() == [[0, 12, 50], [6, 12, 64], [12, 18, 50]]
+    assert times[:, 1].tolist() == [1.2, 1.2, 1.8]
+    none = np.zeros((0, 3), int)
+    assert len(_on_strings(none, np.zeros((0, 2)))[0]) == 0
+
+
 def test_a_guitar_has_no_string_below_e(song):
     guitar = Inserter.load(stem="guitar")
     lowest = []
     for seed in range(3):
         low = made(guitar, song, "distorted guitar", "guitar", seed=seed)
         lowest.append(low.notes.pitches.min())
+        assert (low.notes.ends > low.notes.starts).all()
     assert min(lowest) >= 40
 
 

@@ -160,7 +160,9 @@ def test_words_of_density_are_told_unless_the_control_says_otherwise(inserter):
 
 def test_metal_drums_have_many_notes_unless_words_say_otherwise(inserter):
     for words, steps in (("Add heavy metal drums", 1.0), ("thrash", 1.0), ("no metal please", 0),
-                         ("metallic drums", 0), ("doom metal drums", 0), ("Add rock drums", 0),
+                         ("metallic drums", 0), ("doom-metal drums", 0),
+                         ("sludge metal drums", 0), ("metal ballad drums", 0),
+                         ("drums with metal brushes", 0), ("Add rock drums", 0),
                          ("sparse metal drums", -STEPS_OF_WORDS), ("busy but simple metal", 0),
                          ("busy metal drums", STEPS_OF_WORDS)):  # fmt: skip
         asked = wish(inserter.text, words, usual=(0.25, -0.5)).density
@@ -298,6 +300,15 @@ def test_a_sentence_about_another_instrument_is_a_notice():
         ("a bass line and jazzy drums, please", "drums", "names bass"),
         ("Follow the bass and play jazzy drums", "drums", None),
         ("With the piano and the bass, play drums", "drums", "names bass"),
+        ("Add synthwave and retro drums", "drums", None),
+        ("Add bass-heavy and punchy drums", "drums", None),
+        ("This is a guitar and voice song, add soft drums", "drums", None),
+        ("Let the guitar breathe and play sparse drums", "drums", None),
+        ("Steady beat and deep bass", "bass", None),
+        ("Play on the beat and add a walking bass", "bass", None),
+        ("Double the guitar riff and play a heavy bass line", "bass", None),
+        ("Off-beat and bouncy organ", "keys", None),
+        ("Not half-time drums", "drums", None),
         ("Add a drum beat that locks with the bass", "drums", None),
         ("kick only", "drums", "kick only"),
         ("hi-hat only please", "drums", "hi-hat only"),

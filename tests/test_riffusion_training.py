@@ -321,7 +321,7 @@ def test_a_loss_that_is_not_finite_names_the_batch(base, tmp_path):
     save_file(tensors, shard)
     from restem.networks import riffusion_latents
 
-    riffusion_latents._open.cache_clear()
+    riffusion_latents._opened.cache_clear()
     with pytest.raises(UserError, match=r"not finite at step 2 on the batch of p\d, p\d; lower"):
         _run(replace(settings, steps=4, resume=True))
     assert (tmp_path / "checkpoint.safetensors").read_bytes() == good

@@ -116,7 +116,7 @@ def test_it_learns_which_stem_it_is_told_and_runs_without_torch(
     assert sorted(path.name for path in folder.iterdir()) == ["pitched.json", "pitched.onnx"]
     notes, pitch = {}, {}
     for stem in shared.STEMS:
-        model = RollModel.load(stem, folder)
+        model = RollModel.load(stem, folder, heard=True)
         assert model.noise.density == model.description["noise"]["density"]
         shape = (1, cells.WINDOW)
         noise = np.random.default_rng(0).random((*shape, cells.values_of(stem))) < 0.01
@@ -143,9 +143,11 @@ def test_a_stem_that_the_network_lacks_and_a_damaged_description_are_refused(
     (tmp_path / "pitched.onnx").write_bytes(b"no")
     (tmp_path / "pitched.json").write_text(json.dumps({"parts": {"bass": {}}}))
     with pytest.raises(UserError, match="no model of drums"):
-        RollModel.load("drums", tmp_path)
+        RollModel.load("drums", tmp_path, heard=True)
+    with pytest.raises(UserError, match="no model of bass"):  # for songs of notes it will not do
+        RollModel.load("bass", tmp_path)
     with pytest.raises(UserError, match="damaged"):
-        _ = RollModel.load("keys", tmp_path).description
+        _ = RollModel.load("keys", tmp_path, heard=True).description
     assert not Composer.is_in(tmp_path, "drums")
 
 

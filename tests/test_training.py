@@ -93,12 +93,11 @@ def test_a_gradient_that_is_not_finite_keeps_the_last_checkpoint(tmp_path):
     assert (tmp_path / "checkpoint.safetensors").read_bytes() == good
 
 
-def test_a_run_is_not_resumed_at_another_rate_or_with_other_parts_but_may_go_on_longer(tmp_path):
+def test_a_run_is_not_resumed_with_other_parts_but_may_go_on_longer_and_slower(tmp_path):
     for _ in _trainer(tmp_path, 3).run():
         pass
     now = _trainer(tmp_path, 3).config
     for changes, words in (
-        ({"learning_rate": 0.5}, "another learning_rate"),
         ({"accumulation": 2}, "another accumulation"),
         ({"schedule": "constant", "ema": None}, "another schedule and another ema"),
     ):
@@ -107,6 +106,7 @@ def test_a_run_is_not_resumed_at_another_rate_or_with_other_parts_but_may_go_on_
         with pytest.raises(UserError, match=words):
             other.resume()
     longer = _trainer(tmp_path, 6)
+    longer.config = replace(longer.config, learning_rate=1e-5)
     longer.resume()
     assert [step for step, _ in longer.run()] == [4, 5, 6]
 

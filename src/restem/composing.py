@@ -74,7 +74,7 @@ class Composer:
     @classmethod
     def load(cls, stem: str, folder: Path = FOLDER) -> Composer:
         """That of a folder with `STEM.onnx` or `pitched.onnx`; UserError if it has neither."""
-        return cls(RollModel.load(stem, folder))
+        return cls(RollModel.load(stem, folder, heard=True))
 
     @classmethod
     def is_in(cls, folder: Path, stem: str) -> bool:
@@ -131,7 +131,7 @@ class Composer:
         if self.model.stem == "bass":
             rows, times = _one_line(rows, times)
         if self.model.stem == "guitar":
-            rows[:, 2] += 12 * np.maximum(np.ceil((LOWEST_STRING - rows[:, 2]) / 12).astype(int), 0)
+            rows, times = _on_strings(rows, times)
         region = order.region or (0.0, seconds)
         kept = _song_plays(heard, times[:, 0])
         inside = times[:, 0] > region[0] - EARLY_S
@@ -213,6 +213,18 @@ def _played(
     ends = np.maximum(ends, starts)
     velocities = np.rint(hard + rng.normal(0.0, LOOSE_VELOCITY, len(rows))).clip(1, 127).astype(int)
     return PitchNotes(starts, ends, rows[:, 2], velocities)
+
+
+def _on_strings(rows: np.ndarray, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A guitar's notes (note, 3) and times (note, 2), those below its lowest string an octave up;
+    of two that are one then, the longer one."""
+    rows = rows.copy()
+    rows[:, 2] += 12 * np.maximum(np.ceil((LOWEST_STRING - rows[:, 2]) / 12).astype(int), 0)
+    order = np.lexsort((-times[:, 1], rows[:, 2], rows[:, 0]))
+    rows, times = rows[order], times[order]
+    again = (np.diff(rows[:, 0]) == 0) & (np.diff(rows[:, 2]) == 0)
+    kept = np.append(True, ~again)[: len(rows)]
+    return rows[kept], times[kept]
 
 
 def _one_line(rows: np.ndarray, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

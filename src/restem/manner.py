@@ -24,7 +24,10 @@ MANY = re.compile(
 )
 STEPS_OF_WORDS = 1.5
 # Drums of such styles strike twice as often as others, and few songs were there to learn that from.
-DENSE_STYLES = re.compile(r"\b((?<!doom )metal|thrash|blast[ -]?beats?)\b")
+DENSE_STYLES = re.compile(
+    r"\b((?<!doom[ -])(?<!sludge[ -])(?<!stoner[ -])metal(?![ -](?:ballad|brush|stick))|thrash|"
+    r"blast[ -]?beats?)\b"
+)
 STEPS_OF_STYLES = 1.0
 # And of how hard it shall be played, in steps of dynamics. "Soft rock" is a style.
 SOFT = re.compile(

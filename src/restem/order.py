@@ -27,10 +27,15 @@ NEVER_MADE = re.compile(
 )
 BASS_DRUM, BASS_GUITAR = re.compile(r"\bbass drums?\b|drum (and|&|n|'n'?) bass"), "bass guitar"
 JOINED = re.compile(r"\b(?:and|plus|&) .*")
-# What stands before "and drums" is wished too, unless it is only what the drums go with.
-WISHED_BEFORE = re.compile(r"^(?:(?!\b(?:that|who)\b).)*?(?=\b(?:and|plus|&) )")
-GOES_WITH = re.compile(
-    r"\b(with|to|for|under|over|behind|like|against|around|follow\w*|match\w*|lock\w*|support\w*)\b"
+LAST_NOUN = re.compile(
+    r"\b(drums|bass|guitars?|piano|keys|keyboards?|organ)(?: (?:line|part|track))?$"
+)
+# "Bass and drums" wishes for both; a bass that only goes with what is said of the drums is none.
+BOTH = re.compile(
+    r"^(?:please )?(?:(?:add|give me|make|play|write|i (?:want|need)|i'd like) )?"
+    r"(?:(?:a|an|some|the) )?"
+    r"(?P<other>(?:[\w'-]+ ){0,2}?[\w-]+(?: (?:line|part|track))?),? (?:and|plus|&) "
+    r"(?!(?:add|play|make|stay|keep|leave)\b)(?P<rest>.*)"
 )
 # What a drummer may be told, and this model cannot.
 _DRUM = r"(?:hi-?hats?|hats?|cymbals?|rides?|snares?|kicks?|toms?)"
@@ -117,9 +122,9 @@ class Order:
                         "as the stem (--stem) for that."]  # fmt: skip
         if self.stem == "drums" and (found := ONE_DRUM.search(words) or HAND_DRUMS.search(words)):
             return [f'"{found[0]}" may not be heeded: single drums cannot be chosen or left out.']
-        if self.stem == "drums" and (found := COUNTED.search(words)):
-            return [f'"{found[0]}" may not be heeded: the drums keep the song\'s beats (--half and '
-                    "--double count them otherwise)."]  # fmt: skip
+        if self.stem == "drums" and (counted := meant(COUNTED, words)):
+            return [f'"{counted[0][0]}" may not be heeded: the drums keep the song\'s beats ('
+                    "--half and --double count them otherwise)."]  # fmt: skip
         if found := TEMPO.search(words):
             return [f'"{found[0]}" changes nothing: the tempo is the song\'s (--bpm, --half and '
                     "--double correct what is heard)."]  # fmt: skip
@@ -136,8 +141,9 @@ class Order:
 
 def _beside(words: str, own: re.Pattern[str]) -> str:
     """What is joined to a sentence's own stem by "and"; "a synth bass" alone names no keys."""
-    before = WISHED_BEFORE.search(words)
     joined = " ".join(JOINED.findall(words))
-    if before and not own.search(before[0]) and not GOES_WITH.search(before[0]):
-        return f"{before[0]} {joined}"
+    both = BOTH.search(words)
+    first = both["other"] if both else ""
+    if both and LAST_NOUN.search(first) and not own.search(first):
+        return f"{first} {joined}"
     return joined

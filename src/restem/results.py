@@ -153,7 +153,8 @@ def _move(stage: Path, folder: Path, names: list[str]) -> None:
     moved: list[Path] = []
     aside: list[tuple[Path, Path]] = []
     stops = [getattr(signal, n) for n in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, n)]
-    waiting = {number: signal.signal(number, signal.SIG_IGN) for number in stops}
+    came: list[int] = []
+    waiting = {n: signal.signal(n, lambda number, frame: came.append(number)) for n in stops}
     try:
         for number, name in enumerate(names):
             if os.path.lexists(folder / name):
@@ -169,7 +170,10 @@ def _move(stage: Path, folder: Path, names: list[str]) -> None:
         raise cannot_write(folder / name, error) from error
     finally:
         for number, handler in waiting.items():
-            signal.signal(number, handler)
+            if handler is not None:  # one that Python did not install cannot be put back
+                signal.signal(number, handler)
+        if came:
+            signal.raise_signal(came[0])
 
 
 def _version(package: str) -> str | None:

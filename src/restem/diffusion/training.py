@@ -29,8 +29,8 @@ from restem.errors import UserError
 
 Loss = Callable[[nn.Module, int], Tensor]
 Schedule = Literal["tenth", "cosine", "constant"]
-# Of a TrainingConfig, what a resumed run must share; more steps than were planned are allowed.
-FIXED = ("learning_rate", "accumulation", "schedule", "ema", "weight_decay", "clip")
+# What a resumed run must share; more steps and a lower rate may be asked for.
+FIXED = ("accumulation", "schedule", "ema", "weight_decay", "clip")
 
 
 @dataclass(frozen=True)
@@ -250,9 +250,8 @@ class Trainer:
         before, asked = json.loads(meta.get("config", "{}")), asdict(self.config)
         if changed := [key for key in FIXED if before.get(key, asked[key]) != asked[key]]:
             raise UserError(
-                f"{self.path} was trained with another {' and another '.join(changed)} "
-                f"({', '.join(str(before[key]) for key in changed)}); give the same again, or "
-                "another folder with -o."
+                f"{self.path} was trained with another {' and another '.join(changed)}; "
+                "give the same again, or another folder with -o."
             )
         known = {f"weights.{name}" for name, _ in self._trained}
         for key in tensors:
@@ -296,4 +295,6 @@ class Trainer:
 
         if threading.current_thread() is not threading.main_thread():
             return {}
-        return {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+        names = ("SIGTERM", "SIGINT", "SIGHUP")  # under nohup the last is ignored, and stays so
+        known = [getattr(signal, name) for name in names if hasattr(signal, name)]
+        return {n: signal.signal(n, stop) for n in known if signal.getsignal(n) != signal.SIG_IGN}

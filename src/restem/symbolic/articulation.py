@@ -20,7 +20,10 @@ A_BEAT, HALF_A_BAR, A_BAR = 0, -2, -1  # in place of steps between strokes
 _NOTE_VALUES = (
     (STEPS_PER_QUARTER // 4, r"\b(sixteenths|16ths|(sixteenth|16th)[ -]notes?|semiquavers?)\b"),
     (STEPS_PER_QUARTER // 2, r"\b(eighths|8ths|(eighth|8th)[ -]notes?|quavers?)\b"),
-    (STEPS_PER_QUARTER, r"\b(quarters|(quarter|4th)[ -]notes?|crotchets?)\b(?! of)"),
+    (
+        STEPS_PER_QUARTER,
+        r"\b(?<!three )(?<!close )quarters\b(?! of)|\b(quarter|4th)[ -]notes?\b|\bcrotchets?\b",
+    ),
     (2 * STEPS_PER_QUARTER, r"\bhalf[ -]notes?\b|\bminims?\b"),
     (A_BEAT, r"\b(every|each) beat\b|\bfour (notes |chords )?(to|in) (the|a) bar\b"),
     (HALF_A_BAR, r"\btwo (notes |chords )?(to the|in a|a|per) bar\b"),

@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from itertools import repeat
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +39,8 @@ def heard_pieces(songs: Path, seed: int = 0) -> Iterator[Piece]:
         record = read_record(path, "stems")
         if any("notes" not in stem for stem in record["stems"]):
             raise UserError(f"{path} says no notes; render its songs anew with this version.")
-    with ProcessPoolExecutor() as pool:
+    # Spawned, not forked: a worker shall not take over what this process does on a signal to end.
+    with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
         for pieces in pool.map(_of_song, paths, repeat(seed), chunksize=4):
             yield from pieces
 

@@ -34,12 +34,16 @@ class RollModel:
     file: str = ""
 
     @classmethod
-    def load(cls, stem: str, folder: str | Path = PACKAGED) -> RollModel:
-        """The model in the package ("embedded") or in a folder; UserError if it is not there."""
+    def load(cls, stem: str, folder: str | Path = PACKAGED, *, heard: bool = False) -> RollModel:
+        """The model in the package ("embedded") or in a folder; UserError if it is not there.
+
+        For what is `heard` of a recording a network of several stems will do too.
+        """
         place = Path(folder)
         if folder == PACKAGED:
             place = Path(str(resources.files("restem"))) / "models" / "midi"
-        if is_model(place, shared.FILE) and stem in shared.STEMS and not is_model(place, stem):
+        together = heard and stem in shared.STEMS and is_model(place, shared.FILE)
+        if together and not is_model(place, stem):
             return cls(place, stem, shared.FILE)
         for ending in ("onnx", "json"):
             if not (place / f"{stem}.{ending}").is_file():

@@ -173,7 +173,7 @@ def _start(stem: str, folder: str) -> RollModel:
     from restem.symbolic.model import PACKAGED, RollModel
 
     as_guitar = stem == PITCHED or (stem == "keys" and folder == PACKAGED)
-    return RollModel.load("guitar" if as_guitar else stem, folder)
+    return RollModel.load("guitar" if as_guitar else stem, folder, heard=stem == PITCHED)
 
 
 def _noise(args: argparse.Namespace) -> BinaryNoise | None:
