@@ -48,7 +48,7 @@ def pieces(context: Path, drums: Path) -> Iterator[tuple[np.ndarray, np.ndarray]
 
 def report(name: str, songs: Iterator[tuple[np.ndarray, np.ndarray]]) -> None:
     """Count what is heard, and print a table."""
-    config = Inserter.load().model.tokens.context_spectrogram  # type: ignore[union-attr]
+    config = Inserter.load().drawing.tokens.context_spectrogram
     counts: dict[str, list[int]] = {}
     for context, drums in songs:
         kinds = {"without drums": context}

@@ -35,7 +35,7 @@ BOTH = re.compile(
     r"^(?:please )?(?:(?:add|give me|make|play|write|i (?:want|need)|i'd like) )?"
     r"(?:(?:a|an|some|the) )?"
     r"(?P<other>(?:[\w'-]+ ){0,2}?[\w-]+(?: (?:line|part|track))?),? (?:and|plus|&) "
-    r"(?!(?:add|play|make|stay|keep|leave)\b)(?P<rest>.*)"
+    r"(?!(?:add|play|make|stay|keep|leave)\b)"
 )
 # What a drummer may be told, and this model cannot.
 _DRUM = r"(?:hi-?hats?|hats?|cymbals?|rides?|snares?|kicks?|toms?)"

@@ -202,13 +202,11 @@ def _settings_file(model: str | Path, revision: str | None) -> Path | None:
         path = Path(model) / SETTINGS
         return path if path.is_file() else None
     from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+    from huggingface_hub.errors import EntryNotFoundError
 
     try:
         return Path(hf_hub_download(str(model), SETTINGS, revision=revision))
-    except LocalEntryNotFoundError:  # without a network, of what was fetched before
-        return None
-    except EntryNotFoundError:
+    except EntryNotFoundError:  # there, or without a network in what was fetched before
         return None
     except Exception as error:
         raise _unreadable(SETTINGS, model, error) from None
