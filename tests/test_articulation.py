@@ -15,6 +15,7 @@ from restem.symbolic.articulation import (
     held,
     is_held,
     note_value,
+    one_line,
     steps_to_strike,
 )
 from restem.symbolic.rolls import ONSET, SOUND
@@ -69,6 +70,19 @@ def listed(planes: np.ndarray) -> list[tuple[int, int]]:
         ("reggae, long bass notes, offbeat guitar", "guitar", None),
         ("reggae, long bass notes, offbeat guitar", "bass", A_BAR),
         ("eighth notes", "drums", None),
+        ("one chord a bar", "keys", A_BAR),
+        ("one note in each bar", "bass", A_BAR),
+        ("sustained bass", "bass", A_BAR),
+        ("sustain each note for a whole bar", "keys", A_BAR),
+        ("four notes per bar", "bass", A_BEAT),
+        ("four to the bar guitar", "guitar", A_BEAT),
+        ("eight notes per bar", "bass", 6),
+        ("a bass in 1/8 notes", "bass", 6),
+        ("guitar with a lot of sustain", "guitar", None),
+        ("stop walking, play freely", "bass", None),
+        ("a non-stop walking bass", "bass", A_BEAT),
+        ("a chord on each beat", "keys", A_BEAT),
+        ("a walking bass with accents on two and four", "bass", A_BEAT),
     ],
 )
 def test_note_values_are_read_from_words(words: str, stem: str, value: int | None) -> None:
@@ -89,6 +103,21 @@ def test_strokes_are_counted_from_each_bar_line() -> None:
     compound = np.array([[0, 36, 6, 8], [36, 36, 6, 8]])
     assert struck("on every beat", bars=compound) == [0, 18, 36, 54]
     assert struck("eighth notes", bars=compound)[:4] == [0, 6, 12, 18]
+    assert struck("chords on the off-beat", "guitar") == [6, 18, 30, 42, 54, 66, 78]
+    assert struck("reggae skank", "guitar") == [6, 18, 30, 42, 54, 66, 78]
+    assert struck("off-beat chops", "guitar", compound) == [9, 27, 45, 63]
+    assert struck("bass on beats one and three") == [0, 24, 48, 72]
+    assert struck("chords on 2 and 4", "keys") == [12, 36, 60]
+    assert struck("stabs on the backbeat", "keys") == [12, 36, 60]
+    assert struck("only on the first beat of each bar", "keys") == [0, 48]
+    for words in (
+        "start on the first beat",
+        "not on the off-beat",
+        "a melody with a strong downbeat",
+        "the drums are on two and four",
+        "on one and two bars later",
+    ):
+        assert steps_to_strike(BARS, words, "keys") is None, words
     assert steps_to_strike(BARS, "walking", "drums") is None
     assert steps_to_strike(BARS, "funky", "bass") is None
     assert steps_to_strike(BARS, "arpeggios in eighth notes", "guitar") is None
@@ -124,10 +153,33 @@ def test_power_chords_are_root_fifth_and_octave_low_on_the_guitar() -> None:
     assert fifths(triad)[SOUND, 23].sum() == 3 and not fifths(triad)[SOUND, 24].any()
 
 
-def test_a_bass_that_is_told_to_walk_stays_a_bass() -> None:
-    line = part((0, 12, 40), (12, 24, 67), (24, 36, 79))
-    assert listed(as_worded(line, [], BARS, "walking", "bass")) == [(0, 40), (12, 55), (24, 55)]
-    assert listed(as_worded(line, [], BARS, "funky", "bass")) == listed(line)
+def test_a_bass_is_one_line_in_its_register() -> None:
+    line = part((0, 6, 35), (6, 12, 64), (12, 18, 40), (18, 24, 24), (24, 30, 55))
+    as_given = line.copy()
+    assert listed(one_line(line)) == [(0, 35), (6, 52), (12, 40), (18, 36), (24, 55)]
+    assert np.array_equal(line, as_given)
+    chords = part((0, 20, 40), (0, 8, 52), (12, 24, 43), (12, 14, 47), (24, 36, 45))
+    low = one_line(chords)
+    assert listed(low) == [(0, 40), (12, 43), (24, 45)]
+    assert np.flatnonzero(low[SOUND, :, 40]).tolist() == list(range(12)), "to the next stroke"
+    assert np.array_equal(one_line(low), low)
+    high = part((0, 12, 52), (12, 24, 55), (24, 36, 59))  # as it is, an octave lower
+    assert listed(as_worded(high, [], BARS, "funky", "bass")) == [(0, 40), (12, 43), (24, 47)]
+    assert not one_line(part()).any()
+
+
+def test_a_walking_bass_walks() -> None:
+    still = part(*((12 * beat, 12 * beat + 12, 45) for beat in range(4)), (48, 60, 40))
+    song = part(*((0, 48, pitch) for pitch in (57, 60, 64)), (48, 84, 52))  # A minor, E
+    pitches = [pitch for _, pitch in listed(as_worded(still, [song], BARS, "walking", "bass"))]
+    assert pitches[0] == 45 and pitches[4] == 40, "downbeats stay"
+    assert (np.diff(pitches) != 0).all()
+    assert {pitch % 12 for pitch in pitches[1:3]} <= {9, 0, 4} and abs(pitches[3] - 40) <= 2
+    for words in ("bass in quarter notes", "no walking bass, quarter notes"):
+        assert listed(as_worded(still, [song], BARS, words, "bass")) == listed(still)
+    moving = part((0, 12, 45), (12, 24, 48), (24, 36, 52), (36, 48, 43), (48, 60, 40))
+    assert listed(as_worded(moving, [song], BARS, "walking", "bass")) == listed(moving)
+    assert listed(as_worded(still, [], BARS, "walking", "bass")) == listed(still)
 
 
 def test_only_what_the_words_name_is_changed() -> None:
@@ -135,7 +187,6 @@ def test_only_what_the_words_name_is_changed() -> None:
     for words, stem in (
         ("strummed guitar", "guitar"),
         ("power chords", "keys"),
-        ("arpeggios", "bass"),
         ("no power chords", "guitar"),
         ("walking", "drums"),
     ):

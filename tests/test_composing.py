@@ -7,7 +7,7 @@ import soundfile
 
 from restem import BeatGrid, Inserter, UserError
 from restem.audio.waveform import rms_db, sounding_db
-from restem.composing import _on_strings, _one_line
+from restem.composing import _on_strings
 from restem.insertion import Order
 from restem.symbolic.voices import program_for
 from restem.takes import make_takes
@@ -155,7 +155,8 @@ def test_the_part_rests_where_the_song_is_silent_and_ends_with_it(song, bass):
     for seed in range(3):
         result = made(bass, paused, seed=seed)
         starts = result.notes.starts
-        assert (starts > 2.9).all() and not ((starts > 10.1) & (starts < 11.9)).any()
+        assert (starts > 3.9).all(), "it does not come in before the song"
+        assert not ((starts > 10.1) & (starts < 12.9)).any(), "and plays on alone for a second"
         assert (starts < SECONDS).all() and len(starts) > 4
 
 
@@ -173,6 +174,12 @@ def test_short_songs_noise_and_silence(bass, seconds):
     "stem, words, program",
     [
         ("bass", "Add a funky slap bass", 36),
+        ("bass", "acoustic rock song, electric bass", 33),
+        ("bass", "an acoustic bass", 32),
+        ("guitar", "electric guitar in an acoustic ballad", 27),
+        ("guitar", "acoustic rock guitar", 25),
+        ("guitar", "fingerstyle guitar", 25),
+        ("keys", "funky clav", 7),
         ("bass", "Add walking upright bass", 32),
         ("bass", "Add a jazz bass line", 32),
         ("bass", "Add a punk bass line played on an upright", 32),
@@ -236,13 +243,6 @@ def test_a_bass_stays_low(song, bass):
     for seed in range(4):
         notes = made(bass, song, "Add a walking bass", seed=seed).notes
         assert np.median(notes.pitches) <= 47 and notes.pitches.min() >= 28
-
-
-def test_single_notes_do_not_leap_out_of_their_register():
-    rows = np.array([[0, 6, 35], [6, 12, 64], [12, 18, 40], [18, 24, 24], [24, 30, 55]])
-    low, _ = _one_line(rows, np.column_stack([rows[:, 0], rows[:, 1]]) / 10.0)
-    assert low[:, 2].tolist() == [35, 52, 40, 36, 55]
-    assert rows[1, 2] == 64, "what was given is left as it was"
 
 
 def test_a_low_note_that_is_lifted_to_another_is_one_with_it():

@@ -7,6 +7,7 @@ import json
 import os
 import random
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,8 +22,10 @@ import pytest
 import soundfile
 
 from restem.cli import main
+from restem.dataset.build import Builder, BuildSettings
 from restem.dataset.pairs import leak_matched_pairs, read_pairs
 from restem.dataset.record import Clip, Parcel
+from restem.dataset.sources import open_source
 from restem.dataset.stages.check import Checker, CheckSettings, Place
 from restem.dataset.stages.pair import integers_that_sum
 from restem.dataset.stages.write import read_rows
@@ -261,6 +264,22 @@ def test_the_same_source_twice_is_refused(songs, tmp_path, capsys):
     twice = ("--source", f"rendered={songs}", "--source", f"rendered={songs}")
     assert build(*twice, "-o", tmp_path) == 2
     assert "give each source once" in capsys.readouterr().err
+
+
+def test_two_folders_of_one_kind_may_number_their_songs_alike(songs, tmp_path):
+    again = shutil.copytree(songs, tmp_path / "again")
+    sources = [open_source(f"rendered={folder}") for folder in (songs, again)]
+    one = Builder(sources[:1], BuildSettings(), tmp_path / "out").songs
+    both = Builder(sources, BuildSettings(), tmp_path / "out").songs
+    assert [song.key for song in both[: len(one)]] == [song.key for song in one]
+    assert [song.id for song in both[len(one) :]] == [f"again/{song.id}" for song in one]
+    shutil.copytree(songs, tmp_path / "b" / songs.name)
+    third = [sources[0], *(open_source(f"rendered={tmp_path / x / songs.name}") for x in ("b",))]
+    Builder(third, BuildSettings(), tmp_path / "out")
+    shutil.copytree(songs, tmp_path / "c" / songs.name)
+    with pytest.raises(UserError, match="different names"):
+        Builder([*third, open_source(f"rendered={tmp_path / 'c' / songs.name}")],
+                BuildSettings(), tmp_path / "out")  # fmt: skip
 
 
 @pytest.mark.parametrize("option, said", [

@@ -118,6 +118,38 @@ def test_songs_called_by_instruments_are_not_merged(tmp_path):
     )
 
 
+def test_a_song_in_two_formats_is_in_one_split(tmp_path):
+    (tmp_path / "album").mkdir()
+    for number in range(40):
+        for ending in ("flac", "MP3", "wav"):
+            (tmp_path / "album" / f"Song {number}.{ending}").touch()
+    songs = list(open_source(f"songs={tmp_path}").songs())
+    splits = {}
+    for song in songs:
+        splits.setdefault(song.group, set()).add(song.split)
+    assert len(songs) == 120 and len(splits) == 40 and len({song.key for song in songs}) == 120
+    assert all(len(split) == 1 for split in splits.values())
+
+
+def test_linked_folders_are_read_and_links_that_lead_back_are_not_followed(tmp_path):
+    folders.stem_folders(tmp_path / "away")
+    real = tmp_path / "away" / "song1"
+    song = tmp_path / "in" / "song"
+    (song / "drums").parent.mkdir(parents=True)
+    for path in real.iterdir():
+        if "Drums" in path.name:
+            (tmp_path / "kit").mkdir(exist_ok=True)
+            shutil.copy(path, tmp_path / "kit")
+        else:
+            shutil.copy(path, song)
+    (song / "drums").symlink_to(tmp_path / "kit", target_is_directory=True)
+    (song / "round").symlink_to(tmp_path / "in", target_is_directory=True)
+    (tmp_path / "in" / "other").symlink_to(real, target_is_directory=True)
+    songs = {song.id: song for song in open_source(f"stems={tmp_path / 'in'}").songs()}
+    assert set(songs) == {"song", "other"}
+    assert all("drums" in song.stems and len(song.stems) > 1 for song in songs.values())
+
+
 def test_full_mixes_are_left_out_by_any_word(tmp_path):
     names = ("drum mix", "Bass", "full mix", "MySong_mix", "Artist - Song (Master)", "mixture")
     for place, name in enumerate(names):

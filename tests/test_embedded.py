@@ -229,3 +229,9 @@ def test_a_network_learns_the_answers_that_generation_guides(scale):
     new = slice(40, None)
     np.testing.assert_allclose(found[0, new], rescaled(led[0], plain[0], new)[new], atol=2e-3)
     np.testing.assert_allclose(found[2], plain[2], atol=1e-5)
+
+
+def test_a_width_that_its_heads_cannot_share_is_refused(tmp_path, capsys):
+    words = ["train", "embedded", "--data", str(tmp_path), "-o", str(tmp_path / "run")]
+    assert main([*words, "--width", "64"]) == 2
+    assert "multiple of 12" in capsys.readouterr().err and not (tmp_path / "run").exists()

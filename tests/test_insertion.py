@@ -150,8 +150,10 @@ def test_words_of_density_are_told_unless_the_control_says_otherwise(inserter):
                   "don’t play busy drums", "neither loud nor busy", "don't make it too busy",
                   "not at all busy", "nothing too loud or busy",
                   "I don't want it to be busy", "keep it from getting busy",
-                  "stop the drums from being too busy"):  # fmt: skip
+                  "stop the drums from being too busy", "get busier towards the end",
+                  "half as simple"):  # fmt: skip
         assert density_of_words(words) == 0
+    assert density_of_words("half as busy") == density_of_words("half as many notes") < 0
     over = wish(inserter.text, "sparse drums", 2, usual=(0.25, -0.5))
     assert over.density == pytest.approx(0.25 + 2 * DENSITY_STEP)
     plain = wish(inserter.text, "loud, sparse drums", 0, 0, usual=(0.25, -0.5))
@@ -183,8 +185,10 @@ def test_words_of_loudness_are_told_as_dynamics(inserter):
                   "hard techno", "without loud fills", "isn't too loud",
                   "without being too loud", "don't play too loud", "not too soft or too loud",
                   "avoid loud cymbals", "dont play loud", "rather than loud",
-                  "not very very loud", "don't be loud"):  # fmt: skip
+                  "not very very loud", "don't be loud", "get louder towards the end",
+                  "gradually quieter, then loud", "half as soft"):  # fmt: skip
         assert dynamics_of_words(words) == 0 and without_loudness(words) == words
+    assert dynamics_of_words("half as loud") == -1
     for words in (
         "not jazz, loud",
         "not only loud",
@@ -293,7 +297,7 @@ def test_a_sentence_about_another_instrument_is_a_notice():
         ("Add 6/8 ballad drums", "drums", None),
         ("no drums please", "drums", "no drums"),
         ("The song has no drums yet, add jazzy drums", "drums", None),
-        ("Add drums to bars 9-16", "drums", None),
+        ("Add drums to bars 9-16", "drums", "bars 9"),
         ("Add hihats", "bass", "names drums"),
         ("Add a tom groove", "drums", "tom"),
         ("Add bass and drums", "drums", "names bass"),
@@ -316,6 +320,23 @@ def test_a_sentence_about_another_instrument_is_a_notice():
         ("do not play the ride", "drums", "do not play the ride"),
         ("Add a half-time beat", "drums", "half-time"),
         ("double time drums", "drums", "double time"),
+        ("drums that only come in at the chorus", "drums", "at the chorus"),
+        ("start the drums after 10 seconds", "drums", "after 10 seconds"),
+        ("wait for 4 bars then come in", "drums", "wait for 4 bars"),
+        ("quieter verse, louder chorus", "drums", "quieter verse"),
+        ("get louder towards the end", "drums", "get louder"),
+        ("a crescendo", "bass", "crescendo"),
+        ("don't get louder", "drums", None),
+        ("a guitar with the chorus effect", "guitar", None),
+        ("a chord on each beat", "keys", None),
+        ("bass on beats one and three", "bass", None),
+        ("chords on the off-beat", "guitar", None),
+        ("play only on the first beat of each bar", "keys", None),
+        ("two notes a beat", "bass", None),
+        ("Add a disco beat", "bass", "names drums"),
+        ("give me some hip-hop beats", "keys", "names drums"),
+        ("alberti bass", "keys", None),
+        ("a music box", "keys", "no music box"),
     ):
         found = Order(words, stem).doubts()
         assert (said in found[0]) if said else not found, words

@@ -19,7 +19,12 @@ from restem import cli
 from restem.errors import UserError
 from restem.symbolic import cells
 from restem.symbolic.arrange import complete, fill
-from restem.symbolic.inserting import MidiInserter, inside_bars, without_overlaps
+from restem.symbolic.inserting import (
+    MidiInserter,
+    MidiInsertion,
+    inside_bars,
+    without_overlaps,
+)
 from restem.symbolic.midi_files import song_from_bytes
 from restem.symbolic.model import TEXT_VALUES
 from restem.symbolic.performance import FEATURES, Touch, accents, features, play
@@ -411,6 +416,25 @@ def test_outputs_are_not_overwritten_unasked(
     assert "itself the input" in capsys.readouterr().err and old.read_bytes() == b"mine"
 
 
+def test_words_of_the_style_say_how_many_notes_and_how_hard() -> None:
+    inserter = MidiInserter({"drums": Steady("drums")}, PLAIN)
+    song = song_from_bytes(band(8), "song.mid")
+
+    def made(style: str, **wishes: object) -> MidiInsertion:
+        return inserter.insert(song, ["drums"], Wishes(style, **wishes), force=True)
+
+    plain, busy, sparse = (made(words) for words in ("rock", "busy rock", "sparse rock"))
+    assert plain.settings["fullness"] == 1
+    assert sparse.settings["fullness"] == pytest.approx(1 / busy.settings["fullness"])
+    assert busy.settings["fullness"] == pytest.approx(2**0.75)
+    assert made("busy rock", density="medium").settings["fullness"] == 1
+    quiet, loud = (made(f"rock, played {how}").notes["drums"] for how in ("quietly", "very loud"))
+    assert np.array_equal(quiet[:, 3], (plain.notes["drums"][:, 3] - 20).clip(1))
+    assert np.array_equal(loud[:, 3], (plain.notes["drums"][:, 3] + 20).clip(None, 127))
+    assert made("jazz piano").notices[-1] == "The style names keys, but this part is drums."
+    assert made("jazz").notices == plain.notices
+
+
 def lone_piano(folder: Path) -> Path:
     """Eight bars of a piano that holds triads."""
     chords = [
@@ -446,6 +470,22 @@ def test_the_guitar_plays_over_a_lone_piano(
     out = tmp_path / "out.mid"
     assert run(monkeypatch, lone_piano(tmp_path), "-o", out, "--seed", 5, "--style", "rock") == 0
     assert notes_over_a_piano(out)["restem guitar"] > 8
+
+
+def test_a_bass_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for seed in range(2):
+        out = tmp_path / f"{seed}.mid"
+        words = ["--stem", "bass", "--style", "rock", "--seed", seed]
+        assert run(monkeypatch, lone_piano(tmp_path), "-o", out, *words) == 0
+        track = mido.MidiFile(file=io.BytesIO(out.read_bytes())).tracks[-1]
+        pitches = [m.note for m in track if m.type == "note_on" and m.velocity]
+        sounding = 0
+        for message in track:
+            if message.type in ("note_on", "note_off"):
+                begins = message.type == "note_on" and message.velocity > 0
+                sounding += 1 if begins else -1
+                assert sounding in (0, 1)
+        assert pitches and max(pitches) <= 55
 
 
 def test_the_guitar_plays_as_much_as_is_asked_for(

@@ -67,6 +67,8 @@ def test_what_cannot_be_rendered_is_said_before_any_work(songs, tmp_path):
         (replace(plan, leadsheets=tmp_path / "no"), "no folder"),
         (replace(plan, songs=0), "at least 1"),
         (replace(_plan(songs, 2), seed=5), "another plan"),
+        (replace(_plan(songs, 3), leadsheets=tmp_path), "another plan"),
+        (replace(_plan(songs, 3), soundfonts=_plan(songs, 3).soundfonts * 2), "another plan"),
     ):
         with pytest.raises(UserError, match=words):
             list(render_songs(wrong, 2))
@@ -78,6 +80,29 @@ def features(songs, tmp_path_factory):
     out = tmp_path_factory.mktemp("features")
     assert list(make_features(songs, out, TokenConfig(), 1))[-1] == (2, 2)
     return out
+
+
+def test_songs_of_a_plan_without_its_material_may_go_on(songs, tmp_path):
+    from restem.dataset.render_plan import PLAN, check_plan
+
+    numbers = (songs / PLAN).read_text().splitlines()[0]
+    (tmp_path / PLAN).write_text(numbers)  # as it was before 0.16.0
+    check_plan(_plan(tmp_path, 2))
+    (tmp_path / PLAN).write_text(numbers.replace("seed 0", "seed 9"))
+    with pytest.raises(UserError, match="another plan"):
+        check_plan(_plan(tmp_path, 2))
+
+
+def test_features_of_another_song_of_the_same_number_are_not_taken(songs, features, tmp_path):
+    assert list(make_features(songs, features, TokenConfig(), 1)) == [], "all is made"
+    other = tmp_path / "songs"
+    other.mkdir()
+    record = json.loads((songs / "00001.json").read_text()) | {"id": "00000"}
+    (other / "00000.json").write_text(json.dumps(record))
+    before = (features / "00000.json").read_bytes()
+    with pytest.raises(UserError, match="holds another song"):
+        list(make_features(other, features, TokenConfig(), 1))
+    assert (features / "00000.json").read_bytes() == before
 
 
 def test_a_song_has_exact_beats_stems_and_true_words(songs):

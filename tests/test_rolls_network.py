@@ -12,6 +12,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is missing: training NOT CHECKED")
 
+from restem.cli import main
 from restem.diffusion.checkpoints import ema_weights
 from restem.networks.embedded import EmbeddedNetwork, NetworkConfig
 from restem.symbolic import cells
@@ -132,3 +133,16 @@ def test_damaged_models_are_refused(tmp_path: Path) -> None:
     empty = np.zeros((1, 1, 1), np.float32)
     with pytest.raises(UserError, match="damaged"):
         model.log_odds(empty, empty, empty, empty, 0.5)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["--batch", "0"], ["--seed", "-1"], ["--rate", "-1"], ["--steps", "0"], ["--steps", "many"]],
+)
+def test_numbers_that_make_no_training_are_refused(
+    corpus: Path, tmp_path: Path, words: list[str], capsys: pytest.CaptureFixture
+) -> None:
+    told = ["midi", "train", "--stem", "drums", "--corpus", str(corpus), "-o", str(tmp_path / "m")]
+    assert main([*told, *words]) == 2
+    assert words[1] in capsys.readouterr().err
+    assert not (tmp_path / "m").exists()

@@ -50,6 +50,8 @@ def test_an_interrupted_run_ends_in_the_same_bytes(tmp_path, stop):
     )
     assert whole.keys() == parts.keys()
     assert all(torch.equal(whole[key], parts[key]) for key in whole)
+    files = [tmp_path / d / "checkpoint.safetensors" for d in ("whole", "parts")]
+    assert files[0].read_bytes() == files[1].read_bytes()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -8,6 +8,8 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+MOST_SEED = 2**32 - 1  # of a training run, whose steps are counted on from it
+
 
 def sentence_of(text: str) -> str:
     """An instruction in valid text, without spaces around it."""

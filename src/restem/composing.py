@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.ndimage import maximum_filter1d
 
 from restem.audio.beats import BeatGrid
 from restem.audio.pitch_notes import PitchNotes
@@ -28,7 +27,7 @@ from restem.order import Order
 from restem.region import Region
 from restem.symbolic import shared
 from restem.symbolic.arrange import fill
-from restem.symbolic.articulation import HIGHEST_BASS, LOWEST_STRING, is_held
+from restem.symbolic.articulation import LOWEST_STRING, is_held
 from restem.symbolic.model import RollModel, is_model
 from restem.symbolic.on_beats import bars_of, notes_in_seconds, planes_heard
 from restem.symbolic.performance import accents
@@ -42,7 +41,6 @@ FOLDER = Path(__file__).parent / "models" / "parts"
 USUAL_DB = {"bass": -4.0, "guitar": -7.0, "keys": -7.0}
 PAUSE_DB = 40.0  # under a song's loudest moments, where it rests
 STEP_DB = 5.0  # of dynamics
-STEP_OCTAVES = 0.5  # of density, in numbers of notes
 LOOSE_S, LOOSE_VELOCITY = 0.005, 4.0  # how far a hand is off, as standard deviations
 
 # Below 1, as what is heard of a song is less sure than its notes; chosen on validation songs.
@@ -51,7 +49,6 @@ EARLY_S = 0.03  # before the song's first sample
 LEAST_S = 0.05  # that a note has before the song or the region ends
 HELD_S = 0.25  # that a note begun before the region must still have
 PICKUP_S = 0.05  # what of a song before its first beat is no upbeat
-HIGHEST_MEDIAN, LOWEST = 47, 28  # MIDI pitches of a bass: B2; E1
 NO_NOTES = "The stem has no notes there; try another seed, or a region in which the song plays."
 ALONE_S = 1.0  # for how long a part plays on alone
 
@@ -128,8 +125,6 @@ class Composer:
             lambda share: say(0.3 + 0.6 * share, "composing"),
         )
         rows, times = notes_in_seconds(planes, grid)
-        if self.model.stem == "bass":
-            rows, times = _one_line(rows, times)
         if self.model.stem == "guitar":
             rows, times = _on_strings(rows, times)
         region = order.region or (0.0, seconds)
@@ -163,9 +158,8 @@ class Composer:
             order.instruction,
             temperature=TEMPERATURES[self.model.stem],
             seed=seed,
-            fullness=2 ** (STEP_OCTAVES * density),
             second_look=True,  # so that chords of notes that were heard are found more surely
-        )
+        ).fuller(density)
         if order.steps:
             wishes = replace(wishes, steps=order.steps)
         return wishes if order.guidance is None else replace(wishes, guidance=order.guidance)
@@ -176,11 +170,13 @@ def _dynamics(order: Order) -> float:
 
 
 def _song_plays(heard: Heard, starts: np.ndarray) -> np.ndarray:
-    """Which moments in seconds lie within ALONE_S of something in the song."""
+    """Which moments in seconds have something of the song in the ALONE_S before, or at once."""
     rate = TokenConfig().context_spectrogram.frame_rate
-    near = maximum_filter1d(heard.sounding, 2 * round(ALONE_S * rate) + 1, mode="constant")
-    frames = np.clip(np.round(starts * rate), 0, len(near) - 1).astype(int)
-    return np.asarray(near[frames])
+    before = np.append(0, np.cumsum(heard.sounding))  # frames that sound before each
+    frames = np.round(starts * rate).astype(int)
+    first, end = frames - round(ALONE_S * rate), frames + round(EARLY_S * rate) + 1
+    count = len(heard.sounding)
+    return np.asarray(before[end.clip(0, count)] > before[first.clip(0, count)])
 
 
 def _bars_within(region: Region, bars: np.ndarray, grid: BeatGrid) -> tuple[int, int]:
@@ -225,19 +221,3 @@ def _on_strings(rows: np.ndarray, times: np.ndarray) -> tuple[np.ndarray, np.nda
     again = (np.diff(rows[:, 0]) == 0) & (np.diff(rows[:, 2]) == 0)
     kept = np.append(True, ~again)[: len(rows)]
     return rows[kept], times[kept]
-
-
-def _one_line(rows: np.ndarray, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A bass's notes (note, 3) and times (note, 2), the lowest of each step, in its register."""
-    order = np.lexsort((rows[:, 2], rows[:, 0]))
-    rows, times = rows[order], times[order]
-    first = np.append(True, np.diff(rows[:, 0]) > 0)[: len(rows)]
-    rows, times = rows[first].copy(), times[first].copy()
-    if len(rows):
-        times[:-1, 1] = np.minimum(times[:-1, 1], times[1:, 0])
-        above = float(np.median(rows[:, 2])) - HIGHEST_MEDIAN
-        rows[:, 2] -= 12 * max(int(np.ceil(above / 12)), 0)
-        # And single notes that leap out of it.
-        rows[:, 2] -= 12 * np.maximum(np.ceil((rows[:, 2] - HIGHEST_BASS) / 12).astype(int), 0)
-        rows[:, 2] += 12 * np.maximum(np.ceil((LOWEST - rows[:, 2]) / 12).astype(int), 0)
-    return rows, times

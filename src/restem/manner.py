@@ -17,7 +17,7 @@ DENSITY_STEP, DYNAMICS_STEP = 0.4, 0.5
 # What words say of how many notes there shall be, in steps of density.
 FEW = re.compile(
     r"\b(sparse|sparser|sparsely|simple|simpler|simply|minimal|minimalist|(?<!a )few|fewer|"
-    r"restrained|understated)\b"
+    r"restrained|understated|half as (?:busy|dense|full|many))\b"
 )
 MANY = re.compile(
     r"\b(busy|busier|busily|dense|denser|densely|intricate|frantic|hectic|lots of|many)\b"
@@ -32,16 +32,25 @@ STEPS_OF_STYLES = 1.0
 # And of how hard it shall be played, in steps of dynamics. "Soft rock" is a style.
 SOFT = re.compile(
     r"\b(soft(?![ -](?:rock|shoe))|softer|softly|quiet|quieter|quietly|gentle|gentler|gently|"
-    r"delicate|delicately|lightly|light(?= (?:drum|brush|kit|touch|play)))\b"
+    r"delicate|delicately|lightly|light(?= (?:drum|brush|kit|touch|play))|half as loud)\b"
 )
 LOUD = re.compile(
     r"\b(loud|louder|loudly|hard[ -]hitting|powerful|forceful|"
     r"hard(?![ -](?:rock|bop|techno|house|trance|hitting)))\b"
 )
 HARDER_STEPS = 1.0
+# What a stem, which is played alike throughout, cannot do.
+OVER_TIME = re.compile(
+    r"\b(?:de)?crescendos?\b|\bdiminuendos?\b|\bgradual(?:ly)?\b|\bover time\b|"
+    r"\bfad(?:e|es|ing)[ -](?:(?:them|it|the \w+) )?(?:in|out)\b|\bbuild(?:s|ing)?[ -]?ups?\b|"
+    r"\b(?:get|gets|getting|grow|grows|growing|become|becomes|becoming) (?:\w+ )?(?:and \w+ )?"
+    r"(?:louder|softer|quieter|busier|sparser|denser|simpler|stronger|faster|slower)\b|"
+    r"\btowards? the (?:end|chorus|climax)\b"
+)
 # Before such a word, or one word further, these take back what it says.
 _NEAR = re.compile(
-    r"\b(?:less|without|no|nothing(?! but\b)|medium|moderately|anything but|instead of|rather than)"
+    r"\b(?:less|half as|(?<!non[ -])stop|without|no|nothing(?! but\b)|medium|moderately|"
+    r"anything but|instead of|rather than)"
     r"[ -](?:being )?(?:too )?(?:\w+ n?or )?(?:\w+[ -])?$"
 )
 # These do so to the end of their clause, as in "don't let it get too loud".
@@ -107,6 +116,8 @@ def naming(stem: str, instruction: str) -> str:
 def density_of_words(instruction: str) -> float:
     """The steps of density that a sentence asks for by such words as "busy" and "sparse"."""
     words = instruction.lower()
+    if meant(OVER_TIME, words):
+        return 0.0  # "getting busier" is not busy from its beginning
     return STEPS_OF_WORDS * (bool(meant(MANY, words)) - bool(meant(FEW, words)))
 
 
@@ -121,6 +132,8 @@ def _density_of_style(instruction: str) -> float:
 def dynamics_of_words(instruction: str) -> float:
     """The steps of dynamics that a sentence asks for by such words as "loud" and "soft"."""
     words = instruction.lower()
+    if meant(OVER_TIME, words):
+        return 0.0
     return HARDER_STEPS * (bool(meant(LOUD, words)) - bool(meant(SOFT, words)))
 
 

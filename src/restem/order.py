@@ -9,7 +9,7 @@ from typing import Any
 
 from restem.errors import UserError
 from restem.kits import Kit
-from restem.manner import MOST, meant
+from restem.manner import MOST, OVER_TIME, meant
 from restem.region import Region
 
 NAMES = {
@@ -20,12 +20,23 @@ NAMES = {
     "guitar": re.compile(r"guitar|\bstrum"),
     "keys": re.compile(r"piano|\bkeys\b|keyboard|organ\b|rhodes|clavinet|synth"),
 }
+# Of another stem's sentence: a chord "on every beat" is no wish for drums, "add a disco beat" is.
+NAMES_OTHERS = NAMES | {
+    "drums": re.compile(
+        r"drum|percussion|\bkit\b|brush|cymbal|\b(hi-?)?hats?\b|snare|kick|"
+        r"^\W*(?:please )?(?:add |give me |make |play |put in )?(?:an? |some )"
+        r"(?:(?!(?:on|in|at|to|each|every|per|an?|the|two|three|four|eight)\b)[\w-]+ ){0,3}"
+        r"beats?\b(?! of)"
+    )
+}
 NEVER_MADE = re.compile(
     r"\b(trumpets?|trombones?|horns?|brass|sax\w*|violins?|cellos?|strings|flutes?|clarinets?|harps?|"
     r"accordions?|vocals?|voices?|singers?|singing|choirs?|banjos?|ukuleles?|mandolins?|marimbas?|"
-    r"xylophones?|harmonicas?)\b"
+    r"xylophones?|harmonicas?|celestas?|glockenspiels?|music[ -]box(?:es)?|mellotrons?|"
+    r"harmoniums?)\b"
 )
 BASS_DRUM, BASS_GUITAR = re.compile(r"\bbass drums?\b|drum (and|&|n|'n'?) bass"), "bass guitar"
+ALBERTI = "alberti bass"  # broken chords
 JOINED = re.compile(r"\b(?:and|plus|&) .*")
 LAST_NOUN = re.compile(
     r"\b(drums|bass|guitars?|piano|keys|keyboards?|organ)(?: (?:line|part|track))?$"
@@ -49,6 +60,19 @@ COUNTED = re.compile(r"\b(half|double)[- ]?time\b")
 HAND_DRUMS = re.compile(
     r"\b(shakers?|congas?|bongos?|tambourines?|cowbells?|claves?|maracas?|tablas?|cajons?|djembes?|"
     r"timpani|hand ?claps?|claps?|toms?|ride cymbals?|cross-?sticks?|rim-? ?(shots?|clicks?))\b"
+)
+# Nor does a sentence say when: the song's form is not known.
+_NUMBER = r"(?:\d+|one|two|three|four|eight|sixteen|a few|some)"
+_FORM = (
+    r"(?:chorus(?:es)?|verses?|bridge|intro|outro|breakdown|refrain)\b(?! (?:effect|pedal|reverb))"
+)
+WHEN = re.compile(
+    r"\b(?:at|in|for|during|from|until|till|after|before|only|louder|quieter|softer|busier|bigger) "
+    rf"(?:the |each |every |a )?(?:(?:first|second|third|last|final) )?{_FORM}|"
+    rf"\b(?:after|from|until|till|wait(?: for)?|for the first|in the last) {_NUMBER} "
+    rf"(?:seconds?|secs?|s|bars?|measures?|minutes?)\b|"
+    rf"\b(?:bars?|measures?|minutes?|seconds?) \d+\b|"
+    r"\b(?:comes?|coming|enters?|starts?|begins?) (?:in )?(?:later|late|after)\b"
 )
 # What is the song's, and not the sentence's.
 TEMPO = re.compile(r"\b\d{2,3} ?bpm\b")
@@ -114,17 +138,22 @@ class Order:
         """A sentence for the user where the instruction names what is not going to be made."""
         words = BASS_DRUM.sub("drum", self.instruction.lower())
         words = words.replace(BASS_GUITAR, "guitar" if self.stem == "guitar" else "bass")
+        words = words.replace(ALBERTI, "alberti")
         own = NAMES[self.stem].search(words)
-        said = _beside(words, NAMES[self.stem]) if own else words
-        for other, pattern in NAMES.items():
-            if other != self.stem and meant(pattern, said):
-                return [f"The sentence names {other}, but this stem is {self.stem}: choose {other} "
-                        "as the stem (--stem) for that."]  # fmt: skip
+        if other := names_another(words, self.stem):
+            return [f"The sentence names {other}, but this stem is {self.stem}: choose {other} "
+                    "as the stem (--stem) for that."]  # fmt: skip
         if self.stem == "drums" and (found := ONE_DRUM.search(words) or HAND_DRUMS.search(words)):
             return [f'"{found[0]}" may not be heeded: single drums cannot be chosen or left out.']
         if self.stem == "drums" and (counted := meant(COUNTED, words)):
             return [f'"{counted[0][0]}" may not be heeded: the drums keep the song\'s beats ('
                     "--half and --double count them otherwise)."]  # fmt: skip
+        if found := WHEN.search(words):
+            return [f'"{found[0]}" changes nothing: the stem plays wherever the song does '
+                    "(--region makes it in one place)."]  # fmt: skip
+        if changing := meant(OVER_TIME, words):
+            return [f'"{changing[0][0]}" changes nothing: a stem is played alike throughout '
+                    "(--dynamics and --density with --region say it place by place)."]  # fmt: skip
         if found := TEMPO.search(words):
             return [f'"{found[0]}" changes nothing: the tempo is the song\'s (--bpm, --half and '
                     "--double correct what is heard)."]  # fmt: skip
@@ -137,6 +166,13 @@ class Order:
         if not own and (found := NEVER_MADE.search(words)):
             return [f"restem makes {', '.join(NAMES)}, no {found[0]}; this stem is {self.stem}."]
         return []
+
+
+def names_another(words: str, stem: str) -> str | None:
+    """The first other stem that words in lower case ask for, besides or in place of this one."""
+    said = _beside(words, NAMES[stem]) if NAMES[stem].search(words) else words
+    others = ((other, names) for other, names in NAMES_OTHERS.items() if other != stem)
+    return next((other for other, names in others if meant(names, said)), None)
 
 
 def _beside(words: str, own: re.Pattern[str]) -> str:

@@ -11,7 +11,7 @@ import fcntl
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -70,6 +70,30 @@ def only_builder(folder: Path) -> Iterator[None]:
         yield
 
 
+def _songs_of(sources: Sequence[Source]) -> list[Song]:
+    """Every song; those of a second folder of one kind have the folder's name before their own.
+
+    UserError if one is offered twice.
+    """
+    songs: list[Song] = []
+    kinds, folders = set[str](), set[tuple[str, Path]]()
+    for source in sources:
+        folder = source.kind, source.path.resolve()
+        if folder in folders:
+            raise UserError(f"{source.path} is given twice; give each source once.")
+        for song in source.songs():
+            name = f"{source.path.name}/{song.id}" if source.kind in kinds else song.id
+            songs.append(replace(song, id=name))
+        kinds.add(source.kind)
+        folders.add(folder)
+    keys = Counter(song.key for song in songs)
+    if twice := next((song for song in songs if keys[song.key] > 1), None):
+        raise UserError(
+            f"{twice.source} offers {twice.id} twice; give folders of one kind different names."
+        )
+    return songs
+
+
 class Builder:
     """One build; `run` takes every song through every stage."""
 
@@ -83,11 +107,7 @@ class Builder:
         self.sources, self.settings, self.out = sources, settings, out
         self.workers, self.concurrency, self.notify = workers, concurrency, notify
         self.engine = engine
-        self.songs = [song for source in sources for song in source.songs()]
-        keys = Counter(song.key for song in self.songs)
-        twice = next((s for s in self.songs if keys[s.key] > 1), None)
-        if twice:
-            raise UserError(f"{twice.source} offers {twice.id} twice; give each source once.")
+        self.songs = _songs_of(sources)
         # What is missing is said at once, before hours of work; but these two take time to load.
         if not settings.instruct.writer.startswith("gguf"):
             instruct.open_writer(settings.instruct.writer)

@@ -94,7 +94,7 @@ def _build(args: argparse.Namespace) -> int:
     for reason, count in report.unanswered.items():
         print(f"restem: note: {count} instructions are templates: {reason}", file=sys.stderr)
     _complain("songs could not be used", report.failed)
-    _complain("entries have no audio", report.missing)
+    _complain("entries were left out", report.missing)
     if not total:
         raise UserError(
             f"No clip of {len(builder.songs)} songs could be kept; see the reasons above."

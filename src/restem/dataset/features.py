@@ -53,16 +53,30 @@ def each_song(
 ) -> Iterator[tuple[int, int]]:
     """`make` (record, out=, config=) each song without a record in `out`; yields (done, of).
 
-    Raises UserError if there are no songs, a record is not of a rendered song, or a worker dies.
+    Raises UserError if there are no songs, a record is not of a rendered song, one in `out` is of
+    another song of the same number, or a worker dies.
     """
     records = sorted(songs.glob("*.json"))
     if not records:
         raise UserError(f"{songs} holds no rendered songs; make some with `restem dataset render`.")
     out.mkdir(parents=True, exist_ok=True)
-    missing = [path for path in records if not (out / f"{path.stem}.json").exists()]
+    missing = [path for path in records if not _is_made(path, out / path.name)]
     work = over_processes(partial(make, out=out, config=config), missing, workers)
     for done, _ in enumerate(work, start=len(records) - len(missing) + 1):
         yield done, len(records)
+
+
+def _is_made(record: Path, made: Path) -> bool:
+    """Whether a song's features are there; UserError if they are those of another one."""
+    if not made.exists():
+        return False
+    own, kept = read_record(record, "id"), read_record(made, "id")
+    same = own.keys() & kept.keys() - {"takes"}  # those have got sentences
+    if any(own[key] != kept[key] for key in same):
+        raise UserError(
+            f"{made} holds another song than {record}; name another folder with -o for these songs."
+        )
+    return True
 
 
 def rendered_record(path: Path) -> dict:

@@ -29,9 +29,19 @@ class RenderPlan:
 
     @property
     def same(self) -> str:
-        """What all songs of a folder have in common, beside the material."""
+        """What all songs of a folder have in common; the material by its names."""
         split = self.split or "any"
-        return f"seed {self.seed}, {self.seconds:g} s, takes {self.takes}, split {split}"
+        folders = {
+            "mma": self.mma_library,
+            "lead sheets": self.leadsheets,
+            "grooves": self.groove_midi,
+            "hydrogen": self.hydrogen,
+            "drum kits": self.drumkits,
+        }
+        named = [f"{name} {path.resolve().name}" for name, path in folders.items() if path]
+        fonts = [f"{path.name} ({path.stat().st_size} bytes)" for path in self.soundfonts]
+        numbers = f"seed {self.seed}, {self.seconds:g} s, takes {self.takes}, split {split}"
+        return "\n".join([numbers, ", ".join(named), ", ".join(fonts)])
 
 
 def check_plan(plan: RenderPlan) -> None:
@@ -48,9 +58,11 @@ def check_plan(plan: RenderPlan) -> None:
     for folder in folders:
         if folder is not None and not folder.is_dir():
             raise UserError(f"There is no folder {folder}.")
-    kept = plan.out / PLAN
-    if kept.exists() and kept.read_text() != plan.same:
+    path = plan.out / PLAN
+    kept = path.read_text().splitlines() if path.exists() else []
+    # Before 0.16.0 the numbers alone were written down.
+    if kept != plan.same.splitlines()[: len(kept)]:
         raise UserError(
-            f"{plan.out} holds songs of another plan ({kept.read_text()}); name another "
-            "folder with -o."
+            f"{plan.out} holds songs of another plan ({'; '.join(kept)}); name another folder "
+            "with -o."
         )

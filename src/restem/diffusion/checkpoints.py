@@ -11,18 +11,28 @@ from torch import Tensor
 
 from restem.errors import UserError
 
+ALL = "restem"  # the key of all metadata
+
 
 def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Tensors and metadata of a checkpoint; UserError if it is missing or cut short."""
     try:
         with safe_open(path, framework="pt") as file:
-            return {key: file.get_tensor(key) for key in list(file.keys())}, file.metadata() or {}
+            meta = file.metadata() or {}
+            meta = json.loads(meta[ALL]) if ALL in meta else meta  # before 0.16.0 each had a key
+            return {key: file.get_tensor(key) for key in list(file.keys())}, meta
     except FileNotFoundError:
         raise UserError(
             f"There is no checkpoint at {path}; train first, without --resume."
         ) from None
     except Exception as error:
         raise UserError(f"{path} is not a whole safetensors checkpoint: {error}.") from None
+
+
+def in_one(meta: dict[str, str]) -> dict[str, str]:
+    """Metadata under one key, as `read_checkpoint` takes it apart: safetensors writes several in an
+    order of its own, so that equal runs would not give equal files."""
+    return {ALL: json.dumps(meta)}
 
 
 def ema_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

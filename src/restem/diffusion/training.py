@@ -24,7 +24,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from restem.diffusion.checkpoints import apart, fitting, read_checkpoint
+from restem.diffusion.checkpoints import apart, fitting, in_one, read_checkpoint
 from restem.errors import UserError
 
 Loss = Callable[[nn.Module, int], Tensor]
@@ -226,7 +226,7 @@ class Trainer:
             meta |= {"optimizer_step": str(counts.pop()), "scaler": json.dumps(scaler.state_dict())}
         partial = self.path.with_suffix(".part")
         try:
-            save_file(apart(tensors), partial, metadata=meta)
+            save_file(apart(tensors), partial, metadata=in_one(meta))
             os.replace(partial, self.path)
         except Exception as error:
             partial.unlink(missing_ok=True)

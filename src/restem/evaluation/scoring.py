@@ -93,8 +93,8 @@ def _class_scores(
     ]
     divergences = kl_divergences(sides[1], sides[0])
     scores = {"kld": _score(scored_mean(divergences, SEED), classifier)}
-    if len(pairs) < SPLITS:
-        warnings.append(f"inception_score: needs at least {SPLITS} clips; not computed")
+    if len(pairs) < 2 * SPLITS:  # of a split of one clip it is 1, whatever the clip
+        warnings.append(f"inception_score: needs at least {2 * SPLITS} clips; not computed")
         return scores | {"inception_score": _score(None, classifier)}
 
     def inception(clips: Any) -> float:

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from restem.arguments import within
+from restem.arguments import MOST_SEED, within
 from restem.errors import UserError
 from restem.networks.riffusion_commands import add_training
 from restem.progress import Progress
@@ -27,7 +27,7 @@ def add_parser(verbs: Any) -> None:
     add("--rate", type=within(float, 1e-12, 1), default=6e-4, help="highest learning rate")
     add("--width", type=within(int, 64, 2**16), default=384)
     add("--blocks", type=within(int, 1, 1000), default=12)
-    add("--seed", type=within(int, 0, 2**63 - 1), default=0)
+    add("--seed", type=within(int, 0, MOST_SEED), default=0)
     add("--resume", action="store_true", help="go on from the checkpoint in the output folder")
     add("--start-from", type=Path, help="model folder whose weights to begin with")
     add(
@@ -83,8 +83,14 @@ def need_torch() -> None:
 
 def _train(args: argparse.Namespace) -> int:
     need_torch()
+    from restem.networks.embedded import NetworkConfig
     from restem.networks.train_embedded import EmbeddedTraining, train
 
+    if args.width % (2 * NetworkConfig.heads):
+        raise UserError(
+            f"--width {args.width} cannot be shared by {NetworkConfig.heads} heads of attention; "
+            f"give a multiple of {2 * NetworkConfig.heads}."
+        )
     if args.distil and args.start_from is None:
         raise UserError("Name the model to learn from with --start-from FOLDER.")
     settings = EmbeddedTraining(

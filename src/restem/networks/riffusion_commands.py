@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from restem.arguments import MOST_SEED, within
 from restem.errors import UserError
 from restem.progress import Progress
 
@@ -32,7 +33,7 @@ def add_training(models: Any) -> None:
     add("--accumulate", type=int, default=1, metavar="N", help="batches a step")
     add("--rate", type=float, default=1e-4, help="highest learning rate")
     add("--warmup", type=int, default=500)
-    add("--seed", type=int, default=0)
+    add("--seed", type=within(int, 0, MOST_SEED), default=0)
     add("--precision", choices=("no", "bf16", "fp16"), default="no", help="mixed precision")
     add("--checkpointing", action="store_true", help="less memory, a third slower")
     add("--no-ema", action="store_true", help="keep no average of the weights")

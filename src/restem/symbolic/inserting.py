@@ -12,6 +12,8 @@ import numpy as np
 
 from restem import __version__
 from restem.errors import UserError
+from restem.manner import density_of_words, dynamics_of_words
+from restem.order import names_another
 from restem.symbolic import performance
 from restem.symbolic.arrange import complete
 from restem.symbolic.midi_files import track_bytes, with_track
@@ -28,6 +30,7 @@ from restem.symbolic.voices import program_for
 from restem.symbolic.wishes import Wishes
 
 Progress = Callable[[float, str], None]
+STEP_VELOCITY = 20  # of dynamics
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,8 @@ class MidiInserter:
         Raises UserError for a part that is there, bars outside of the song or a missing model.
         """
         wishes = wishes or Wishes()
+        if wishes.density is None:
+            wishes = wishes.fuller(density_of_words(wishes.style))
         found = find_parts(song, track_map)
         wanted = _wanted(found, stems, bars is not None or force)
         table = bars_in_steps(song.bars(), song.ticks_per_quarter)
@@ -109,6 +114,8 @@ class MidiInserter:
         data, notes = song.data, {}
         for stem in wanted:
             played = self._played(stem, made[stem], table, song, wishes.seed, amount)
+            harder = STEP_VELOCITY * dynamics_of_words(wishes.style)
+            played[:, 3] = np.clip(played[:, 3] + harder, 1, 127)
             notes[stem] = without_overlaps(
                 inside_bars(played, table, region, song.ticks_per_quarter)
             )
@@ -124,7 +131,7 @@ class MidiInserter:
             made,
             table,
             settings,
-            [*song.notices, *_notices(wanted, notes, found, bars, song)],
+            [*song.notices, *_notices(wanted, notes, found, bars, song, wishes.style)],
         )
 
     def _model(self, stem: str) -> RollModel:
@@ -248,8 +255,11 @@ def _notices(
     found: Mapping[str, list[Track]],
     bars: tuple[int, int] | None,
     song: Song,
+    style: str,
 ) -> list[str]:
     said = []
+    if len(wanted) == 1 and (other := names_another(style.lower(), wanted[0])):
+        said.append(f"The style names {other}, but this part is {wanted[0]}.")
     if not any(found[kind] for kind in KINDS if kind not in wanted):
         said.append("The song has nothing else to play along with.")
     for stem in wanted:

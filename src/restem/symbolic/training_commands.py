@@ -10,6 +10,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from restem.arguments import MOST_SEED, within
 from restem.errors import UserError
 from restem.progress import Progress
 from restem.symbolic.bernoulli import PAPER, BinaryNoise
@@ -52,7 +53,7 @@ def _add_corpus(verbs: Any) -> None:
         help="folder of restem dataset render: what is heard of its songs, for stems of "
         "recordings; repeatable, also with the same folder, whose songs are mixed anew",
     )
-    add("--seed", type=int, default=0)
+    add("--seed", type=within(int, 0, MOST_SEED), default=0)
     add("-o", "--output", type=Path, required=True, help="an .npz file")
     parser.set_defaults(run=_corpus)
 
@@ -104,10 +105,10 @@ def _add_train(verbs: Any) -> None:
     )
     add("--corpus", type=Path, help="file of restem midi corpus")
     add("--groove-midi", type=Path, help="folder of the Groove MIDI Dataset, for touch")
-    add("--steps", type=int, default=3000)
-    add("--batch", type=int, default=32)
-    add("--rate", type=float, default=1e-3, help="highest learning rate")
-    add("--seed", type=int, default=0)
+    add("--steps", type=within(int, 1, 10**9), default=3000)
+    add("--batch", type=within(int, 1, 10**6), default=32)
+    add("--rate", type=within(float, 1e-12, 1), default=1e-3, help="highest learning rate")
+    add("--seed", type=within(int, 0, MOST_SEED), default=0)
     add("--paper", action="store_true", help="noise, posterior and loss of the cited work")
     add(
         "--noise-steps", type=int, metavar="T", help="steps of the noise (default: 256; paper: 100)"

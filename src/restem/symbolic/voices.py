@@ -10,13 +10,14 @@ from restem.manner import meant
 # What an instrument is called goes before the styles in which it is usual.
 _VOICES: dict[str, tuple[tuple[str, int], ...]] = {
     "bass": (
-        (r"upright|double bass|contrabass|acoustic", 32),
+        (r"upright|double bass|contrabass|acoustic bass", 32),
         (r"slap|popped", 36),
         (r"fretless", 35),
         (r"\bsynth\b|synth(esi[sz]er)? bass|\bsub\b|\b808\b|\bacid\b(?! jazz)", 38),
         (r"\bmoog", 38),
         (r"\bpick(ed)?\b|plectrum", 34),
         (r"electric", 33),
+        (r"acoustic", 32),
         (r"jazz|swing|bebop|bolero|tango|walking", 32),
         (r"funk", 36),
         (r"electro|\bhouse|techno|disco|trance|dubstep|synth-?(pop|wave)", 38),
@@ -25,7 +26,11 @@ _VOICES: dict[str, tuple[tuple[str, int], ...]] = {
     ),
     "guitar": (
         (r"nylon|classical|spanish|flamenco", 24),
-        (r"steel[- ]string|acoustic|twelve[- ]string|12[- ]string", 25),
+        (
+            r"steel[- ]string|twelve[- ]string|12[- ]string|"
+            r"acoustic(?! (?:\w+ )?(?:ballad|song|track|piece|tune|version)\b)",
+            25,
+        ),
         (r"distort|fuzz|high[- ]gain", 30),
         (r"overdriv|crunch", 29),
         (r"\bmut(e|es|ed|ing)\b", 28),
@@ -35,12 +40,12 @@ _VOICES: dict[str, tuple[tuple[str, int], ...]] = {
         (r"jazz|swing|bebop|hard bop", 26),
         (r"bossa|samba|latin|bolero|tango|rumba", 24),
         (r"electric", 27),
-        (r"folk|country|bluegrass|ballad|strum", 25),
+        (r"folk|country|bluegrass|ballad|strum|finger-?[ -]?(?:pick|styl)|travis", 25),
         ("", 27),
     ),
     "keys": (
         (r"rhodes|wurli|electr(ic|onic) (piano|keys)|e-piano", 4),
-        (r"\bclavi", 7),
+        (r"\bclav(?:i|s?\b)", 7),
         (r"harpsi", 6),
         (r"(church|pipe) organ", 19),
         (r"\borgans?\b|hammond", 16),

@@ -16,6 +16,7 @@ class Source(Protocol):
     """A collection of songs on disk. Opening it looks at file names only and reads no audio."""
 
     kind: str
+    path: Path
     licence: str
     citation: str
 
@@ -35,13 +36,21 @@ def audio_files(folder: Path) -> list[Path]:
 
     A link to a file that is gone counts: its song is then named, not built without a stem.
     """
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in AUDIO_ENDINGS
-        and not path.is_dir()
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-    )
+    return sorted(path for path in _files(folder) if path.suffix.lower() in AUDIO_ENDINGS)
+
+
+def _files(folder: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
+    """All files that are not hidden, those of linked folders too, unless a link leads back."""
+    real = folder.resolve()
+    if real in above:
+        return
+    for path in folder.iterdir():
+        if path.name.startswith("."):
+            continue
+        if path.is_dir():
+            yield from _files(path, (*above, real))
+        else:
+            yield path
 
 
 def need_folder(path: Path, kind: str) -> None:

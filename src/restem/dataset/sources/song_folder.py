@@ -28,4 +28,5 @@ class SongFolder:
             raise UserError(f"{self.path} holds no audio files; give a folder of songs.")
         for path in files:
             name = path.relative_to(self.path).as_posix()
-            yield Song(self.kind, name, split_by_name(name), name, mix=AudioRef(str(path)))
+            group = path.relative_to(self.path).with_suffix("").as_posix()  # FLAC and MP3 are one
+            yield Song(self.kind, name, split_by_name(group), group, mix=AudioRef(str(path)))
