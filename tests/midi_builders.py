@@ -1,4 +1,4 @@
-"""Small MIDI files for the tests of the symbolic part, written with mido."""
+"""Small MIDI files, written with mido, and rolls for the tests of the symbolic part."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ import io
 from pathlib import Path
 
 import mido
+import numpy as np
 from mido import Message, MetaMessage
+
+from restem.symbolic.rolls import ONSET, SOUND
 
 
 def to_bytes(tracks: list[list], kind: int = 1, ticks: int = 480) -> bytes:
@@ -76,3 +79,12 @@ def many_tracks() -> bytes:
         + b"\1\xe0"
         + empty * 10_000
     )
+
+
+def part(*notes: tuple[int, int, int], steps: int = 84) -> np.ndarray:
+    """Planes of notes (first step, step after the last, pitch)."""
+    planes = np.zeros((2, steps, 128), bool)
+    for start, end, pitch in notes:
+        planes[ONSET, start, pitch] = True
+        planes[SOUND, start:end, pitch] = True
+    return planes

@@ -1,126 +1,24 @@
-"""What words say of note values and chords, on parts whose notes are known."""
+"""What words say of chords and lines, on parts whose notes are known."""
 
 from __future__ import annotations
 
 import numpy as np
-import pytest
+from midi_builders import part
 
 from restem.symbolic.articulation import (
-    A_BAR,
-    A_BEAT,
-    HALF_A_BAR,
     arpeggios,
     as_worded,
     fifths,
     held,
-    is_held,
-    note_value,
     one_line,
-    steps_to_strike,
 )
 from restem.symbolic.rolls import ONSET, SOUND
 
 BARS = np.array([[0, 48, 4, 4], [48, 36, 3, 4]])
 
 
-def part(*notes: tuple[int, int, int], steps: int = 84) -> np.ndarray:
-    """Planes of notes (first step, step after the last, pitch)."""
-    planes = np.zeros((2, steps, 128), bool)
-    for start, end, pitch in notes:
-        planes[ONSET, start, pitch] = True
-        planes[SOUND, start:end, pitch] = True
-    return planes
-
-
 def listed(planes: np.ndarray) -> list[tuple[int, int]]:
     return [(int(step), int(pitch)) for step, pitch in np.argwhere(planes[ONSET])]
-
-
-@pytest.mark.parametrize(
-    ("words", "stem", "value"),
-    [
-        ("Add a walking upright bass", "bass", A_BEAT),
-        ("a bass in eighth notes", "bass", 6),
-        ("Busy slap bass with SIXTEENTH notes", "bass", 3),
-        ("bass in quarter notes", "bass", 12),
-        ("Add a bass playing quarters", "bass", 12),
-        ("three quarters of the time", "bass", None),
-        ("play in three quarters time", "bass", None),
-        ("steady quarter notes of the root", "bass", 12),
-        ("block chords on the piano, one per bar", "keys", A_BAR),
-        ("long held bass notes", "bass", A_BAR),
-        ("Add organ pads", "keys", A_BAR),
-        ("half notes on the bass", "bass", 24),
-        ("two chords per bar", "guitar", HALF_A_BAR),
-        ("bass on every beat", "bass", A_BEAT),
-        ("instead of eighth notes, play whole notes", "bass", A_BAR),
-        ("mostly quarter notes with an occasional sixteenth note", "bass", 12),
-        ("nothing but eighth notes", "bass", 6),
-        ("Add a funky bass line", "bass", None),
-        ("a bass line without eighth notes", "bass", None),
-        ("don't play a walking bass", "bass", None),
-        ("start at the eighth bar", "bass", None),
-        ("at a walking pace", "bass", None),
-        ("Add a bass under the sustained organ chords", "bass", None),
-        ("a bass that leaves room for the synth pads", "bass", None),
-        ("a long sustained groove", "bass", None),
-        ("dotted quarter notes", "bass", None),
-        ("eighth-note triplets", "bass", None),
-        ("jazz with a walking bass", "guitar", None),
-        ("reggae, long bass notes, offbeat guitar", "guitar", None),
-        ("reggae, long bass notes, offbeat guitar", "bass", A_BAR),
-        ("eighth notes", "drums", None),
-        ("one chord a bar", "keys", A_BAR),
-        ("one note in each bar", "bass", A_BAR),
-        ("sustained bass", "bass", A_BAR),
-        ("sustain each note for a whole bar", "keys", A_BAR),
-        ("four notes per bar", "bass", A_BEAT),
-        ("four to the bar guitar", "guitar", A_BEAT),
-        ("eight notes per bar", "bass", 6),
-        ("a bass in 1/8 notes", "bass", 6),
-        ("guitar with a lot of sustain", "guitar", None),
-        ("stop walking, play freely", "bass", None),
-        ("a non-stop walking bass", "bass", A_BEAT),
-        ("a chord on each beat", "keys", A_BEAT),
-        ("a walking bass with accents on two and four", "bass", A_BEAT),
-    ],
-)
-def test_note_values_are_read_from_words(words: str, stem: str, value: int | None) -> None:
-    assert note_value(words, stem) == value
-    assert is_held(words, stem) == (value in (A_BAR, HALF_A_BAR, 24))
-
-
-def test_strokes_are_counted_from_each_bar_line() -> None:
-    def struck(words: str, stem: str = "bass", bars: np.ndarray = BARS) -> list[int]:
-        steps = steps_to_strike(bars, words, stem)
-        assert steps is not None
-        return np.flatnonzero(steps).tolist()
-
-    assert struck("walking bass") == [0, 12, 24, 36, 48, 60, 72]
-    assert struck("half notes") == [0, 24, 48, 72]
-    assert struck("one chord per bar", "keys") == [0, 48]
-    assert struck("two notes per bar") == [0, 24, 48, 66]
-    compound = np.array([[0, 36, 6, 8], [36, 36, 6, 8]])
-    assert struck("on every beat", bars=compound) == [0, 18, 36, 54]
-    assert struck("eighth notes", bars=compound)[:4] == [0, 6, 12, 18]
-    assert struck("chords on the off-beat", "guitar") == [6, 18, 30, 42, 54, 66, 78]
-    assert struck("reggae skank", "guitar") == [6, 18, 30, 42, 54, 66, 78]
-    assert struck("off-beat chops", "guitar", compound) == [9, 27, 45, 63]
-    assert struck("bass on beats one and three") == [0, 24, 48, 72]
-    assert struck("chords on 2 and 4", "keys") == [12, 36, 60]
-    assert struck("stabs on the backbeat", "keys") == [12, 36, 60]
-    assert struck("only on the first beat of each bar", "keys") == [0, 48]
-    for words in (
-        "start on the first beat",
-        "not on the off-beat",
-        "a melody with a strong downbeat",
-        "the drums are on two and four",
-        "on one and two bars later",
-    ):
-        assert steps_to_strike(BARS, words, "keys") is None, words
-    assert steps_to_strike(BARS, "walking", "drums") is None
-    assert steps_to_strike(BARS, "funky", "bass") is None
-    assert steps_to_strike(BARS, "arpeggios in eighth notes", "guitar") is None
 
 
 def test_notes_are_held_to_the_next_stroke_or_bar() -> None:
@@ -168,6 +66,14 @@ def test_a_bass_is_one_line_in_its_register() -> None:
     assert not one_line(part()).any()
 
 
+def test_a_bass_that_is_filled_in_has_the_register_of_the_rest() -> None:
+    own = part(*((12 * beat, 12 * beat + 12, 55 + beat) for beat in range(3)))  # a high one
+    low = part((48, 60, 38), (60, 72, 45), (72, 84, 41))
+    assert listed(one_line(low, own)) == [(48, 50), (60, 57), (72, 53)]
+    assert listed(as_worded(low, [], BARS, "", "bass", own)) == listed(one_line(low, own))
+    assert listed(one_line(low, part())) == listed(low)
+
+
 def test_a_walking_bass_walks() -> None:
     still = part(*((12 * beat, 12 * beat + 12, 45) for beat in range(4)), (48, 60, 40))
     song = part(*((0, 48, pitch) for pitch in (57, 60, 64)), (48, 84, 52))  # A minor, E
@@ -179,7 +85,11 @@ def test_a_walking_bass_walks() -> None:
         assert listed(as_worded(still, [song], BARS, words, "bass")) == listed(still)
     moving = part((0, 12, 45), (12, 24, 48), (24, 36, 52), (36, 48, 43), (48, 60, 40))
     assert listed(as_worded(moving, [song], BARS, "walking", "bass")) == listed(moving)
-    assert listed(as_worded(still, [], BARS, "walking", "bass")) == listed(still)
+    for toneless in ([], [part()]):
+        assert listed(as_worded(still, toneless, BARS, "walking", "bass")) == listed(still)
+    # A first note has none before it, and a last one none after it.
+    ends = part((12, 24, 45), (24, 36, 48), (36, 48, 43), (48, 60, 40), (60, 72, 45), (72, 84, 40))
+    assert listed(as_worded(ends, [song], BARS, "walking", "bass")) == listed(ends)
 
 
 def test_only_what_the_words_name_is_changed() -> None:

@@ -129,6 +129,8 @@ def test_a_song_in_two_formats_is_in_one_split(tmp_path):
         splits.setdefault(song.group, set()).add(song.split)
     assert len(songs) == 120 and len(splits) == 40 and len({song.key for song in songs}) == 120
     assert all(len(split) == 1 for split in splits.values())
+    (tmp_path / "best").symlink_to(tmp_path / "album", target_is_directory=True)
+    assert list(open_source(f"songs={tmp_path}").songs()) == songs, "a song is offered once"
 
 
 def test_linked_folders_are_read_and_links_that_lead_back_are_not_followed(tmp_path):
@@ -219,6 +221,15 @@ def test_damaged_tables_are_user_errors_and_damaged_rows_are_left_out(tmp_path):
     (tmp_path / "slakh" / "test" / "Track00002" / "metadata.yaml").write_bytes(b"\xff")
     source = open_source(f"slakh2100={tmp_path / 'slakh'}")
     assert len(list(source.songs())) == 2 and "Track00002" in source.missing[0]
+
+
+def test_a_slakh_track_without_its_folder_of_stems_is_named(tmp_path):
+    folders.slakh(tmp_path)
+    track = next(tmp_path.rglob("metadata.yaml")).parent
+    shutil.rmtree(track / "stems")
+    source = open_source(f"slakh2100={tmp_path}")
+    assert len(list(source.songs())) == 2 and len(source.missing) == 1
+    assert track.name in source.missing[0]
 
 
 def test_what_slakh_sets_aside_is_left_out(tmp_path):

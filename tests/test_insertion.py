@@ -153,6 +153,9 @@ def test_words_of_density_are_told_unless_the_control_says_otherwise(inserter):
                   "stop the drums from being too busy", "get busier towards the end",
                   "half as simple"):  # fmt: skip
         assert density_of_words(words) == 0
+    for words in ("stop-time busy funk drums", "busy drums, gradually swelling cymbals",
+                  "busy jazz drums with a crescendo roll"):  # fmt: skip
+        assert density_of_words(words) == STEPS_OF_WORDS
     assert density_of_words("half as busy") == density_of_words("half as many notes") < 0
     over = wish(inserter.text, "sparse drums", 2, usual=(0.25, -0.5))
     assert over.density == pytest.approx(0.25 + 2 * DENSITY_STEP)
@@ -186,7 +189,7 @@ def test_words_of_loudness_are_told_as_dynamics(inserter):
                   "without being too loud", "don't play too loud", "not too soft or too loud",
                   "avoid loud cymbals", "dont play loud", "rather than loud",
                   "not very very loud", "don't be loud", "get louder towards the end",
-                  "gradually quieter, then loud", "half as soft"):  # fmt: skip
+                  "get gradually quieter", "half as soft", "stop being loud"):  # fmt: skip
         assert dynamics_of_words(words) == 0 and without_loudness(words) == words
     assert dynamics_of_words("half as loud") == -1
     for words in (
@@ -326,6 +329,11 @@ def test_a_sentence_about_another_instrument_is_a_notice():
         ("quieter verse, louder chorus", "drums", "quieter verse"),
         ("get louder towards the end", "drums", "get louder"),
         ("a crescendo", "bass", "crescendo"),
+        ("drums that vary from one bar to the next", "drums", None),
+        ("Add drums, 16 bars 4/4", "drums", None),
+        ("drums in verse-chorus form", "drums", None),
+        ("coming in late behind the beat", "drums", None),
+        ("palm-muted guitar, picked at the bridge", "guitar", None),
         ("don't get louder", "drums", None),
         ("a guitar with the chorus effect", "guitar", None),
         ("a chord on each beat", "keys", None),

@@ -78,7 +78,7 @@ class Copycat(Known):
 
 
 class Steady(Known):
-    """A kick on every half beat, whatever is there."""
+    """A kick, or a bass's third lowest note, on every half beat, whatever is there."""
 
     def log_odds(
         self,
@@ -88,9 +88,9 @@ class Steady(Known):
         text: np.ndarray,
         survival: float,
     ) -> np.ndarray:
-        out = np.full((*x.shape[:2], 6, 47), -9.0)
-        out[..., 0, 36 - 35] = 9.0
-        return out.reshape(x.shape)
+        out = np.full(x.shape, -9.0)
+        out[..., 1 if self.stem == "drums" else 2] = 9.0
+        return out
 
 
 def planes(notes: list, steps: int) -> np.ndarray:
@@ -416,23 +416,23 @@ def test_outputs_are_not_overwritten_unasked(
     assert "itself the input" in capsys.readouterr().err and old.read_bytes() == b"mine"
 
 
-def test_words_of_the_style_say_how_many_notes_and_how_hard() -> None:
-    inserter = MidiInserter({"drums": Steady("drums")}, PLAIN)
+def test_words_of_the_style_say_how_hard_each_part_is_played() -> None:
+    inserter = MidiInserter({stem: Steady(stem) for stem in ("drums", "bass")}, PLAIN)
     song = song_from_bytes(band(8), "song.mid")
 
-    def made(style: str, **wishes: object) -> MidiInsertion:
-        return inserter.insert(song, ["drums"], Wishes(style, **wishes), force=True)
+    def made(style: str, *stems: str) -> MidiInsertion:
+        return inserter.insert(song, stems or ["drums"], Wishes(style), force=True)
 
-    plain, busy, sparse = (made(words) for words in ("rock", "busy rock", "sparse rock"))
-    assert plain.settings["fullness"] == 1
-    assert sparse.settings["fullness"] == pytest.approx(1 / busy.settings["fullness"])
-    assert busy.settings["fullness"] == pytest.approx(2**0.75)
-    assert made("busy rock", density="medium").settings["fullness"] == 1
+    usual = made("rock").notes["drums"][:, 3]
     quiet, loud = (made(f"rock, played {how}").notes["drums"] for how in ("quietly", "very loud"))
-    assert np.array_equal(quiet[:, 3], (plain.notes["drums"][:, 3] - 20).clip(1))
-    assert np.array_equal(loud[:, 3], (plain.notes["drums"][:, 3] + 20).clip(None, 127))
+    assert np.array_equal(quiet[:, 3], (usual - 20).clip(1))
+    assert np.array_equal(loud[:, 3], (usual + 20).clip(None, 127))
+    both, plain_both = (made(w, "drums", "bass").notes for w in ("loud drums, bass", "drums, bass"))
+    assert both["drums"][:, 3].mean() > plain_both["drums"][:, 3].mean() + 10
+    assert np.array_equal(both["bass"], plain_both["bass"]), "each word for the part that it names"
     assert made("jazz piano").notices[-1] == "The style names keys, but this part is drums."
-    assert made("jazz").notices == plain.notices
+    for style in ("jazz", "synth-pop", "drum and bass", "brushed jazz"):
+        assert made(style).notices == made("rock").notices, style
 
 
 def lone_piano(folder: Path) -> Path:
@@ -470,6 +470,23 @@ def test_the_guitar_plays_over_a_lone_piano(
     out = tmp_path / "out.mid"
     assert run(monkeypatch, lone_piano(tmp_path), "-o", out, "--seed", 5, "--style", "rock") == 0
     assert notes_over_a_piano(out)["restem guitar"] > 8
+
+
+def test_words_of_the_style_say_how_many_notes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    song, counts = lone_piano(tmp_path), []
+    for called, words in (
+        ("sparse", ["--style", "sparse rock"]),
+        ("plain", ["--style", "rock"]),
+        ("busy", ["--style", "busy rock"]),
+        ("asked", ["--style", "busy rock", "--density", "medium"]),
+    ):
+        out = tmp_path / f"{called}.mid"
+        assert run(monkeypatch, song, "-o", out, "--stem", "drums", *words) == 0
+        counts.append(notes_over_a_piano(out)["restem drums"])
+    assert 1.3 * counts[0] < counts[1] < counts[2] / 1.3, counts
+    assert counts[3] < counts[2] / 1.3, "the option counts"
 
 
 def test_a_bass_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -103,6 +103,11 @@ def test_features_of_another_song_of_the_same_number_are_not_taken(songs, featur
     with pytest.raises(UserError, match="holds another song"):
         list(make_features(other, features, TokenConfig(), 1))
     assert (features / "00000.json").read_bytes() == before
+    record = json.loads((songs / "00000.json").read_text())
+    record["takes"][0]["source"] = "another performance"
+    (other / "00000.json").write_text(json.dumps(record))
+    with pytest.raises(UserError, match="holds another song"):
+        list(make_features(other, features, TokenConfig(), 1))
 
 
 def test_a_song_has_exact_beats_stems_and_true_words(songs):

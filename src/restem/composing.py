@@ -27,10 +27,11 @@ from restem.order import Order
 from restem.region import Region
 from restem.symbolic import shared
 from restem.symbolic.arrange import fill
-from restem.symbolic.articulation import LOWEST_STRING, is_held
+from restem.symbolic.articulation import LOWEST_STRING
 from restem.symbolic.model import RollModel, is_model
 from restem.symbolic.on_beats import bars_of, notes_in_seconds, planes_heard
 from restem.symbolic.performance import accents
+from restem.symbolic.rhythms import rhythm_of
 from restem.symbolic.rolls import STEPS_PER_QUARTER
 from restem.symbolic.voices import program_for
 from restem.symbolic.wishes import Wishes
@@ -128,10 +129,11 @@ class Composer:
         if self.model.stem == "guitar":
             rows, times = _on_strings(rows, times)
         region = order.region or (0.0, seconds)
-        kept = _song_plays(heard, times[:, 0])
         inside = times[:, 0] > region[0] - EARLY_S
-        if is_held(order.instruction, order.stem):  # what sounds on when the region begins
-            inside |= times[:, 1] > region[0] + HELD_S
+        if rhythm_of(order.instruction, order.stem).is_long:
+            inside |= times[:, 1] > region[0] + HELD_S  # what sounds on when the region begins
+            _begin_with(heard, times)
+        kept = _song_plays(heard, times[:, 0])
         kept &= inside & (times[:, 0] < region[1] - LEAST_S)
         rows, times = rows[kept], times[kept].clip(*region)
         notes = _played(rows, times, accents(rows[:, 0], bars), seed, order.tight, region)
@@ -177,6 +179,17 @@ def _song_plays(heard: Heard, starts: np.ndarray) -> np.ndarray:
     first, end = frames - round(ALONE_S * rate), frames + round(EARLY_S * rate) + 1
     count = len(heard.sounding)
     return np.asarray(before[end.clip(0, count)] > before[first.clip(0, count)])
+
+
+def _begin_with(heard: Heard, times: np.ndarray) -> None:
+    """Let notes that last from and to `times` (note, 2), if the song rests when they begin, begin
+    in place when it does, where enough of them is left."""
+    rate = TokenConfig().context_spectrogram.frame_rate
+    sounding = np.flatnonzero(heard.sounding) / rate
+    at = np.searchsorted(sounding, times[:, 0])
+    next_s = np.append(sounding, np.inf)[at]
+    late = ~_song_plays(heard, times[:, 0]) & (next_s < times[:, 1] - HELD_S)
+    times[late, 0] = next_s[late]
 
 
 def _bars_within(region: Region, bars: np.ndarray, grid: BeatGrid) -> tuple[int, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from dataclasses import dataclass
 
@@ -47,17 +48,18 @@ OVER_TIME = re.compile(
     r"(?:louder|softer|quieter|busier|sparser|denser|simpler|stronger|faster|slower)\b|"
     r"\btowards? the (?:end|chorus|climax)\b"
 )
+_PARTS = re.compile(r"[,.;:]| (?:with|and|that|which|but|then) ")
 # Before such a word, or one word further, these take back what it says.
 _NEAR = re.compile(
-    r"\b(?:less|half as|(?<!non[ -])stop|without|no|nothing(?! but\b)|medium|moderately|"
-    r"anything but|instead of|rather than)"
+    r"(?:\b(?:less|half as|without|no|nothing(?! but\b)|medium|moderately|anything but|instead of|"
+    r"rather than)|(?:^|[,.;] ?|\bplease )stop(?= (?!time|start)))"
     r"[ -](?:being )?(?:too )?(?:\w+ n?or )?(?:\w+[ -])?$"
 )
 # These do so to the end of their clause, as in "don't let it get too loud".
 _FAR = re.compile(
     r"(?:\b(?:(?<!why )not|never|nothing|neither|nor|avoid|avoiding|(?:do|does|is|are)nt)|n['’]t|"
     r"\b(?:keep|stop|prevent)\w*(?: \w+){0,2} from)"
-    r"[ -](?!(?:only|just|merely|but|hold back|be (?:afraid|shy))\b)(?:so )?"
+    r"[ -](?!(?:only|just|merely|but|stop|hold back|be (?:afraid|shy))\b)(?:so )?"
     r"(?:(?!(?:but|so|then|instead|rather|because|just|only|unless|until)\b|"
     r"and (?:are|is|be|play|should|make)\b)[\w'’]+[ -]){0,6}$"
 )
@@ -116,9 +118,7 @@ def naming(stem: str, instruction: str) -> str:
 def density_of_words(instruction: str) -> float:
     """The steps of density that a sentence asks for by such words as "busy" and "sparse"."""
     words = instruction.lower()
-    if meant(OVER_TIME, words):
-        return 0.0  # "getting busier" is not busy from its beginning
-    return STEPS_OF_WORDS * (bool(meant(MANY, words)) - bool(meant(FEW, words)))
+    return STEPS_OF_WORDS * (bool(_lasting(MANY, words)) - bool(_lasting(FEW, words)))
 
 
 def _density_of_style(instruction: str) -> float:
@@ -132,9 +132,7 @@ def _density_of_style(instruction: str) -> float:
 def dynamics_of_words(instruction: str) -> float:
     """The steps of dynamics that a sentence asks for by such words as "loud" and "soft"."""
     words = instruction.lower()
-    if meant(OVER_TIME, words):
-        return 0.0
-    return HARDER_STEPS * (bool(meant(LOUD, words)) - bool(meant(SOFT, words)))
+    return HARDER_STEPS * (bool(_lasting(LOUD, words)) - bool(_lasting(SOFT, words)))
 
 
 def without_loudness(instruction: str) -> str:
@@ -151,6 +149,15 @@ def without_loudness(instruction: str) -> str:
 def meant(pattern: re.Pattern[str], words: str) -> list[re.Match[str]]:
     """Where the words stand and nothing before them takes them back, as in "not too loud"."""
     return [m for m in pattern.finditer(words) if not _taken_back(words[: m.start()])]
+
+
+def _lasting(pattern: re.Pattern[str], words: str) -> list[re.Match[str]]:
+    """What is `meant` of all of the song, and not said in a clause of what changes."""
+    ends = [0, *(m.end() for m in _PARTS.finditer(words)), len(words)]
+    parts = [slice(a, b) for a, b in itertools.pairwise(ends)]
+    changing = [part for part in parts if OVER_TIME.search(words[part])]
+    found = meant(pattern, words)
+    return [m for m in found if not any(p.start <= m.start() < p.stop for p in changing)]
 
 
 def _taken_back(before: str) -> bool:

@@ -64,15 +64,15 @@ HAND_DRUMS = re.compile(
 # Nor does a sentence say when: the song's form is not known.
 _NUMBER = r"(?:\d+|one|two|three|four|eight|sixteen|a few|some)"
 _FORM = (
-    r"(?:chorus(?:es)?|verses?|bridge|intro|outro|breakdown|refrain)\b(?! (?:effect|pedal|reverb))"
+    r"(?:chorus(?:es)?|verses?|intro|outro|breakdown|refrain)\b(?!-| (?:effect|pedal|reverb|tone))"
 )
 WHEN = re.compile(
     r"\b(?:at|in|for|during|from|until|till|after|before|only|louder|quieter|softer|busier|bigger) "
     rf"(?:the |each |every |a )?(?:(?:first|second|third|last|final) )?{_FORM}|"
-    rf"\b(?:after|from|until|till|wait(?: for)?|for the first|in the last) {_NUMBER} "
+    rf"\b(?:after|until|till|wait(?: for)?|for the first|in the last) {_NUMBER} "
     rf"(?:seconds?|secs?|s|bars?|measures?|minutes?)\b|"
-    rf"\b(?:bars?|measures?|minutes?|seconds?) \d+\b|"
-    r"\b(?:comes?|coming|enters?|starts?|begins?) (?:in )?(?:later|late|after)\b"
+    r"(?<!\d )\b(?:bars?|measures?|minutes?|seconds?) \d+\b(?!/)|"
+    r"\b(?:comes?|coming|enters?|starts?|begins?) (?:in )?later\b"
 )
 # What is the song's, and not the sentence's.
 TEMPO = re.compile(r"\b\d{2,3} ?bpm\b")
@@ -166,6 +166,14 @@ class Order:
         if not own and (found := NEVER_MADE.search(words)):
             return [f"restem makes {', '.join(NAMES)}, no {found[0]}; this stem is {self.stem}."]
         return []
+
+
+def named_last(words: str) -> str | None:
+    """The stem at the end of words in lower case, as in "a jazz piano"; that of styles such as
+    synth-pop is none."""
+    words = BASS_DRUM.sub("drum", words).replace(ALBERTI, "alberti").strip(" .!")
+    noun = LAST_NOUN.search(words.replace(BASS_GUITAR, "bass"))
+    return next((s for s, names in NAMES.items() if noun and names.search(noun[0])), None)
 
 
 def names_another(words: str, stem: str) -> str | None:

@@ -70,13 +70,20 @@ def _is_made(record: Path, made: Path) -> bool:
     """Whether a song's features are there; UserError if they are those of another one."""
     if not made.exists():
         return False
-    own, kept = read_record(record, "id"), read_record(made, "id")
-    same = own.keys() & kept.keys() - {"takes"}  # those have got sentences
-    if any(own[key] != kept[key] for key in same):
+    own, kept = (_as_rendered(read_record(path, "id")) for path in (record, made))
+    if any(own[key] != kept[key] for key in own.keys() & kept.keys()):
         raise UserError(
             f"{made} holds another song than {record}; name another folder with -o for these songs."
         )
     return True
+
+
+def _as_rendered(record: dict) -> dict:
+    """A record without the sentences that its takes have got since."""
+    takes = [
+        {k: v for k, v in take.items() if k != "sentences"} for take in record.get("takes", [])
+    ]
+    return record | {"takes": takes}
 
 
 def rendered_record(path: Path) -> dict:

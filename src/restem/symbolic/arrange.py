@@ -11,12 +11,14 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from restem.manner import density_of_words
 from restem.symbolic import cells
-from restem.symbolic.articulation import as_worded, steps_to_strike
+from restem.symbolic.articulation import as_worded, is_broken
 from restem.symbolic.figures import settle
 from restem.symbolic.model import RollModel
 from restem.symbolic.painting import Painter
 from restem.symbolic.parts import STEMS
+from restem.symbolic.rhythms import clauses_for, rhythm_of, steps_to_strike
 from restem.symbolic.wishes import Wishes
 
 OVERLAP = 32  # tokens of the last window that the next one sees: four bars of 4/4
@@ -47,7 +49,11 @@ def complete(
             if progress is not None:
                 progress((index + share) / len(order))
 
-        made[stem] = fill(models[stem], heard, bars, wishes, region, follow)
+        own = wishes
+        if wishes.density is None:
+            words = ", ".join(clauses_for(wishes.style.lower(), stem))
+            own = wishes.fuller(density_of_words(words))
+        made[stem] = fill(models[stem], heard, bars, own, region, follow)
         before = heard.get(stem)
         heard[stem] = made[stem] if before is None else made[stem] | before
     return made
@@ -83,7 +89,9 @@ def fill(
         own=done & np.isin(bar, bar[values.any(axis=1)]),  # bars in which it rests say nothing
     )
     harmony = cells.harmony(context, grid)
-    named = steps_to_strike(bars, wishes.style, stem)
+    # What words say of broken chords is not how often a chord comes.
+    broken = is_broken(wishes.style, stem)
+    named = None if broken else steps_to_strike(bars, rhythm_of(wishes.style, stem))
     rng = np.random.default_rng([wishes.seed, (*STEMS, "keys").index(stem)])
     total = max(int((asked & ~done).sum()), 1)
     while np.any(asked & ~done):
@@ -100,7 +108,7 @@ def fill(
     values[~asked] = False
     planes = cells.planes_from_cells(values, stem, grid, steps)
     tones = [part for kind, part in context.items() if kind != "drums"]
-    return as_worded(planes, tones, bars, wishes.style, stem)
+    return as_worded(planes, tones, bars, wishes.style, stem, parts.get(stem))
 
 
 def _next_window(asked: np.ndarray, done: np.ndarray, bar: np.ndarray) -> slice:

@@ -1,8 +1,4 @@
-"""Words that name a rhythm or a way to play chords in; the steps to strike, and the notes, out.
-
-A network hears in a sentence which style is meant. How long the notes shall be it was never told,
-and what the words say plainly is done here.
-"""
+"""Words that name a way to play notes and chords, and a part of notes, in; that part so out."""
 
 from __future__ import annotations
 
@@ -11,59 +7,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from restem.audio.beats import MOST_IN_A_BAR
 from restem.manner import meant
-from restem.order import NAMES, NAMES_OTHERS
 from restem.symbolic.cells import chroma
+from restem.symbolic.rhythms import rhythm_of
 from restem.symbolic.rolls import ONSET, SOUND, STEPS_PER_QUARTER
 
-A_BEAT, HALF_A_BAR, A_BAR = 0, -2, -1  # in place of steps between strokes
-_IN_A_BAR = r"(?:notes? |chords? |strokes? )?(?:to the|in a|in each|to a|a|an|per|each|every) bar\b"
-_NOTE_VALUES = (
-    (
-        STEPS_PER_QUARTER // 4,
-        r"\b(sixteenths|16ths|(sixteenth|16th|1/16)[ -]notes?|semiquavers?)\b",
-    ),
-    (
-        STEPS_PER_QUARTER // 2,
-        rf"\b(eighths|8ths|(eighth|8th|1/8)[ -]notes?|quavers?)\b|\beight {_IN_A_BAR}",
-    ),
-    (
-        STEPS_PER_QUARTER,
-        r"\b(?<!three )(?<!close )quarters\b(?! of)|\b(quarter|4th|1/4)[ -]notes?\b|"
-        r"\bcrotchets?\b",
-    ),
-    (2 * STEPS_PER_QUARTER, r"\b(half|1/2)[ -]notes?\b|\bminims?\b"),
-    (A_BEAT, rf"\b(every|each) beat\b|\bfour {_IN_A_BAR}"),
-    (HALF_A_BAR, rf"\btwo {_IN_A_BAR}"),
-    (
-        A_BAR,
-        r"\bwhole[ -]notes?\b|\bsemibreves?\b|\bonce (a|per) bar\b|\bdrones?\b|\bpads?\b|"
-        rf"\b(one|a single) {_IN_A_BAR}|\ba (note |chord )?(per|in each|each|every) bar\b|"
-        r"\b(long|held|sustained)( \w+)? (notes?|chords?|tones?)\b|"
-        r"\bsustain(ed bass|s? (the|each|every|all) (\w+ )?(notes?|chords?))\b",
-    ),
-)
-_WALKING = r"\bwalking\b(?! (pace|tempo|speed|on|in|along|through))"
-_CLAUSE = re.compile(
-    r"[,.;:!?()]| (?:and|but|while|with|under|over|for|behind|beneath|above|against|following|"
-    r"follows?|supports?|supporting) "
-)
-_OTHERWISE = re.compile(r"dotted|triplet|off-?[ -]?beat|syncopat|swung")
-_OFF_BEAT = re.compile(r"\boff-?[ -]?beats?\b|\bup-?[ -]?(?:beats|strokes)\b|\bskank")
-_COUNT = {"one": 0, "two": 1, "three": 2, "four": 3, "1": 0, "2": 1, "3": 2, "4": 3}
-_NUMBER = r"(?:one|two|three|four|[1-4])"
-_LISTED = re.compile(rf"\b({_NUMBER})(?:,? (?:and|&)|,) (?:the )?(?={_NUMBER}\b)")
-_ON_BEATS = re.compile(
-    rf"\b(?:beats? ({_NUMBER}(?:\+{_NUMBER})*)|on (?:the )?({_NUMBER}(?:\+{_NUMBER})+))\b"
-    r"(?! (?:notes?|chords?|bars?|beats?|strokes?))"
-)
-_DOWN = re.compile(
-    r"\b(?:notes?|chords?|hits?|strokes?|stabs?|only|just)(?: \w+)? on (?:the |each |every )?"
-    r"(?:down-?[ -]?beats?|first beat)\b"
-)
-_BACK = re.compile(r"\bon (?:the |each |every )?back-?[ -]?beats?\b")
-_EMPHASIS = re.compile(r"accent|emphas|stress|strong|start|begin|heav|lock|push|anticipat")
 _BROKEN = re.compile(
     r"arpeggi|\b(broken|picked|plucked) chords?\b|\bfinger-?[ -]?(pick|styl)|\btravis\b|\balberti\b"
 )
@@ -74,105 +22,49 @@ HIGHEST_BASS, HIGHEST_MEDIAN, LOWEST_BASS = 55, 47, 28  # G3; B2; E1
 LOWEST_STRING = 40  # E2, of a guitar
 
 
-def note_value(words: str, stem: str) -> int | None:
-    """Steps from stroke to stroke, or `A_BEAT`, `HALF_A_BAR` or `A_BAR`, if the words name a note
-    value for this stem; the first that they name. None for drums and where they name none."""
-    rhythm = _rhythm(words, stem)
-    return rhythm if isinstance(rhythm, int) else None
-
-
-def _rhythm(words: str, stem: str) -> int | tuple[float, ...] | None:
-    """A `note_value`, or the beats of each bar to strike at, from 0; whichever comes first."""
-    values = _NOTE_VALUES + (((A_BEAT, _WALKING),) if stem == "bass" else ())
-    listed = _LISTED.sub(r"\1+", words.lower())  # so that "one and three" is no two clauses
-    for clause in [] if stem == "drums" else _CLAUSE.split(listed):
-        others = any(names.search(clause) for other, names in NAMES_OTHERS.items() if other != stem)
-        if others and not NAMES[stem].search(clause):
-            continue
-        if beats := _beats(clause):
-            return beats
-        if _OTHERWISE.search(clause):
-            continue
-        found = [(m[0].start(), v) for v, p in values if (m := meant(re.compile(p), clause))]
-        if found:
-            return min(found)[1]
-    return None
-
-
-def _beats(clause: str) -> tuple[float, ...]:
-    """The beats of a bar, from 0, that a clause says to strike at."""
-    if meant(_OFF_BEAT, clause):
-        return tuple(beat + 0.5 for beat in range(MOST_IN_A_BAR))
-    if _EMPHASIS.search(clause):
-        return ()
-    if listed := meant(_ON_BEATS, clause):
-        said = next(group for group in listed[0].groups() if group)
-        return tuple(sorted({_COUNT[word] for word in re.findall(r"\w+", said) if word in _COUNT}))
-    return (0,) if meant(_DOWN, clause) else (1, 3) if meant(_BACK, clause) else ()
-
-
-def steps_to_strike(bars: np.ndarray, words: str, stem: str) -> np.ndarray | None:
-    """Whether each step (step,) of bars (bar, 4) is struck, where the words say how far apart.
-
-    None where they do not; what they say of broken chords is not how often a chord comes.
-    """
-    rhythm = _rhythm(words, stem)
-    if rhythm is None or _broken(words, stem):
-        return None
-    struck = np.zeros(int(bars[-1, 0] + bars[-1, 1]), bool)
-    for start, length, above, below in bars.tolist():
-        if isinstance(rhythm, int):
-            struck[start : start + length : _apart(rhythm, length, above, below)] = True
-        else:
-            beat = _apart(A_BEAT, length, above, below)
-            struck[[start + int(b * beat) for b in rhythm if b * beat < length]] = True
-    return struck if struck.any() else None
-
-
-def _apart(value: int, length: int, above: int, below: int) -> int:
-    """Steps between strokes in a bar of so many steps and of a metre such as 6 above 8."""
-    if value == A_BEAT:
-        compound = below == 8 and above > 3 and above % 3 == 0
-        return STEPS_PER_QUARTER * 3 // 2 if compound else STEPS_PER_QUARTER
-    return length if value == A_BAR else max(length // 2, 1) if value == HALF_A_BAR else value
-
-
 def as_worded(
-    planes: np.ndarray, around: Sequence[np.ndarray], bars: np.ndarray, words: str, stem: str
+    planes: np.ndarray,
+    around: Sequence[np.ndarray],
+    bars: np.ndarray,
+    words: str,
+    stem: str,
+    own: np.ndarray | None = None,
 ) -> np.ndarray:
     """The planes (2, step, 128) of a part with notes as long, and chords of a guitar or keys broken
-    or thinned to fifths, as the words ask for; `around` are those of the song's other tones."""
-    value = note_value(words, stem)
+    or thinned to fifths, as the words ask for; a bass is one line. `around` are the planes of the
+    song's other tones, `own` those of such a part that the song has in other bars."""
+    rhythm = rhythm_of(words, stem)
     if stem == "guitar" and meant(_POWER, words.lower()):
         planes = fifths(planes, around)
-    if _broken(words, stem):
-        sixteenths = value == STEPS_PER_QUARTER // 4
+    if is_broken(words, stem):
+        sixteenths = rhythm.value == STEPS_PER_QUARTER // 4
         return arpeggios(planes, bars, STEPS_PER_QUARTER // (4 if sixteenths else 2))
     if stem == "bass":
-        planes = one_line(planes)
-        if value == A_BEAT and meant(re.compile(_WALKING), words.lower()):
+        planes = one_line(planes, own)
+        if rhythm.walking:
             planes = walked(planes, around, bars)
-    long = value is not None and (value <= 0 or value >= STEPS_PER_QUARTER)
+    long = rhythm.value is not None and (rhythm.value <= 0 or rhythm.value >= STEPS_PER_QUARTER)
     return held(planes, bars) if long else planes
 
 
-def is_held(words: str, stem: str) -> bool:
-    """Whether the words ask for notes of half a bar or a bar."""
-    return note_value(words, stem) in (HALF_A_BAR, A_BAR, 2 * STEPS_PER_QUARTER)
-
-
-def _broken(words: str, stem: str) -> bool:
+def is_broken(words: str, stem: str) -> bool:
+    """Whether the words ask for the chords of this stem as single notes."""
     return stem in ("guitar", "keys") and bool(meant(_BROKEN, words.lower()))
 
 
-def one_line(planes: np.ndarray) -> np.ndarray:
-    """A bass's lowest note of each stroke, to the next stroke at most, in its register: some of
-    those trained on double their notes, and one that is told to strike where it would not thinks
-    of other instruments."""
+def one_line(planes: np.ndarray, own: np.ndarray | None = None) -> np.ndarray:
+    """A bass's lowest note of each stroke, to the next stroke at most, in its register or, if there
+    is one, in that of the song's `own`: some of those trained on double their notes, and one that
+    is told to strike where it would not thinks of other instruments."""
     struck, lowest = _line(planes)
     pitches = lowest.copy()
-    if len(struck):  # the whole line first, so that it stays one
-        pitches -= 12 * max(int(np.ceil((np.median(lowest) - HIGHEST_MEDIAN) / 12)), 0)
+    if not len(struck):
+        return np.zeros_like(planes)
+    median = float(np.median(lowest))  # the whole line is moved, so that it stays one
+    if own is not None and own[ONSET].any():
+        pitches -= 12 * round((median - float(np.median(_line(own)[1]))) / 12)
+        return _with_line(planes, struck, lowest, pitches)
+    pitches -= 12 * max(int(np.ceil((median - HIGHEST_MEDIAN) / 12)), 0)
     pitches -= 12 * np.maximum(-((HIGHEST_BASS - pitches) // 12), 0)
     pitches += 12 * np.maximum(-((pitches - LOWEST_BASS) // 12), 0)
     return _with_line(planes, struck, lowest, pitches)
@@ -181,23 +73,29 @@ def one_line(planes: np.ndarray) -> np.ndarray:
 def walked(planes: np.ndarray, around: Sequence[np.ndarray], bars: np.ndarray) -> np.ndarray:
     """A line whose notes never stand still but over a bar line: one that would goes to a tone that
     sounds in the song around it, near by; before a bar line, if it can, to a neighbour of the next
-    bar's note."""
+    bar's note. Where nothing around has tones it stays as it is."""
     struck, own = _line(planes)
-    if not len(around) or not len(struck):
+    if not any(part[SOUND].any() for part in around):
         return planes
     sounding = np.asarray(np.sum([chroma(part[SOUND]) for part in around], axis=0))
+    usual = sounding.sum(axis=0)
     pitches, ends = own.copy(), np.append(struck, len(planes[ONSET]))[1:]
-    downbeat = np.append(np.isin(struck, bars[:, 0]), True)
-    for i in np.flatnonzero(~downbeat[:-1]).tolist():
-        before, following = pitches[max(i - 1, 0)], pitches[min(i + 1, len(pitches) - 1)]
-        if pitches[i] != before and not (downbeat[i + 1] and pitches[i] == following):
+    downbeat, last = np.isin(struck, bars[:, 0]), len(struck) - 1
+    for i in range(1, len(struck)):
+        before, following = int(pitches[i - 1]), int(pitches[i + 1]) if i < last else -1
+        to_bar = i < last and bool(downbeat[i + 1])
+        if downbeat[i] or (pitches[i] != before and not (to_bar and pitches[i] == following)):
             continue
-        weight = sounding[struck[i] : ends[i]].sum(axis=0).astype(float)
-        near = np.arange(max(before - 7, LOWEST_BASS), min(before + 7, HIGHEST_BASS) + 1)
+        weight = sounding[struck[i] : ends[i]].sum(axis=0)
+        weight = weight if weight.any() else usual
+        near = np.arange(
+            max(before - 7, LOWEST_BASS), max(min(before + 7, HIGHEST_BASS), before) + 1
+        )
         near = near[(near != before) & (near != following)]
-        merit = weight[near % 12] / max(weight.max(), 1) - 0.03 * abs(near - before)
-        merit += 0.3 * (sounding[:, near % 12].any(axis=0))
-        merit += 1.5 * (downbeat[i + 1] & (abs(near - following) <= 2))
+        merit = weight[near % 12] / weight.max() - 0.03 * abs(near - before)
+        merit += 0.3 * (usual[near % 12] > 0)
+        if to_bar:
+            merit += 1.5 * (abs(near - following) <= 2)
         pitches[i] = near[merit.argmax()]
     return _with_line(planes, struck, own, pitches)
 

@@ -12,13 +12,14 @@ import numpy as np
 
 from restem import __version__
 from restem.errors import UserError
-from restem.manner import density_of_words, dynamics_of_words
-from restem.order import names_another
+from restem.manner import dynamics_of_words
+from restem.order import named_last
 from restem.symbolic import performance
 from restem.symbolic.arrange import complete
 from restem.symbolic.midi_files import track_bytes, with_track
 from restem.symbolic.model import PACKAGED, RollModel
 from restem.symbolic.parts import DRUM_CHANNEL, KINDS, STEMS, find_parts, planes_of
+from restem.symbolic.rhythms import clauses_for
 from restem.symbolic.rolls import (
     bars_in_steps,
     notes_from_roll,
@@ -84,8 +85,6 @@ class MidiInserter:
         Raises UserError for a part that is there, bars outside of the song or a missing model.
         """
         wishes = wishes or Wishes()
-        if wishes.density is None:
-            wishes = wishes.fuller(density_of_words(wishes.style))
         found = find_parts(song, track_map)
         wanted = _wanted(found, stems, bars is not None or force)
         table = bars_in_steps(song.bars(), song.ticks_per_quarter)
@@ -114,7 +113,8 @@ class MidiInserter:
         data, notes = song.data, {}
         for stem in wanted:
             played = self._played(stem, made[stem], table, song, wishes.seed, amount)
-            harder = STEP_VELOCITY * dynamics_of_words(wishes.style)
+            words = ", ".join(clauses_for(wishes.style.lower(), stem))
+            harder = STEP_VELOCITY * dynamics_of_words(words)
             played[:, 3] = np.clip(played[:, 3] + harder, 1, 127)
             notes[stem] = without_overlaps(
                 inside_bars(played, table, region, song.ticks_per_quarter)
@@ -258,7 +258,7 @@ def _notices(
     style: str,
 ) -> list[str]:
     said = []
-    if len(wanted) == 1 and (other := names_another(style.lower(), wanted[0])):
+    if len(wanted) == 1 and (other := named_last(style.lower())) not in (None, wanted[0]):
         said.append(f"The style names {other}, but this part is {wanted[0]}.")
     if not any(found[kind] for kind in KINDS if kind not in wanted):
         said.append("The song has nothing else to play along with.")

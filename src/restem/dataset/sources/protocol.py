@@ -42,9 +42,11 @@ def audio_files(folder: Path) -> list[Path]:
 def _files(folder: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
     """All files that are not hidden, those of linked folders too, unless a link leads back."""
     real = folder.resolve()
-    if real in above:
-        return
-    for path in folder.iterdir():
+    try:
+        paths = [] if real in above else list(folder.iterdir())
+    except OSError:  # gone, or not for us to read
+        paths = []
+    for path in paths:
         if path.name.startswith("."):
             continue
         if path.is_dir():

@@ -26,7 +26,11 @@ class SongFolder:
         files = audio_files(self.path)
         if not files:
             raise UserError(f"{self.path} holds no audio files; give a folder of songs.")
+        seen = set[Path]()
         for path in files:
+            if path.exists() and path.resolve() in seen:
+                continue  # linked to a second time
+            seen.add(path.resolve())
             name = path.relative_to(self.path).as_posix()
             group = path.relative_to(self.path).with_suffix("").as_posix()  # FLAC and MP3 are one
             yield Song(self.kind, name, split_by_name(group), group, mix=AudioRef(str(path)))
