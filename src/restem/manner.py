@@ -17,11 +17,13 @@ MOST = 2.0  # controls lie between -MOST and MOST
 DENSITY_STEP, DYNAMICS_STEP = 0.4, 0.5
 # What words say of how many notes there shall be, in steps of density.
 FEW = re.compile(
-    r"\b(sparse|sparser|sparsely|simple|simpler|simply|minimal|minimalist|(?<!a )few|fewer|"
+    r"\b(sparse|sparser|sparsely|simple|simpler|(?<=played )simply|(?<=play )simply|minimal|"
+    r"minimalist|(?<!a )few|fewer|"
     r"restrained|understated|half as (?:busy|dense|full|many))\b"
 )
 MANY = re.compile(
-    r"\b(busy|busier|busily|dense|denser|densely|intricate|frantic|hectic|lots of|many)\b"
+    r"\b(busy|busier|busily|dense|denser|densely|intricate|frantic|hectic|"
+    r"(?:lots of|many)(?= (?:\w+ )?(?:notes|fills|hits|strokes|rolls|beats|chords|licks|runs)\b))\b"
 )
 STEPS_OF_WORDS = 1.5
 # Drums of such styles strike twice as often as others, and few songs were there to learn that from.
@@ -32,12 +34,14 @@ DENSE_STYLES = re.compile(
 STEPS_OF_STYLES = 1.0
 # And of how hard it shall be played, in steps of dynamics. "Soft rock" is a style.
 SOFT = re.compile(
-    r"\b(soft(?![ -](?:rock|shoe))|softer|softly|quiet|quieter|quietly|gentle|gentler|gently|"
-    r"delicate|delicately|lightly|light(?= (?:drum|brush|kit|touch|play))|half as loud)\b"
+    r"\b(soft(?![ -](?:rock|shoe|clip))|softer|softly|quiet|quieter|quietly|gentle|gentler|gently|"
+    r"delicate|delicately|lightly(?! (?:distort|overdriv|swung|compress))|"
+    r"light(?= (?:drum|brush|kit|touch|play))|half as loud)\b"
 )
 LOUD = re.compile(
     r"\b(loud|louder|loudly|hard[ -]hitting|powerful|forceful|"
-    r"hard(?![ -](?:rock|bop|techno|house|trance|hitting)))\b"
+    r"(?:play(?:s|ed|ing)?|hit(?:s|ting)?|struck)(?: \w+)? hard|"
+    r"hard(?= (?:drum|hits|groove|beats?\b)))\b"
 )
 HARDER_STEPS = 1.0
 # What a stem, which is played alike throughout, cannot do.
@@ -46,13 +50,21 @@ OVER_TIME = re.compile(
     r"\bfad(?:e|es|ing)[ -](?:(?:them|it|the \w+) )?(?:in|out)\b|\bbuild(?:s|ing)?[ -]?ups?\b|"
     r"\b(?:get|gets|getting|grow|grows|growing|become|becomes|becoming) (?:\w+ )?(?:and \w+ )?"
     r"(?:louder|softer|quieter|busier|sparser|denser|simpler|stronger|faster|slower)\b|"
-    r"\btowards? the (?:end|chorus|climax)\b"
+    r"\btowards? the (?:end|chorus|climax)\b|\bthen builds?\b|"
+    r"\bbuild(?:s|ing)? (?:to|towards|into)\b|\bbecom(?:e|es|ing) more\b|"
+    r"\b(?:start|begin)(?:s|ing)? (?:out )?(?:quiet|soft|simple|sparse|loud|busy)(?:ly)?\b"
 )
-_PARTS = re.compile(r"[,.;:]| (?:with|and|that|which|but|then) ")
+# In which another is described, and no wish is said.
+_DESCRIBES = re.compile(
+    r"\b(?:song|mix|track|arrangement|music|recording|band|guitars?|vocals?|singer|melody|piano|"
+    r"(?:last|first) (?:one|take))\b(?: \w+){0,2}? (?:is|are|was|were|has|have|sounds?)\b"
+)
+_SO = r"so(?! (?:very |many|much|loud|quiet|soft|hard|busy|simple|sparse|dense|few))"  # therefore
+_PARTS = re.compile(rf"[,.;:!]| (?:with|and|that|which|but|then|{_SO}) ")
 # Before such a word, or one word further, these take back what it says.
 _NEAR = re.compile(
-    r"(?:\b(?:less|half as|without|no|nothing(?! but\b)|medium|moderately|anything but|instead of|"
-    r"rather than)|(?:^|[,.;] ?|\bplease )stop(?= (?!time|start)))"
+    r"(?:\b(?:less|half as|too|without|no|nothing(?! but\b)|medium|moderately|anything but|"
+    r"instead of|rather than)|(?:^|[,.;] ?|\bplease )stop(?= (?!time|start)))"
     r"[ -](?:being )?(?:too )?(?:\w+ n?or )?(?:\w+[ -])?$"
 )
 # These do so to the end of their clause, as in "don't let it get too loud".
@@ -60,7 +72,8 @@ _FAR = re.compile(
     r"(?:\b(?:(?<!why )not|never|nothing|neither|nor|avoid|avoiding|(?:do|does|is|are)nt)|n['’]t|"
     r"\b(?:keep|stop|prevent)\w*(?: \w+){0,2} from)"
     r"[ -](?!(?:only|just|merely|but|stop|hold back|be (?:afraid|shy))\b)(?:so )?"
-    r"(?:(?!(?:but|so|then|instead|rather|because|just|only|unless|until)\b|"
+    r"(?:(?!(?:but|so (?!(?:very |many |much )?$)|then|instead|rather|because|just|only|unless|"
+    r"until)\b|"
     r"and (?:are|is|be|play|should|make)\b)[\w'’]+[ -]){0,6}$"
 )
 LOUDER_WITH_NOTES = 0.6  # a `loudness_value` for a `density_value`: 3 dB for twice the notes
@@ -152,10 +165,11 @@ def meant(pattern: re.Pattern[str], words: str) -> list[re.Match[str]]:
 
 
 def _lasting(pattern: re.Pattern[str], words: str) -> list[re.Match[str]]:
-    """What is `meant` of all of the song, and not said in a clause of what changes."""
+    """What is `meant` of all of the part, and not said in a clause of what changes or of others."""
     ends = [0, *(m.end() for m in _PARTS.finditer(words)), len(words)]
     parts = [slice(a, b) for a, b in itertools.pairwise(ends)]
-    changing = [part for part in parts if OVER_TIME.search(words[part])]
+    about = (OVER_TIME, _DESCRIBES)
+    changing = [part for part in parts if any(p.search(words[part]) for p in about)]
     found = meant(pattern, words)
     return [m for m in found if not any(p.start <= m.start() < p.stop for p in changing)]
 

@@ -37,7 +37,19 @@ NEVER_MADE = re.compile(
 )
 BASS_DRUM, BASS_GUITAR = re.compile(r"\bbass drums?\b|drum (and|&|n|'n'?) bass"), "bass guitar"
 ALBERTI = "alberti bass"  # broken chords
-JOINED = re.compile(r"\b(?:and|plus|&) .*")
+# What a name follows that is not asked for, and what follows it.
+_ALONG = re.compile(
+    r"\b(?:follow|lock|doubl|support|complement|match|glu|answer)\w*(?: \w+){0,3} $|"
+    r"\b(?:with|under|over|for|behind|between|beneath|around|against|beside|space for|room for|"
+    r"on top of|like|my|has|have|had|recorded|already|keep|leave|let|mute)"
+    r"(?: (?:the|an?|my|your|some|no))?(?: [\w-]+,?){0,2} (?:and (?:the )?)?$"
+)
+_PLAYS = re.compile(
+    r"^\w*(?:['’]s)? (?:is|are|was|has|have|plays?|holds?|enters?|already|players?)\b"
+)
+JOINED = re.compile(
+    r"\b(?:and|plus|&) (?!(?:keep|follow|leave|let|lock|mute|support|double|turn|play along)\b).*"
+)
 LAST_NOUN = re.compile(
     r"\b(drums|bass|guitars?|piano|keys|keyboards?|organ)(?: (?:line|part|track))?$"
 )
@@ -51,7 +63,7 @@ BOTH = re.compile(
 # What a drummer may be told, and this model cannot.
 _DRUM = r"(?:hi-?hats?|hats?|cymbals?|rides?|snares?|kicks?|toms?)"
 ONE_DRUM = re.compile(
-    r"\b(?:(?:no|without|only|just)\b(?: \w+)?|"
+    r"\b(?:(?:no|without|only|just)\b(?: \w+)?|(?:leave out|skip|just add|only want)(?: an?| the)?|"
     r"(?:don['’]?t|do not|never) (?:use|play|hit)(?: the| any)?) "
     rf"{_DRUM}\b|\b{_DRUM} only\b"
 )
@@ -71,11 +83,12 @@ WHEN = re.compile(
     rf"(?:the |each |every |a )?(?:(?:first|second|third|last|final) )?{_FORM}|"
     rf"\b(?:after|until|till|wait(?: for)?|for the first|in the last) {_NUMBER} "
     rf"(?:seconds?|secs?|s|bars?|measures?|minutes?)\b|"
+    r"\b(?:in|during) the bridge\b|\bskip the (?:intro|verse|chorus|bridge)\b|"
     r"(?<!\d )\b(?:bars?|measures?|minutes?|seconds?) \d+\b(?!/)|"
     r"\b(?:comes?|coming|enters?|starts?|begins?) (?:in )?later\b"
 )
 # What is the song's, and not the sentence's.
-TEMPO = re.compile(r"\b\d{2,3} ?bpm\b")
+TEMPO = re.compile(r"\b\d{2,3} ?(?:bpm|beats per minute)\b|\btempo (?:of )?\d{2,3}\b")
 METRE = re.compile(r"\b(5|7|9|10|11|13)/(4|8|16)\b")
 MOST_GUIDANCE, MOST_STEPS = 16.0, 1000
 
@@ -163,7 +176,11 @@ class Order:
             ]
         if re.search(rf"^\W*(please )?(no|without)( any)? {self.stem}\W*(please)?\W*$", words):
             return [f"The sentence asks for no {self.stem}, and makes some all the same."]
-        if not own and (found := NEVER_MADE.search(words)):
+        # A guitar has strings, and sings.
+        parts = ("strings", "singing") if self.stem == "guitar" else ()
+        never = [m for m in NEVER_MADE.finditer(words) if m[0] not in parts]
+        never = [m for m in never if not own and not _is_of_the_song(m, words)]
+        if found := next(iter(never), None):
             return [f"restem makes {', '.join(NAMES)}, no {found[0]}; this stem is {self.stem}."]
         return []
 
@@ -178,16 +195,25 @@ def named_last(words: str) -> str | None:
 
 def names_another(words: str, stem: str) -> str | None:
     """The first other stem that words in lower case ask for, besides or in place of this one."""
-    said = _beside(words, NAMES[stem]) if NAMES[stem].search(words) else words
-    others = ((other, names) for other, names in NAMES_OTHERS.items() if other != stem)
-    return next((other for other, names in others if meant(names, said)), None)
+    spans = _beside(words, NAMES[stem]) if NAMES[stem].search(words) else [(0, len(words))]
+    for other, names in NAMES_OTHERS.items():
+        found = meant(names, words) if other != stem else []
+        asked = [m for m in found if any(a <= m.start() < b for a, b in spans)]
+        if any(not _is_of_the_song(m, words) for m in asked):
+            return other
+    return None
 
 
-def _beside(words: str, own: re.Pattern[str]) -> str:
-    """What is joined to a sentence's own stem by "and"; "a synth bass" alone names no keys."""
-    joined = " ".join(JOINED.findall(words))
+def _is_of_the_song(found: re.Match[str], words: str) -> bool:
+    """Whether what a sentence names is what the song has, to be played along with."""
+    before, after = words[: found.start()], words[found.end() :]
+    return bool(_ALONG.search(before) or _PLAYS.search(after))
+
+
+def _beside(words: str, own: re.Pattern[str]) -> list[tuple[int, int]]:
+    """Where words are joined to a sentence's own stem by "and"; "a synth bass" names no keys."""
+    spans = [m.span() for m in JOINED.finditer(words)]
     both = BOTH.search(words)
-    first = both["other"] if both else ""
-    if both and LAST_NOUN.search(first) and not own.search(first):
-        return f"{first} {joined}"
-    return joined
+    if both and LAST_NOUN.search(both["other"]) and not own.search(both["other"]):
+        spans.append(both.span("other"))
+    return spans

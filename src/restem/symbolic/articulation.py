@@ -9,11 +9,12 @@ import numpy as np
 
 from restem.manner import meant
 from restem.symbolic.cells import chroma
-from restem.symbolic.rhythms import rhythm_of
+from restem.symbolic.rhythms import clauses_for, rhythm_of
 from restem.symbolic.rolls import ONSET, SOUND, STEPS_PER_QUARTER
 
 _BROKEN = re.compile(
-    r"arpeggi|\b(broken|picked|plucked) chords?\b|\bfinger-?[ -]?(pick|styl)|\btravis\b|\balberti\b"
+    r"arpeggi|\barps?\b|\b(broken|picked|plucked) chords?\b|\bfinger-?[ -]?(pick|styl)|"
+    r"\btravis\b|\balberti\b"
 )
 _POWER = re.compile(r"\bpower[ -]chords?\b")
 _UP_AND_DOWN = {2: (0, 1), 3: (0, 1, 2, 1), 4: (0, 1, 2, 3, 2, 1)}
@@ -49,7 +50,8 @@ def as_worded(
 
 def is_broken(words: str, stem: str) -> bool:
     """Whether the words ask for the chords of this stem as single notes."""
-    return stem in ("guitar", "keys") and bool(meant(_BROKEN, words.lower()))
+    own = ", ".join(clauses_for(words.lower(), stem))
+    return stem in ("guitar", "keys") and bool(meant(_BROKEN, own))
 
 
 def one_line(planes: np.ndarray, own: np.ndarray | None = None) -> np.ndarray:

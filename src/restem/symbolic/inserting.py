@@ -13,7 +13,7 @@ import numpy as np
 from restem import __version__
 from restem.errors import UserError
 from restem.manner import dynamics_of_words
-from restem.order import named_last
+from restem.order import NAMES, named_last
 from restem.symbolic import performance
 from restem.symbolic.arrange import complete
 from restem.symbolic.midi_files import track_bytes, with_track
@@ -258,7 +258,8 @@ def _notices(
     style: str,
 ) -> list[str]:
     said = []
-    if len(wanted) == 1 and (other := named_last(style.lower())) not in (None, wanted[0]):
+    other = named_last(style.lower()) if len(wanted) == 1 else None
+    if other and not NAMES[wanted[0]].search(style.lower()):
         said.append(f"The style names {other}, but this part is {wanted[0]}.")
     if not any(found[kind] for kind in KINDS if kind not in wanted):
         said.append("The song has nothing else to play along with.")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -18,15 +18,18 @@ from restem.order import NAMES, NAMES_OTHERS
 from restem.symbolic.rolls import STEPS_PER_QUARTER
 
 A_BEAT, HALF_A_BAR, A_BAR = 0, -2, -1  # in place of steps between strokes
-_IN_A_BAR = r"(?:notes? |chords? |strokes? )?(?:to the|in a|in each|to a|a|an|per|each|every) bar\b"
+_IN_A_BAR = (
+    r"(?:notes? |chords? |strokes? |strums? |beats? |times )?"
+    r"(?:to the|in a|in each|to a|a|an|per|each|every) bar\b"
+)
 _NOTE_VALUES = (
     (
         STEPS_PER_QUARTER // 4,
-        r"\b(sixteenths|16ths|(sixteenth|16th|1/16)[ -]notes?|semiquavers?)\b",
+        r"\b(sixteenths|16ths|(sixteenth|16th|1/16)[ -]notes?|semiquavers?|straight 16s)\b",
     ),
     (
         STEPS_PER_QUARTER // 2,
-        rf"\b(eighths|8ths|(eighth|8th|1/8)[ -]notes?|quavers?)\b|\beight {_IN_A_BAR}",
+        rf"\b(eighths|8ths|(eighth|8th|1/8)[ -]notes?|quavers?|straight 8s)\b|\beight {_IN_A_BAR}",
     ),
     (
         STEPS_PER_QUARTER,
@@ -38,19 +41,32 @@ _NOTE_VALUES = (
     (HALF_A_BAR, rf"\btwo {_IN_A_BAR}"),
     (
         A_BAR,
-        r"\bwhole[ -]notes?\b|\bsemibreves?\b|\bonce (a|per) bar\b|\bdrones?\b|\bpads?\b|"
+        r"\bwhole[ -]notes?\b|\bsemibreves?\b|\bonce (a|per) bar\b|"
         rf"\b(one|a single) {_IN_A_BAR}|\ba (note |chord )?(per|in each|each|every) bar\b|"
         r"\b(long|held|sustained)( \w+)? (notes?|chords?|tones?)\b|"
         r"\bsustained (bass|organ|synth|piano|keys)\b|"
-        r"\bsustains? (the|each|every|all) (\w+ )?(notes?|chords?)\b",
+        r"\b(hold|sustain|let)s? (the|each|every|all) (\w+ )?(notes?|chords?)\b",
     ),
 )
+_PAD = re.compile(r"\bdrones?\b|\bpads?\b")  # long notes, unless others are named
 _WALKING = re.compile(r"\bwalking\b(?! (pace|tempo|speed|on|in|along|through))")
 _CLAUSE = re.compile(
     r"[,.;:!?()]| (?:and|but|while|with|under|over|for|behind|beneath|above|against|following|"
-    r"follows?|supports?|supporting) "
+    r"follows?|supports?|supporting|so|to go with|to sit|on top of) "
 )
-_OTHERWISE = re.compile(r"dotted|triplet|off-?[ -]?beat|syncopat|swung")
+# Another that a clause is about: what it plays is not asked for.
+_OF_OTHERS = re.compile(
+    r"^\W*(?:(?:the|my|our|this|an?|there (?:is|are)) )?(?:[\w-]+ )?"
+    r"(?:melody|song|track|tune|mix|singers?|vocals?|voices?|strings|trumpets?|horns?|banjos?|flutes?|"
+    r"violins?|sax\w*)\b"
+)
+_HAS = re.compile(
+    r"^\W*(?:there (?:is|are|['’]s)|i (?:already )?have|"
+    r"(?:the|my|our|this) (?:\w+ )?(?:song|track|mix|tune) (?:already )?(?:has|is|plays)) "
+)
+_OTHERWISE = re.compile(
+    r"dotted|triplet|off-?[ -]?beat|syncopat|swung|delay|echo|tremolo|\bfills?\b|ghost"
+)
 
 _ANY_OFF = r"off-?[ -]?beats?"
 _OFF_BEAT = re.compile(
@@ -65,7 +81,7 @@ _COUNT = {"one": 0, "two": 1, "three": 2, "four": 3, "five": 4, "six": 5, "seven
 _NUMBER = rf"(?:{'|'.join(_COUNT)}|1[0-6]|[1-9])"
 # "Beats one and three" is not two clauses, nor "on beat 2 and on beat 4".
 _LISTED = re.compile(
-    rf"\b({_NUMBER})(?:,? (?:and|&)|,) (?:on )?(?:the )?(?:beats? )?"
+    rf"\b({_NUMBER})(?:,? (?:and|&) |, |/)(?:on )?(?:the )?(?:beats? )?"
     rf"(?={_NUMBER}\b(?! (?:notes?|chords?)))"
 )
 _ON_BEATS = re.compile(
@@ -104,15 +120,17 @@ def clauses_for(words: str, stem: str) -> Iterator[str]:
     """The clauses of words in lower case that name this stem or none."""
     for clause in _CLAUSE.split(words):
         others = any(names.search(clause) for other, names in NAMES_OTHERS.items() if other != stem)
-        if not others or NAMES[stem].search(clause):
+        others |= bool(stem != "keys" and _PAD.search(clause)) or bool(_OF_OTHERS.search(clause))
+        if not _HAS.search(clause) and (not others or NAMES[stem].search(clause)):
             yield clause
 
 
 def rhythm_of(words: str, stem: str) -> Rhythm:
     """The first rhythm that words name for this stem; none for drums."""
     listed = _LISTED.sub(r"\1+", words.lower())
+    first = Rhythm()
     for clause in clauses_for(listed, stem) if stem != "drums" else ():
-        if stem == "bass" and meant(_WALKING, clause):
+        if stem == "bass" and first == Rhythm() and meant(_WALKING, clause):
             return Rhythm(A_BEAT, walking=True)
         beats = _beats(clause, stem)
         found = [
@@ -120,12 +138,15 @@ def rhythm_of(words: str, stem: str) -> Rhythm:
             for value, pattern in _NOTE_VALUES
             if not _OTHERWISE.search(clause) and (match := meant(re.compile(pattern), clause))
         ]
+        if not found and stem == "keys" and meant(_PAD, clause):
+            found = [(0, A_BAR)]
         rhythm = Rhythm(min(found)[1] if found else None, beats)
-        if rhythm.value is not None and not rhythm.is_long:
+        if rhythm.value is not None and not rhythm.is_long and first == Rhythm():
             return Rhythm(rhythm.value)  # "eighth notes ... on beat two" are eighth notes
-        if rhythm != Rhythm():
-            return rhythm
-    return Rhythm()
+        first = first if first != Rhythm() else rhythm
+        if first.beats and _ON_BEATS.search(clause):  # "the root on beat one, the fifth on three"
+            first = replace(first, beats=tuple(sorted({*first.beats, *beats})))
+    return first
 
 
 def _beats(clause: str, stem: str) -> tuple[float, ...]:
