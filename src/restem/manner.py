@@ -17,13 +17,14 @@ MOST = 2.0  # controls lie between -MOST and MOST
 DENSITY_STEP, DYNAMICS_STEP = 0.4, 0.5
 # What words say of how many notes there shall be, in steps of density.
 FEW = re.compile(
-    r"\b(sparse|sparser|sparsely|simple|simpler|(?<=played )simply|(?<=play )simply|minimal|"
-    r"minimalist|(?<!a )few|fewer|"
+    r"\b(sparse|sparser|sparsely|simple|simpler|(?<=play )simply|(?<=played )simply|"
+    r"(?<=playing )simply|simply(?= played)|minimal|minimalist|(?<!a )few|fewer|"
     r"restrained|understated|half as (?:busy|dense|full|many))\b"
 )
 MANY = re.compile(
     r"\b(busy|busier|busily|dense|denser|densely|intricate|frantic|hectic|"
-    r"(?:lots of|many)(?= (?:\w+ )?(?:notes|fills|hits|strokes|rolls|beats|chords|licks|runs)\b))\b"
+    r"(?:lots of|many)(?= (?:[\w-]+ ){0,2}(?:notes|fills|hits|strokes|rolls|beats|"
+    r"chords|licks|runs|crashes|strum\w*|slides|arpeggios|kicks?)\b))\b"
 )
 STEPS_OF_WORDS = 1.5
 # Drums of such styles strike twice as often as others, and few songs were there to learn that from.
@@ -40,8 +41,10 @@ SOFT = re.compile(
 )
 LOUD = re.compile(
     r"\b(loud|louder|loudly|hard[ -]hitting|powerful|forceful|"
-    r"(?:play(?:s|ed|ing)?|hit(?:s|ting)?|struck)(?: \w+)? hard|"
-    r"hard(?= (?:drum|hits|groove|beats?\b)))\b"
+    r"(?:play|hit|strum|dig|rock|swing|drive)(?:s|ed|ting|ning|ming|ging|ing)?(?: \w+){0,3} hard|"
+    r"harder|struck hard|"
+    r"hard(?![ -](?:rock|bop|techno|house|trance|core))"
+    r"(?=[ -]driving|,|(?: and \w+|,? \w+)? (?:drum|hits|groove|beat|backbeat|kick|snare)))\b"
 )
 HARDER_STEPS = 1.0
 # What a stem, which is played alike throughout, cannot do.
@@ -57,10 +60,12 @@ OVER_TIME = re.compile(
 # In which another is described, and no wish is said.
 _DESCRIBES = re.compile(
     r"\b(?:song|mix|track|arrangement|music|recording|band|guitars?|vocals?|singer|melody|piano|"
-    r"(?:last|first) (?:one|take))\b(?: \w+){0,2}? (?:is|are|was|were|has|have|sounds?)\b"
+    r"(?:last|first) (?:one|take))\b(?: \w+){0,2}? (?:is|are|was|were|has|have|sounds)\b"
+    r"(?! (?:missing|lacking))"
 )
-_SO = r"so(?! (?:very |many|much|loud|quiet|soft|hard|busy|simple|sparse|dense|few))"  # therefore
-_PARTS = re.compile(rf"[,.;:!]| (?:with|and|that|which|but|then|{_SO}) ")
+_PARTS = re.compile(
+    r"[,.;:!()]| - | (?:with|and|that|which|but|then|so|because|since|when|while|as (?:the|it)) "
+)
 # Before such a word, or one word further, these take back what it says.
 _NEAR = re.compile(
     r"(?:\b(?:less|half as|too|without|no|nothing(?! but\b)|medium|moderately|anything but|"
@@ -72,9 +77,11 @@ _FAR = re.compile(
     r"(?:\b(?:(?<!why )not|never|nothing|neither|nor|avoid|avoiding|(?:do|does|is|are)nt)|n['’]t|"
     r"\b(?:keep|stop|prevent)\w*(?: \w+){0,2} from)"
     r"[ -](?!(?:only|just|merely|but|stop|hold back|be (?:afraid|shy))\b)(?:so )?"
-    r"(?:(?!(?:but|so (?!(?:very |many |much )?$)|then|instead|rather|because|just|only|unless|"
+    r"(?:(?!(?:but|so|then|instead|rather|because|just|only|unless|"
     r"until)\b|"
-    r"and (?:are|is|be|play|should|make)\b)[\w'’]+[ -]){0,6}$"
+    r"and (?:are|is|be|play|should|make)\b)[\w'’]+[ -]){0,6}"
+    r"(?:(?:play|playing|be|being|it|get|quite|are|is|drums|bass|guitar|piano|keys|them) so "
+    r"(?:very |many |much )?)?$"
 )
 LOUDER_WITH_NOTES = 0.6  # a `loudness_value` for a `density_value`: 3 dB for twice the notes
 MOST_LOUDER_DB = 15.0  # that a stem is turned up or down to be as loud as was told

@@ -40,13 +40,17 @@ ALBERTI = "alberti bass"  # broken chords
 # What a name follows that is not asked for, and what follows it.
 _ALONG = re.compile(
     r"\b(?:follow|lock|doubl|support|complement|match|glu|answer)\w*(?: \w+){0,3} $|"
-    r"\b(?:with|under|over|for|behind|between|beneath|around|against|beside|space for|room for|"
-    r"on top of|like|my|has|have|had|recorded|already|keep|leave|let|mute)"
-    r"(?: (?:the|an?|my|your|some|no))?(?: [\w-]+,?){0,2} (?:and (?:the )?)?$"
+    r"\b(?:with|under|over|(?<!looking )(?<!asking )(?<!ask )for|behind|between|beneath|around|"
+    r"against|beside|on top of|(?<!['’]d )(?<!would )(?<!i )like|my|"
+    r"(?<!can )(?<!could )(?<!may )(?:i|we)(?: already)? have|"
+    r"has|had|recorded|already|keep|leave|let|mute)(?: (?:the|an?|my|your|some|no))?"
+    r"(?: (?!needs|lacks|wants|misses|is)[\w-]+,?){0,2} (?:and (?:the )?)?$"
 )
 _PLAYS = re.compile(
-    r"^\w*(?:['’]s)? (?:is|are|was|has|have|plays?|holds?|enters?|already|players?)\b"
+    r"^\w*(?:['’]s)? (?:is|are|was|has|have|plays?|holds?|enters?|already|"
+    r"players? (?:can|is|plays?|will))\b"
 )
+OF_A_GUITAR = re.compile(r"\b(?:nylon|steel|muted?|the|six|open|low|high) strings\b|\bsinging\b")
 JOINED = re.compile(
     r"\b(?:and|plus|&) (?!(?:keep|follow|leave|let|lock|mute|support|double|turn|play along)\b).*"
 )
@@ -61,7 +65,7 @@ BOTH = re.compile(
     r"(?!(?:add|play|make|stay|keep|leave)\b)"
 )
 # What a drummer may be told, and this model cannot.
-_DRUM = r"(?:hi-?hats?|hats?|cymbals?|rides?|snares?|kicks?|toms?)"
+_DRUM = r"(?:hi-?hats?|hats?|cymbals?|rides?|snares?|kicks?(?!-)|toms?)"
 ONE_DRUM = re.compile(
     r"\b(?:(?:no|without|only|just)\b(?: \w+)?|(?:leave out|skip|just add|only want)(?: an?| the)?|"
     r"(?:don['’]?t|do not|never) (?:use|play|hit)(?: the| any)?) "
@@ -176,9 +180,8 @@ class Order:
             ]
         if re.search(rf"^\W*(please )?(no|without)( any)? {self.stem}\W*(please)?\W*$", words):
             return [f"The sentence asks for no {self.stem}, and makes some all the same."]
-        # A guitar has strings, and sings.
-        parts = ("strings", "singing") if self.stem == "guitar" else ()
-        never = [m for m in NEVER_MADE.finditer(words) if m[0] not in parts]
+        strung = self.stem == "guitar" and OF_A_GUITAR.search(words)
+        never = [] if strung else list(NEVER_MADE.finditer(words))
         never = [m for m in never if not own and not _is_of_the_song(m, words)]
         if found := next(iter(never), None):
             return [f"restem makes {', '.join(NAMES)}, no {found[0]}; this stem is {self.stem}."]

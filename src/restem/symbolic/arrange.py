@@ -18,7 +18,7 @@ from restem.symbolic.figures import settle
 from restem.symbolic.model import RollModel
 from restem.symbolic.painting import Painter
 from restem.symbolic.parts import STEMS
-from restem.symbolic.rhythms import clauses_for, rhythm_of, steps_to_strike
+from restem.symbolic.rhythms import own_words, rhythm_of, steps_to_strike
 from restem.symbolic.wishes import Wishes
 
 OVERLAP = 32  # tokens of the last window that the next one sees: four bars of 4/4
@@ -51,8 +51,7 @@ def complete(
 
         own = wishes
         if wishes.density is None:
-            words = ", ".join(clauses_for(wishes.style.lower(), stem))
-            own = wishes.fuller(density_of_words(words))
+            own = wishes.fuller(density_of_words(own_words(wishes.style, stem)))
         made[stem] = fill(models[stem], heard, bars, own, region, follow)
         before = heard.get(stem)
         heard[stem] = made[stem] if before is None else made[stem] | before

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from restem.manner import meant
+from restem.order import ALBERTI
 from restem.symbolic.cells import chroma
-from restem.symbolic.rhythms import clauses_for, rhythm_of
+from restem.symbolic.rhythms import own_words, rhythm_of
 from restem.symbolic.rolls import ONSET, SOUND, STEPS_PER_QUARTER
 
 _BROKEN = re.compile(
@@ -50,7 +51,7 @@ def as_worded(
 
 def is_broken(words: str, stem: str) -> bool:
     """Whether the words ask for the chords of this stem as single notes."""
-    own = ", ".join(clauses_for(words.lower(), stem))
+    own = own_words(words.lower().replace(ALBERTI, "alberti"), stem)
     return stem in ("guitar", "keys") and bool(meant(_BROKEN, own))
 
 

@@ -19,7 +19,7 @@ from restem.symbolic.arrange import complete
 from restem.symbolic.midi_files import track_bytes, with_track
 from restem.symbolic.model import PACKAGED, RollModel
 from restem.symbolic.parts import DRUM_CHANNEL, KINDS, STEMS, find_parts, planes_of
-from restem.symbolic.rhythms import clauses_for
+from restem.symbolic.rhythms import own_words
 from restem.symbolic.rolls import (
     bars_in_steps,
     notes_from_roll,
@@ -113,8 +113,7 @@ class MidiInserter:
         data, notes = song.data, {}
         for stem in wanted:
             played = self._played(stem, made[stem], table, song, wishes.seed, amount)
-            words = ", ".join(clauses_for(wishes.style.lower(), stem))
-            harder = STEP_VELOCITY * dynamics_of_words(words)
+            harder = STEP_VELOCITY * dynamics_of_words(own_words(wishes.style, stem))
             played[:, 3] = np.clip(played[:, 3] + harder, 1, 127)
             notes[stem] = without_overlaps(
                 inside_bars(played, table, region, song.ticks_per_quarter)

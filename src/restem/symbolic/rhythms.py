@@ -45,27 +45,29 @@ _NOTE_VALUES = (
         rf"\b(one|a single) {_IN_A_BAR}|\ba (note |chord )?(per|in each|each|every) bar\b|"
         r"\b(long|held|sustained)( \w+)? (notes?|chords?|tones?)\b|"
         r"\bsustained (bass|organ|synth|piano|keys)\b|"
-        r"\b(hold|sustain|let)s? (the|each|every|all) (\w+ )?(notes?|chords?)\b",
+        r"\b(hold|sustain)s? (the|each|every|all) (\w+ )?(notes?|chords?)\b(?! (short|back))|"
+        r"\blet (the|each|every|all) (\w+ )?(notes?|chords?) (ring|sustain|last)\b",
     ),
 )
 _PAD = re.compile(r"\bdrones?\b|\bpads?\b")  # long notes, unless others are named
 _WALKING = re.compile(r"\bwalking\b(?! (pace|tempo|speed|on|in|along|through))")
-_CLAUSE = re.compile(
+CLAUSE = re.compile(
     r"[,.;:!?()]| (?:and|but|while|with|under|over|for|behind|beneath|above|against|following|"
     r"follows?|supports?|supporting|so|to go with|to sit|on top of) "
 )
-# Another that a clause is about: what it plays is not asked for.
+# Another that a clause is about, and what there is: what those play is not asked for.
 _OF_OTHERS = re.compile(
-    r"^\W*(?:(?:the|my|our|this|an?|there (?:is|are)) )?(?:[\w-]+ )?"
-    r"(?:melody|song|track|tune|mix|singers?|vocals?|voices?|strings|trumpets?|horns?|banjos?|flutes?|"
-    r"violins?|sax\w*)\b"
+    r"^\W*(?:the|my|our|this|an?) (?:[\w-]+ )?"
+    r"(?:melody|song|track|tune|mix|singer|vocal|voice|string|trumpet|horn|banjo|flute|violin)s? "
+    r"(?:\w+ )?(?:is|are|has|have|plays?|holds?|enters?)\b"
 )
-_HAS = re.compile(
+HAS = re.compile(
     r"^\W*(?:there (?:is|are|['’]s)|i (?:already )?have|"
-    r"(?:the|my|our|this) (?:\w+ )?(?:song|track|mix|tune) (?:already )?(?:has|is|plays)) "
+    r"(?:(?:the|my|our|this) )?(?:\w+ )?(?:song|track|mix|tune) (?:already )?(?:has|is|plays)) "
 )
 _OTHERWISE = re.compile(
-    r"dotted|triplet|off-?[ -]?beat|syncopat|swung|delay|echo|tremolo|\bfills?\b|ghost"
+    r"dotted|triplet|off-?[ -]?beat|syncopat|swung|delay|echo|tremolo|ghost|"
+    r"(?<!no )(?<!without )\bfills?\b"
 )
 
 _ANY_OFF = r"off-?[ -]?beats?"
@@ -81,7 +83,7 @@ _COUNT = {"one": 0, "two": 1, "three": 2, "four": 3, "five": 4, "six": 5, "seven
 _NUMBER = rf"(?:{'|'.join(_COUNT)}|1[0-6]|[1-9])"
 # "Beats one and three" is not two clauses, nor "on beat 2 and on beat 4".
 _LISTED = re.compile(
-    rf"\b({_NUMBER})(?:,? (?:and|&) |, |/)(?:on )?(?:the )?(?:beats? )?"
+    rf"\b({_NUMBER})(?:,? (?:and|&) |, )(?:on )?(?:the )?(?:beats? )?"
     rf"(?={_NUMBER}\b(?! (?:notes?|chords?)))"
 )
 _ON_BEATS = re.compile(
@@ -116,18 +118,30 @@ class Rhythm:
         return self.value in (HALF_A_BAR, A_BAR, 2 * STEPS_PER_QUARTER)
 
 
+def names_others(clause: str, stem: str) -> bool:
+    """Whether a clause in lower case names another stem and not this one."""
+    others = any(names.search(clause) for other, names in NAMES_OTHERS.items() if other != stem)
+    others |= bool(stem != "keys" and _PAD.search(clause))
+    return others and not NAMES[stem].search(clause)
+
+
 def clauses_for(words: str, stem: str) -> Iterator[str]:
-    """The clauses of words in lower case that name this stem or none."""
-    for clause in _CLAUSE.split(words):
-        others = any(names.search(clause) for other, names in NAMES_OTHERS.items() if other != stem)
-        others |= bool(stem != "keys" and _PAD.search(clause)) or bool(_OF_OTHERS.search(clause))
-        if not _HAS.search(clause) and (not others or NAMES[stem].search(clause)):
+    """The clauses of words in lower case that say what this stem shall play."""
+    for clause in CLAUSE.split(words):
+        described = _OF_OTHERS.search(clause) or HAS.search(clause)
+        if not names_others(clause, stem) and (not described or NAMES[stem].search(clause)):
             yield clause
+
+
+def own_words(words: str, stem: str) -> str:
+    """The same as one text; all words in lower case where no clause is left, as of "soft pad"."""
+    return ", ".join(clauses_for(words.lower(), stem)) or words.lower()
 
 
 def rhythm_of(words: str, stem: str) -> Rhythm:
     """The first rhythm that words name for this stem; none for drums."""
-    listed = _LISTED.sub(r"\1+", words.lower())
+    listed = re.sub(r"\b(beats? \d)/(\d)", r"\1+\2", words.lower())
+    listed = _LISTED.sub(r"\1+", listed)
     first = Rhythm()
     for clause in clauses_for(listed, stem) if stem != "drums" else ():
         if stem == "bass" and first == Rhythm() and meant(_WALKING, clause):
@@ -138,7 +152,8 @@ def rhythm_of(words: str, stem: str) -> Rhythm:
             for value, pattern in _NOTE_VALUES
             if not _OTHERWISE.search(clause) and (match := meant(re.compile(pattern), clause))
         ]
-        if not found and stem == "keys" and meant(_PAD, clause):
+        own = stem == "keys" or NAMES[stem].search(clause)
+        if not found and own and meant(_PAD, clause):
             found = [(0, A_BAR)]
         rhythm = Rhythm(min(found)[1] if found else None, beats)
         if rhythm.value is not None and not rhythm.is_long and first == Rhythm():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from restem.manner import meant
-from restem.symbolic.rhythms import clauses_for
+from restem.symbolic.rhythms import CLAUSE, HAS, names_others
 
 # The first entry of whose words one stands in a sentence decides; the last ones are the rule.
 # What an instrument is called goes before the styles in which it is usual.
@@ -27,7 +27,11 @@ _VOICES: dict[str, tuple[tuple[str, int], ...]] = {
         ("", 33),
     ),
     "guitar": (
-        (r"electric guitar\b.* acoustic|acoustic\b.* electric (?:guitar|one)", 27),
+        (
+            r"(?:electric guitar\b.* acoustic|acoustic\b.* electric (?:guitar|one))"
+            r"(?<!not electric guitar)(?<!no electric guitar)(?<!of electric guitar)",
+            27,
+        ),
         (r"nylon|\bclassical(?! metal)\b|spanish|flamenco", 24),
         (r"steel[- ]string|twelve[- ]string|12[- ]string|acoustic", 25),
         (r"(?<!un)(?<!non-)distort(?!ion[ -](?:free|off))|fuzz|high[- ]gain", 30),
@@ -48,7 +52,7 @@ _VOICES: dict[str, tuple[tuple[str, int], ...]] = {
     ),
     "keys": (
         (r"rhodes|wurl[iy]|elec(?:tric|tronic)?[ -](?:piano|keys|keyboard)", 4),
-        (r"\be\.?[ -]?piano|\bep\b", 4),
+        (r"\be\.?[ -]?piano", 4),
         (r"\bclav(?:i|s?\b)", 7),
         (r"harpsi", 6),
         (r"(church|pipe) organ", 19),
@@ -65,11 +69,19 @@ _VOICES: dict[str, tuple[tuple[str, int], ...]] = {
 }
 
 
-# What a part is added to is the song's.
-_PLACE = re.compile(r"\b(?:to (?:my|the|this|an?|our)|over|under|on top of|alongside) .*")
+# Instruments that the song has already, and where a part is added to.
+_THERE = re.compile(r"guitar|piano|organ|rhodes|\bpads?\b|synths?\b|drum|bass|\bkeys\b")
+_PLACE = re.compile(
+    r"\b(?:(?:to|for|with|alongside|to go with) (?:my|the|this|our)|for an?|over|under|on top of) "
+    r"[^,.;:]*"
+)
 
 
 def program_for(stem: str, words: str) -> int:
     """The program, from 0, for "bass", "guitar" or "keys" in a style or a sentence."""
-    own = ", ".join(clauses_for(_PLACE.sub("", words.lower()), stem))
+    lower = words.lower()
+    own = _PLACE.sub(lambda place: "" if _THERE.search(place[0]) else place[0], lower)
+    clauses = [c for c in CLAUSE.split(own) if not names_others(c, stem)]
+    clauses = [c for c in clauses if not (HAS.search(c) and _THERE.search(c))]
+    own = ", ".join(clauses) if any(c.strip() for c in clauses) else lower
     return next(program for names, program in _VOICES[stem] if meant(re.compile(names), own))
