@@ -42,9 +42,9 @@ SOFT = re.compile(
 LOUD = re.compile(
     r"\b(loud|louder|loudly|hard[ -]hitting|powerful|forceful|"
     r"(?:play|hit|strum|dig|rock|swing|drive)(?:s|ed|ting|ning|ming|ging|ing)?(?: \w+){0,3} hard|"
-    r"harder|struck hard|"
+    r"harder|(?:struck|go|and) hard(?! [a-z])|"
     r"hard(?![ -](?:rock|bop|techno|house|trance|core))"
-    r"(?=[ -]driving|,|(?: and \w+|,? \w+)? (?:drum|hits|groove|beat|backbeat|kick|snare)))\b"
+    r"(?=[ -]driving|,|(?: and \w+|,? \w+)? (?:drum|strum|hits|groove|beat|backbeat|kick|snare)))\b"
 )
 HARDER_STEPS = 1.0
 # What a stem, which is played alike throughout, cannot do.
@@ -60,7 +60,7 @@ OVER_TIME = re.compile(
 # In which another is described, and no wish is said.
 _DESCRIBES = re.compile(
     r"\b(?:song|mix|track|arrangement|music|recording|band|guitars?|vocals?|singer|melody|piano|"
-    r"(?:last|first) (?:one|take))\b(?: \w+){0,2}? (?:is|are|was|were|has|have|sounds)\b"
+    r"(?:last|first) (?:one|take))\b(?: \w+){0,2}? (?:is|are|was|were|has|have|sounds(?= \w))\b"
     r"(?! (?:missing|lacking))"
 )
 _PARTS = re.compile(

@@ -44,13 +44,15 @@ _ALONG = re.compile(
     r"against|beside|on top of|(?<!['’]d )(?<!would )(?<!i )like|my|"
     r"(?<!can )(?<!could )(?<!may )(?:i|we)(?: already)? have|"
     r"has|had|recorded|already|keep|leave|let|mute)(?: (?:the|an?|my|your|some|no))?"
-    r"(?: (?!needs|lacks|wants|misses|is)[\w-]+,?){0,2} (?:and (?:the )?)?$"
+    r"(?: (?!needs|lacks|wants|misses|is)[\w-]+(?:,(?= [\w-]+ and))?){0,2} (?:and (?:the )?)?$"
 )
 _PLAYS = re.compile(
     r"^\w*(?:['’]s)? (?:is|are|was|has|have|plays?|holds?|enters?|already|"
     r"players? (?:can|is|plays?|will))\b"
 )
-OF_A_GUITAR = re.compile(r"\b(?:nylon|steel|muted?|the|six|open|low|high) strings\b|\bsinging\b")
+OF_A_GUITAR = re.compile(
+    r"\b(?:nylon|steel|muted?|the|six|open|low|high) strings\b|\bsinging(?:,| lead| tone| solo)"
+)
 JOINED = re.compile(
     r"\b(?:and|plus|&) (?!(?:keep|follow|leave|let|lock|mute|support|double|turn|play along)\b).*"
 )

@@ -19,7 +19,7 @@ _VOICES: dict[str, tuple[tuple[str, int], ...]] = {
         (r"moog", 38),
         (r"\bpick(ed)?\b(?! up)|plectrum", 34),
         (r"electric|bass guitar|finger(?:ed|-?style)|fender", 33),
-        (r"acoustic(?! (?:\w+ )?(?:guitar|song|ballad|track|folk))", 32),
+        (r"acoustic(?! (?:\w+ )?(?:guitar|song|ballad|track))", 32),
         (r"jazz|swing|bebop|hard bop|bolero|tango|walking", 32),
         (r"funk", 36),
         (r"electro|\bhouse\b(?!-of)|techno|disco|trance|dubstep|synth-?(pop|wave)", 38),
@@ -29,7 +29,8 @@ _VOICES: dict[str, tuple[tuple[str, int], ...]] = {
     "guitar": (
         (
             r"(?:electric guitar\b.* acoustic|acoustic\b.* electric (?:guitar|one))"
-            r"(?<!not electric guitar)(?<!no electric guitar)(?<!of electric guitar)",
+            r"(?<!not electric guitar)(?<!no electric guitar)(?<!of electric guitar)"
+            r"(?<!than electric guitar)(?<!not an electric one)",
             27,
         ),
         (r"nylon|\bclassical(?! metal)\b|spanish|flamenco", 24),
@@ -72,7 +73,8 @@ _VOICES: dict[str, tuple[tuple[str, int], ...]] = {
 # Instruments that the song has already, and where a part is added to.
 _THERE = re.compile(r"guitar|piano|organ|rhodes|\bpads?\b|synths?\b|drum|bass|\bkeys\b")
 _PLACE = re.compile(
-    r"\b(?:(?:to|for|with|alongside|to go with) (?:my|the|this|our)|for an?|over|under|on top of) "
+    r"\b(?:(?:to|for|with|alongside|to go with) (?:my|the|this|our)"
+    r"(?! (?:song|track|mix) (?:an?|some|the) )|for an?|over|under|on top of) "
     r"[^,.;:]*"
 )
 
