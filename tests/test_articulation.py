@@ -72,6 +72,12 @@ def test_a_bass_that_is_filled_in_has_the_register_of_the_rest() -> None:
     assert listed(one_line(low, own)) == [(48, 50), (60, 57), (72, 53)]
     assert listed(as_worded(low, [], BARS, "", "bass", own)) == listed(one_line(low, own))
     assert listed(one_line(low, part())) == listed(low)
+    deep = part(*((12 * beat, 12 * beat + 12, 4) for beat in range(3)))
+    wide = part((48, 60, 24), (60, 72, 52), (72, 84, 52))
+    assert listed(one_line(wide, deep)) == [(48, 0), (60, 4), (72, 4)], "no pitch below 0"
+    song = part((48, 84, 60), (48, 84, 64))
+    walking = [p for _, p in listed(as_worded(wide, [song], BARS, "walking", "bass", deep))]
+    assert walking[2] != walking[1]
 
 
 def test_a_walking_bass_walks() -> None:

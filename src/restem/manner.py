@@ -78,8 +78,7 @@ _FAR = re.compile(
     r"\b(?:keep|stop|prevent)\w*(?: \w+){0,2} from)"
     r"[ -](?!(?:only|just|merely|but|stop|hold back|be (?:afraid|shy))\b)(?:so )?"
     r"(?:(?!(?:but|so|then|instead|rather|because|just|only|unless|"
-    r"until)\b|"
-    r"and (?:are|is|be|play|should|make)\b)[\w'’]+[ -]){0,6}"
+    r"until)\b|and (?:are|is|be|play|should|make)\b)[\w'’]+[ -]){0,6}"
     r"(?:(?:play|playing|be|being|it|get|quite|are|is|drums|bass|guitar|piano|keys|them) so "
     r"(?:very |many |much )?)?$"
 )

@@ -66,10 +66,12 @@ def one_line(planes: np.ndarray, own: np.ndarray | None = None) -> np.ndarray:
     median = float(np.median(lowest))  # the whole line is moved, so that it stays one
     if own is not None and own[ONSET].any():
         pitches -= 12 * round((median - float(np.median(_line(own)[1]))) / 12)
-        return _with_line(planes, struck, lowest, pitches)
-    pitches -= 12 * max(int(np.ceil((median - HIGHEST_MEDIAN) / 12)), 0)
-    pitches -= 12 * np.maximum(-((HIGHEST_BASS - pitches) // 12), 0)
-    pitches += 12 * np.maximum(-((pitches - LOWEST_BASS) // 12), 0)
+        low, high = 0, planes.shape[2] - 1
+    else:
+        pitches -= 12 * max(int(np.ceil((median - HIGHEST_MEDIAN) / 12)), 0)
+        low, high = LOWEST_BASS, HIGHEST_BASS
+    pitches -= 12 * np.maximum(-((high - pitches) // 12), 0)
+    pitches += 12 * np.maximum(-((pitches - low) // 12), 0)
     return _with_line(planes, struck, lowest, pitches)
 
 
@@ -91,9 +93,8 @@ def walked(planes: np.ndarray, around: Sequence[np.ndarray], bars: np.ndarray) -
             continue
         weight = sounding[struck[i] : ends[i]].sum(axis=0)
         weight = weight if weight.any() else usual
-        near = np.arange(
-            max(before - 7, LOWEST_BASS), max(min(before + 7, HIGHEST_BASS), before) + 1
-        )
+        low, high = max(before - 7, LOWEST_BASS), min(before + 7, HIGHEST_BASS)
+        near = np.arange(min(low, before), max(high, before) + 1)  # the song's own may lie beyond
         near = near[(near != before) & (near != following)]
         merit = weight[near % 12] / weight.max() - 0.03 * abs(near - before)
         merit += 0.3 * (usual[near % 12] > 0)
