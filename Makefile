@@ -13,7 +13,7 @@ demo: .venv-demo/ready
 	@echo "look at demo-out/evening-bus.png. The song itself is $(SONG)."
 
 test: .venv/ready
-	.venv/bin/python -m pytest
+	.venv/bin/python -m pytest -n 2 --dist worksteal
 
 lint: .venv/ready
 	.venv/bin/ruff check src tests scripts

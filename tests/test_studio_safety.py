@@ -296,6 +296,14 @@ def test_ctrl_c_is_clean_although_somebody_listens(tmp_path, wav):
         assert server.process.stderr.read().strip() == "restem: the studio is closed."
 
 
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_a_closed_terminal_or_an_end_asked_for_leaves_no_traceback(tmp_path, name):
+    with studio(tmp_path / "data", stderr=subprocess.PIPE) as server:
+        server.process.send_signal(getattr(signal, name))
+        assert server.process.wait(10) == 128 + signal.SIGTERM
+        assert server.process.stderr.read() == ""
+
+
 def test_what_cannot_be_served_is_said_in_a_sentence(tmp_path, monkeypatch, capsys):
     import uvicorn
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import secrets
+import signal
 import socket
 import sys
 import time
@@ -68,11 +69,19 @@ def _studio(args: argparse.Namespace) -> int:
                 app.hub.close()  # event streams would hold it up
                 await super().shutdown(sockets)
 
+        _end_alike("SIGHUP")
         try:
             Server(config).run(sockets=[bound])
         except KeyboardInterrupt:  # uvicorn has closed everything in order by now
             print("\nrestem: the studio is closed.", file=sys.stderr)
     return 0
+
+
+def _end_alike(name: str) -> None:
+    """Let this signal end the studio as SIGTERM does, the only one beside SIGINT uvicorn knows."""
+    number = getattr(signal, name, None)
+    if number is not None and signal.getsignal(number) != signal.SIG_IGN:
+        signal.signal(number, lambda number, frame: signal.raise_signal(signal.SIGTERM))
 
 
 def _harp(args: argparse.Namespace) -> int:
