@@ -22,7 +22,6 @@ import numpy as np
 
 from restem import BeatGrid, Inserter
 from restem.audio.drum_notes import DRUMS, PITCHES, hear_drums
-from restem.evaluation.intervals import scored_mean
 from restem.evaluation.loudness import loudness, loudness_relation
 from restem.evaluation.onsets import onset_envelope, onset_times, onsets_per_beat
 
@@ -174,21 +173,31 @@ def effect(made: Made, pair: tuple[str, str], measure: Meter) -> np.ndarray:
 
 
 def report(name: str, rows: dict[str, np.ndarray]) -> dict:
-    """Mean difference, its interval, share of contexts that moved right, and the effect size."""
-    print(
-        f"\n{name}\n\n| pair | difference (95 %) | moved as said | effect size |\n|---|---|---|---|"
-    )
+    """Mean difference, share of contexts that moved right, and the effect size, with intervals."""
+    print(f"\n{name}\n\n| pair | difference (95 %) | moved as said | effect size (95 %) |")
+    print("|---|---|---|---|")
     out = {}
-    for pair, d in [*rows.items(), ("all", np.concatenate(list(rows.values())))]:
-        # Contexts are what is drawn anew: the pairs of one context are alike.
-        mean = scored_mean(np.mean(list(rows.values()), axis=0) if pair == "all" else d)
-        size = float(d.mean() / d.std(ddof=1))
+    each = {pair: d[None] for pair, d in rows.items()} | {"all": np.stack(list(rows.values()))}
+    for pair, d in each.items():
+        mean, size = over_contexts(d, np.mean), over_contexts(d, effect_size)
         right = float((d > 0).mean())
-        out[pair] = {"mean": mean.value, "from": mean.low, "to": mean.high}
-        out[pair] |= {"moved": right, "effect size": size}
-        ends = f"{mean.low:+.2f} to {mean.high:+.2f}"
-        print(f"| {pair} | {mean.value:+.2f} ({ends}) | {right:.2f} | {size:.2f} |", flush=True)
+        out[pair] = {"mean": mean, "moved": right, "effect size": size}
+        told = f"{mean[0]:+.2f} ({mean[1]:+.2f} to {mean[2]:+.2f}) | {right:.2f}"
+        print(f"| {pair} | {told} | {size[0]:.2f} ({size[1]:.2f} to {size[2]:.2f}) |", flush=True)
     return out
+
+
+def effect_size(differences: np.ndarray) -> float:
+    """Their mean over their standard deviation."""
+    return float(differences.mean() / max(differences.std(ddof=1), 1e-9))
+
+
+def over_contexts(d: np.ndarray, score: Callable, draws: int = 2000) -> tuple[float, float, float]:
+    """A score of differences (pair, context) with its 95 % interval: contexts are drawn anew, since
+    the pairs of one context are alike."""
+    rng, count = np.random.default_rng(0), d.shape[1]
+    drawn = [score(d[:, rng.integers(count, size=count)]) for _ in range(draws)]
+    return float(score(d)), *(float(x) for x in np.percentile(drawn, [2.5, 97.5]))
 
 
 def main() -> None:

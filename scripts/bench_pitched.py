@@ -1,13 +1,15 @@
 """How well bass, guitar and keys fit their songs, on held-out rendered songs; a table for each.
 
     python scripts/bench_pitched.py SONGS [--model DIR] [--count 20] [--split test] [--stems DIR]
+        [--retrieval TRAINING_SONGS]
 
 SONGS is a folder of `restem dataset render`. From each song one stem of a kind is taken out; all
 that is not of this kind, drums too, is the context. Beats are given. "Other context, these beats"
 is made for another song at this song's beats: what the right context adds to it comes from
 listening. Chroma fit is the agreement of pitch classes with the context
 (`restem.evaluation.fit.chroma_fit`), accents are onset strengths at the half-beats; intervals are
-over songs. With --stems the stems of each row are written as WAV, for `restem evaluate`.
+over songs. With --stems the stems of each row are written as WAV, for `restem evaluate`. With
+--retrieval there is a row of real stems out of training songs, chosen by tempo and words.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ import soundfile
 from bench_insertion import accents, markdown
 
 from restem import BeatGrid, Inserter
+from restem.benchmark.retrieval import Retrieval
 from restem.evaluation.fit import chroma_fit
 from restem.evaluation.intervals import scored_mean
 from restem.evaluation.loudness import loudness_relation
@@ -88,7 +91,11 @@ def scores(place: Place, stem: np.ndarray) -> dict[str, float]:
 
 
 def table(
-    inserter: Inserter, found: list[Place], kind: str, folder: Path | None = None
+    inserter: Inserter,
+    found: list[Place],
+    kind: str,
+    folder: Path | None = None,
+    retrieval: Retrieval | None = None,
 ) -> dict[str, dict[str, list[float]]]:
     """Scores of every place by row and column; stems go to `folder`, if there is one."""
     rows: dict[str, dict[str, list[float]]] = {}
@@ -106,6 +113,9 @@ def table(
             "true stem": place.stem,
             "another song's stem": far.stem,
         }
+        if retrieval:
+            real = retrieval.beside(place.context, place.grid, place.sentence)
+            stems["retrieval"] = real.astype(np.float64)
         for name, stem in stems.items():
             if folder:
                 place_for = folder / name.replace(" ", "-").replace(",", "")
@@ -124,6 +134,7 @@ def main() -> None:
     parser.add_argument("--split", default="test")
     parser.add_argument("--stem", choices=KINDS, action="append")
     parser.add_argument("--stems", type=Path, metavar="DIR")
+    parser.add_argument("--retrieval", type=Path, metavar="TRAINING_SONGS")
     parser.add_argument("--sentence", help="what to ask of all songs in place of their style")
     parser.add_argument("-o", "--output", type=Path)
     args = parser.parse_args()
@@ -132,13 +143,14 @@ def main() -> None:
         found = places(args.songs, args.split, kind, args.count)
         if args.sentence:
             found = [replace(place, sentence=args.sentence) for place in found]
-        rows = table(
-            Inserter.load(args.model, stem=kind), found, kind, args.stems and args.stems / kind
-        )
+        inserter = Inserter.load(args.model, stem=kind)
+        retrieval = args.retrieval and Retrieval(args.retrieval, inserter.text, kind)
+        rows = table(inserter, found, kind, args.stems and args.stems / kind, retrieval)
         means = {n: {k: float(np.nanmean(v)) for k, v in row.items()} for n, row in rows.items()}
         print(f"\n{kind}, {len(found)} songs\n\n{markdown(means)}\n", flush=True)
         for key, values in rows["restem"].items():
-            for name in ("other context, these beats", "true stem"):
+            others = ("other context, these beats", "true stem", "retrieval")
+            for name in (other for other in others if other in rows):
                 gap = np.subtract(values, rows[name][key])
                 mean = scored_mean(gap[np.isfinite(gap)])
                 line = f"{mean.value:+.3f} ({mean.low:+.3f} to {mean.high:+.3f})"
