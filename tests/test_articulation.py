@@ -10,6 +10,7 @@ from restem.symbolic.articulation import (
     as_worded,
     fifths,
     held,
+    on_strings,
     one_line,
 )
 from restem.symbolic.rolls import ONSET, SOUND
@@ -49,6 +50,25 @@ def test_power_chords_are_root_fifth_and_octave_low_on_the_guitar() -> None:
     for bass, root in ((36, 48), (40, 40)):
         assert listed(fifths(third, [part((0, 24, bass), (0, 24, bass + 7))]))[0] == (0, root)
     assert fifths(triad)[SOUND, 23].sum() == 3 and not fifths(triad)[SOUND, 24].any()
+
+
+def test_a_guitar_has_six_strings_and_one_hand() -> None:
+    piano = part(*((0, 48, pitch) for pitch in (40, 47, 52, 56, 59, 64, 67, 71, 76)))
+    played = on_strings(piano)
+    # The lowest, then from above one of each name (E is there): G, B, G sharp; then doubled ones.
+    assert listed(played) == [(0, pitch) for pitch in (40, 56, 64, 67, 71, 76)]
+    assert played[SOUND, 47].sum() == 6
+    ringing = part((0, 48, 40), (6, 48, 47), (12, 48, 64), (12, 48, 66), (24, 48, 50))
+    assert np.array_equal(on_strings(ringing), ringing), "five strings may ring"
+    chords = part(*((0, 40, p) for p in (45, 52, 57)), *((24, 48, p) for p in (43, 50, 59)))
+    moved = on_strings(chords)
+    assert listed(moved) == listed(chords)
+    assert not moved[SOUND, 24:, 45].any() and moved[SOUND, 47, 43]
+    picked = on_strings(part(*((at, 48, 40 + at) for at in range(0, 24, 3))))
+    assert picked[SOUND].sum(axis=1).max() == 6 and listed(picked)[-1] == (21, 61)
+    assert not picked[SOUND, 20:, 40].any() and picked[SOUND, 47, 61], "the oldest goes first"
+    worded = as_worded(piano, [], BARS, "rock", "guitar")
+    assert np.array_equal(worded, played)
 
 
 def test_a_bass_is_one_line_in_its_register() -> None:

@@ -202,3 +202,22 @@ def test_names_that_no_midi_letter_spells_are_kept(tmp_path: Path) -> None:
     assert read.tracks[0].name == "Bob\u2019s Guitar \u20ac"
     again = song_from_bytes(read.data, "song")
     assert [t.name for t in again.tracks] == [read.tracks[0].name]
+
+
+def test_repeats_are_said_to_be_written_out(tmp_path: Path) -> None:
+    song = score(3)
+    song.measureHeaders[0].isRepeatOpen = True
+    song.measureHeaders[0].repeatClose = 1
+    put(song.tracks[0], 0, 1, [(1, 0)])
+    gp.write(song, str(tmp_path / "song.gp5"))
+    assert "3 bars of song.gp5 are 4 here" in read_song(tmp_path / "song.gp5").notices[0]
+    plain = score(3)
+    put(plain.tracks[0], 0, 1, [(1, 0)])
+    gp.write(plain, str(tmp_path / "plain.gp5"))
+    assert read_song(tmp_path / "plain.gp5").notices == ()
+
+
+def test_a_newer_file_under_an_old_ending_is_told_how_to_export(tmp_path: Path) -> None:
+    (tmp_path / "song.gp5").write_bytes(b"PK\3\4" + bytes(100))
+    with pytest.raises(UserError, match="Guitar Pro 6 or later"):
+        read_song(tmp_path / "song.gp5")

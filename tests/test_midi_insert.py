@@ -27,6 +27,7 @@ from restem.symbolic.inserting import (
 )
 from restem.symbolic.midi_files import song_from_bytes
 from restem.symbolic.model import TEXT_VALUES
+from restem.symbolic.parts import find_parts, planes_of
 from restem.symbolic.performance import FEATURES, Touch, accents, features, play
 from restem.symbolic.roll_picture import draw_rolls
 from restem.symbolic.rolls import ONSET, flat, notes_from_roll, roll_from_notes
@@ -328,9 +329,23 @@ def test_touch_plays_within_bounds_and_on_the_grid_if_asked() -> None:
     assert np.abs(strokes[:, 3]).max() <= 0.5 / 12 and strokes[:, 2].std() > 10
     assert np.array_equal(strokes, play(wild, drums, FORTY[:2], 1))
     assert not np.array_equal(strokes, play(wild, drums, FORTY[:2], 2))
+    assert (strokes[:, 2] >= 126).mean() < 0.2 and (np.abs(strokes[:, 3]) > 0.48 / 12).mean() < 0.1
     still = play(wild, drums, FORTY[:2], 1, amount=0.0)
     assert not still[:, 3].any() and set(still[:, 2]) == {76}
     assert len(play(wild, np.zeros((2, 96, 128), bool), FORTY[:2], 1)) == 0
+
+
+@pytest.mark.parametrize("ticks", [24, 100, 480])
+def test_strokes_are_read_again_on_the_steps_that_were_meant(ticks: int) -> None:
+    wild = Touch((np.zeros((4, FEATURES), np.float32),), (np.array([0.6, 1, 0.0, 2], np.float32),))
+    song = song_from_bytes(band(8, ticks), "song")
+    made = MidiInserter({"drums": Steady("drums")}, touch=wild).insert(song, ["drums"])
+    again = find_parts(song_from_bytes(made.data, "again"))["drums"]
+    steps = made.made["drums"].shape[1]
+    read = planes_of(again, song_from_bytes(made.data, "again"), steps)
+    assert np.array_equal(read[ONSET], made.made["drums"][ONSET]) and read[ONSET].any()
+    starts = made.notes["drums"][:, 0]
+    assert (starts % (ticks // 12 or 1)).any(), "the drummer is not on the grid"
 
 
 def test_touch_features_are_local() -> None:
@@ -470,6 +485,18 @@ def test_the_guitar_plays_over_a_lone_piano(
     out = tmp_path / "out.mid"
     assert run(monkeypatch, lone_piano(tmp_path), "-o", out, "--seed", 5, "--style", "rock") == 0
     assert notes_over_a_piano(out)["restem guitar"] > 8
+
+
+def test_no_more_than_six_strings_sound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "out.mid"
+    words = ["--stem", "guitar", "--seed", 2, "--density", "busy"]
+    assert run(monkeypatch, lone_piano(tmp_path), "-o", out, *words) == 0
+    sounding, most = 0, 0
+    for message in mido.MidiFile(file=io.BytesIO(out.read_bytes())).tracks[-1]:
+        if message.type in ("note_on", "note_off"):
+            sounding += 1 if message.type == "note_on" and message.velocity else -1
+            most = max(most, sounding)
+    assert sounding == 0 and 2 < most <= 6
 
 
 def test_words_of_the_style_say_how_many_notes(

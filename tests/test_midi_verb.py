@@ -60,8 +60,8 @@ def test_only_a_soundfont_is_played_with(tmp_path, monkeypatch):
     assert check_synth(tmp_path / "yes.sf2") == tmp_path / "yes.sf2"
 
 
-def kit_on_channel_3() -> bytes:
-    events = []
+def kit_on_channel_3(*first) -> bytes:
+    events = list(first)
     for beat in range(16):
         events += note(2, 36 if beat % 2 == 0 else 38, beat * 480, beat * 480 + 60)
         events += note(2, 42, beat * 480 + 240, beat * 480 + 300)
@@ -143,6 +143,38 @@ def test_guitar_pro_comes_out_as_midi_with_its_repeats_played(
     pitches = [m.note for m in guitar if m.type == "note_on" and m.velocity]
     assert pitches == [64] * 4 + [65] * 12
     assert {m.channel for m in drums if m.type == "note_on"} == {9}
+
+
+def test_drums_on_an_odd_channel_may_have_chosen_a_program(tmp_path, monkeypatch, capsys):
+    organ = (0, mido.Message("program_change", channel=2, program=16))
+    taiko = (0, mido.Message("program_change", channel=2, program=116))
+    for events in ((name("Drums"), organ), (taiko,)):
+        song = save(tmp_path, kit_on_channel_3(*events))
+        out = tmp_path / "out.mid"
+        assert insert(monkeypatch, song, "-o", out, "--stem", "bass", *QUICK) == 2
+        assert "looks like drums" in capsys.readouterr().err and not out.exists()
+    tones = save(tmp_path, kit_on_channel_3(organ))
+    assert insert(monkeypatch, tones, "-o", tmp_path / "tones.mid", "--stem", "bass", *QUICK) == 0
+
+
+@pytest.mark.skipif(shutil.which("fluidsynth") is None, reason="NOT CHECKED: needs fluidsynth")
+def test_a_damaged_soundfont_is_not_replaced_by_another_and_nothing_clips(
+    tmp_path, monkeypatch, capsys
+):
+    packaged()
+    junk = tmp_path / "junk.sf2"
+    junk.write_bytes(b"RIFF\x10\0\0\0sfbkLIST\0\0\0\0junk")
+    loud = [name("Organ"), (0, mido.Message("program_change", channel=0, program=16))]
+    for pitch in range(24, 104):
+        loud += note(0, pitch, 0, 1920, 127)
+    song, out = save(tmp_path, to_bytes([loud])), tmp_path / "out.mid"
+    words = [song, "-o", out, *QUICK, "--render"]
+    assert insert(monkeypatch, *words, "--soundfont", junk) == 2
+    assert "cannot read" in capsys.readouterr().err and not out.exists()
+    assert not out.with_suffix(".wav").exists()
+    assert insert(monkeypatch, *words) == 0
+    sound, _ = soundfile.read(out.with_suffix(".wav"))
+    assert 0.9 < abs(sound).max() < 0.99
 
 
 def test_render_makes_sound_or_says_what_to_install(

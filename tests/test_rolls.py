@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -16,10 +18,12 @@ from restem.symbolic.rolls import (
     notes_from_roll,
     notes_in_steps,
     on_grid,
+    planes_from_notes,
     roll_from_notes,
     snapped,
     steps_from_ticks,
     ticks_from_steps,
+    ticks_of_step,
 )
 
 
@@ -130,3 +134,25 @@ def test_bars_in_steps() -> None:
     bars = np.array([[0, 1920, 4, 4], [1920, 1680, 7, 8], [3600, 15, 1, 128]])
     assert bars_in_steps(bars, 480).tolist() == [[0, 48, 4, 4], [48, 42, 7, 8]]
     assert bars_in_steps(np.array([[0, 5, 1, 128]]), 480).tolist() == [[0, 48, 4, 4]]
+
+
+def test_planes_are_those_of_the_roll_without_its_layers() -> None:
+    rng = np.random.default_rng(0)
+    start = rng.integers(0, 120, 300)
+    notes = np.stack([start, start + rng.integers(1, 60, 300), rng.integers(40, 50, 300)], axis=1)
+    assert np.array_equal(planes_from_notes(notes, 100), flat(roll_from_notes(notes, 100)))
+    with pytest.raises(ValueError):
+        planes_from_notes(np.array([(5, 5, 60)]), 100)
+    held = np.stack([np.arange(4000), np.full(4000, 4000), np.full(4000, 36)], axis=1)
+    tracemalloc.start()
+    assert planes_from_notes(held, 4000)[SOUND, :, 36].all()
+    assert tracemalloc.get_traced_memory()[1] < 10e6, "a layer a note would be 4 GB"
+    tracemalloc.stop()
+
+
+@pytest.mark.parametrize("quarter", [24, 96, 100, 480, 960])
+def test_the_ticks_of_a_step_are_all_that_are_read_as_it(quarter: int) -> None:
+    steps = steps_from_ticks(np.arange(quarter * 20), quarter)
+    for step in range(1, 200):
+        ticks = np.flatnonzero(steps == step)
+        assert ticks_of_step(np.array(step), quarter) == (ticks[0], ticks[-1])

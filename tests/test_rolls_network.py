@@ -21,7 +21,7 @@ from restem.symbolic.corpora import Piece
 from restem.symbolic.corpus_file import save_corpus
 from restem.symbolic.export_rolls import export_model, network_of
 from restem.symbolic.model import CELL_SCALE, TEXT_VALUES, RollModel
-from restem.symbolic.rolls import flat, roll_from_notes
+from restem.symbolic.rolls import flat, planes_from_notes, roll_from_notes
 from restem.symbolic.train_rolls import RollTraining, batch_loss, train
 
 BARS = np.array([(i * 48, 48, 4, 4) for i in range(16)])
@@ -61,6 +61,41 @@ def test_the_loss_falls_and_a_resumed_run_repeats_an_uninterrupted_one(
     runner.close()
     rest = [loss for _, loss in train(settings(corpus, tmp_path / "halves", resume=True))]
     assert rest == pytest.approx(losses[40:], rel=1e-3)
+
+
+def test_training_falls_to_the_true_conditional(tmp_path: Path) -> None:
+    """Drums strike at eight beats of ten where the bass plays E, at two where it plays A."""
+    rng, beats, pieces = np.random.default_rng(5), np.arange(0, 768, 12), []
+    for number in range(60):
+        low = rng.random(64) < 0.5
+        struck = beats[rng.random(64) < np.where(low, 0.8, 0.2)]
+        notes = {
+            "bass": np.stack([beats, beats + 6, np.where(low, 40, 45)], axis=1),
+            "drums": np.stack([struck, struck + 1, np.full(len(struck), 36)], axis=1),
+        }
+        parts = {kind: planes_from_notes(n, 768) for kind, n in notes.items()}
+        pieces.append(Piece(f"{number}", "test", "train", "", parts, BARS))
+    save_corpus(pieces, tmp_path / "c.npz")
+    toy = settings(tmp_path / "c.npz", tmp_path, steps=250, batch=8, learning_rate=1e-2)
+    losses = [loss for _, loss in train(toy)]
+    export_model(tmp_path / "checkpoint.safetensors", tmp_path / "model", {"name": "toy"})
+    model = RollModel.load("drums", tmp_path / "model")
+    grid = cells.token_grid(BARS)
+    odds = []
+    for piece in pieces[:8]:
+        context = cells.context_cells({"bass": piece.parts["bass"]}, "drums", grid)
+        noise = rng.random((len(context), cells.values_of("drums"))) < model.noise.density
+        none = np.zeros((1, TEXT_VALUES), np.float32)
+        place = cells.places(BARS)[None].astype(np.float32)
+        said = model.log_odds(noise[None], context[None], place, none, model.noise.survival()[-1])
+        drums = cells.cells_from_planes(piece.parts["drums"], "drums", grid)
+        odds.append((said[0], drums, piece.parts["bass"][0][beats, 40]))
+    kick = int(np.argmax(np.sum([drums.sum(axis=0) for _, drums, _ in odds], axis=0)))
+    at = [int(np.flatnonzero(grid[:, 0] == beat)[0]) for beat in beats]
+    for low, truth in ((True, 0.8), (False, 0.2)):
+        chance = [1 / (1 + np.exp(-said[at, kick][bass == low])) for said, _, bass in odds]
+        assert np.mean(np.concatenate(chance)) == pytest.approx(truth, abs=0.06)
+    assert np.mean(losses[-20:]) < 0.7 * losses[0]
 
 
 def test_onnx_says_what_torch_says(corpus: Path, tmp_path: Path) -> None:

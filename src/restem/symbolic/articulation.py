@@ -22,6 +22,7 @@ _UP_AND_DOWN = {2: (0, 1), 3: (0, 1, 2, 1), 4: (0, 1, 2, 3, 2, 1)}
 MOST_BROKEN = 4  # notes of a chord
 HIGHEST_BASS, HIGHEST_MEDIAN, LOWEST_BASS = 55, 47, 28  # G3; B2; E1
 LOWEST_STRING = 40  # E2, of a guitar
+STRINGS, CHORD = 6, 3  # of a guitar; notes of a stroke for which the hand leaves what it held
 
 
 def as_worded(
@@ -33,8 +34,9 @@ def as_worded(
     own: np.ndarray | None = None,
 ) -> np.ndarray:
     """The planes (2, step, 128) of a part with notes as long, and chords of a guitar or keys broken
-    or thinned to fifths, as the words ask for; a bass is one line. `around` are the planes of the
-    song's other tones, `own` those of such a part that the song has in other bars."""
+    or thinned to fifths, as the words ask for; a bass is one line, a guitar has six strings.
+    `around` are the planes of the song's other tones, `own` those of such a part that the song has
+    in other bars."""
     rhythm = rhythm_of(words, stem)
     if stem == "guitar" and meant(_POWER, words.lower()):
         planes = fifths(planes, around)
@@ -45,6 +47,8 @@ def as_worded(
         planes = one_line(planes, own)
         if rhythm.walking:
             planes = walked(planes, around, bars)
+    if stem == "guitar":
+        planes = on_strings(planes)
     long = rhythm.value is not None and (rhythm.value <= 0 or rhythm.value >= STEPS_PER_QUARTER)
     return held(planes, bars) if long else planes
 
@@ -73,6 +77,38 @@ def one_line(planes: np.ndarray, own: np.ndarray | None = None) -> np.ndarray:
     pitches -= 12 * np.maximum(-((high - pitches) // 12), 0)
     pitches += 12 * np.maximum(-((pitches - low) // 12), 0)
     return _with_line(planes, struck, lowest, pitches)
+
+
+def on_strings(planes: np.ndarray) -> np.ndarray:
+    """The planes with at most six notes sounding at once, as of a guitar: what was struck before
+    ends where a chord is struck or no string is left, the oldest first."""
+    out, ringing = np.zeros_like(planes), list[tuple[int, int]]()  # pitch and end, oldest first
+    for start in np.flatnonzero(planes[ONSET].any(axis=1)).tolist():
+        chord = _fingered(np.flatnonzero(planes[ONSET, start]))
+        ringing = [note for note in ringing if note[1] > start]
+        left = STRINGS - len(chord) if len(chord) < CHORD else 0
+        let_go = max(len(ringing) - left, 0)
+        for pitch, end in ringing[:let_go]:
+            out[SOUND, start:end, pitch] = False
+        ringing = ringing[let_go:]
+        for pitch in chord.tolist():
+            on = planes[SOUND, start + 1 :, pitch] & ~planes[ONSET, start + 1 :, pitch]
+            end = start + 1 + int(np.append(on, False).argmin())
+            out[ONSET, start, pitch] = True
+            out[SOUND, start:end, pitch] = True
+            ringing.append((pitch, end))
+    return out
+
+
+def _fingered(chord: np.ndarray) -> np.ndarray:
+    """At most six of a chord's pitches: its lowest, then from above one of each name, then more."""
+    kept = chord[:1].tolist()
+    above = chord[:0:-1].tolist()
+    for pitch in above:
+        if pitch % 12 not in {other % 12 for other in kept}:
+            kept.append(pitch)
+    kept += [pitch for pitch in above if pitch not in kept]
+    return np.array(sorted(kept[:STRINGS]), dtype=np.int64)
 
 
 def walked(planes: np.ndarray, around: Sequence[np.ndarray], bars: np.ndarray) -> np.ndarray:

@@ -43,7 +43,11 @@ def _add_insert(verbs: Any) -> None:
         help="the part to add; repeatable (default: all of the three that are missing)",
     )
     add("-o", "--output", metavar="OUT.mid", type=Path, required=True)
-    add("--bars", metavar="A-B", help="fill these bars only, counted from 1, as in 9-16")
+    add(
+        "--bars",
+        metavar="A-B",
+        help="fill these bars only, counted from 1 as they are played, as in 9-16",
+    )
     add("--style", metavar="WORDS", default="", help='such as "bossa nova"')
     add(
         "--density",

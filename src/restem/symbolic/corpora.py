@@ -28,8 +28,7 @@ from restem.symbolic.rolls import (
     ONSET,
     STEPS_PER_QUARTER,
     bars_in_steps,
-    flat,
-    roll_from_notes,
+    planes_from_notes,
     snapped,
 )
 from restem.symbolic.scores import SUFFIXES, read_song
@@ -170,7 +169,7 @@ def _composed(
         kind = part.kind if part.kind in KINDS else "other"
         notes[kind].append(np.stack([start, end, part.notes[:, 2].astype(np.int64)], axis=1))
     planes = {
-        kind: flat(roll_from_notes(np.concatenate(found), bars * length))
+        kind: planes_from_notes(np.concatenate(found), bars * length)
         for kind, found in notes.items()
     }
     return Piece(name, corpus, split, groove.style, planes, table)

@@ -48,7 +48,7 @@ def read_guitar_pro(path: str | Path, name: str | None = None) -> Song:
 def refuse_newer(name: str, first_bytes: bytes) -> None:
     """UserError if the file is of Guitar Pro 6 (gpx) or 7 and later (gp), which are not read."""
     ending = Path(name).suffix.lower()
-    zipped = first_bytes[:2] == b"PK" and ending in (".gp", ".gp7", ".gp8")
+    zipped = first_bytes[:2] == b"PK" and ending in (".gp", ".gp3", ".gp4", ".gp5", ".gp7", ".gp8")
     if first_bytes[:4] in (b"BCFZ", b"BCFS") or ending == ".gpx" or zipped:
         raise UserError(f"{name} is a Guitar Pro 6 or later file, which is not read; {_EXPORT}.")
 
@@ -83,7 +83,7 @@ def song_from_score(score: Any, name: str) -> Song:
             metre_map,
             frozenset(t.channel for t in tracks),
             file_of(chunks, QUARTER),
-            _notices(score, name),
+            _notices(score, name, order),
         )
     )
 
@@ -244,6 +244,13 @@ def _changes_only(metres: np.ndarray) -> np.ndarray:
     return metres[np.concatenate([[True], ~same])]
 
 
-def _notices(score: Any, name: str) -> tuple[str, ...]:
-    jumps = any(header.fromDirection is not None for header in score.measureHeaders)
-    return (f"{name} has signs such as Da Capo or Coda, which are not followed.",) if jumps else ()
+def _notices(score: Any, name: str, order: Sequence[int]) -> tuple[str, ...]:
+    written, said = len(score.measureHeaders), []
+    if any(header.fromDirection is not None for header in score.measureHeaders):
+        said.append(f"{name} has signs such as Da Capo or Coda, which are not followed.")
+    if list(order) != list(range(written)):
+        said.append(
+            f"Repeats are written out, so that the {written} bars of {name} are {len(order)} here; "
+            "--bars counts them as they are played."
+        )
+    return tuple(said)

@@ -25,6 +25,7 @@ from restem.symbolic.rolls import (
     notes_from_roll,
     steps_from_ticks,
     ticks_from_steps,
+    ticks_of_step,
 )
 from restem.symbolic.song import Song, Track
 from restem.symbolic.voices import program_for
@@ -152,7 +153,9 @@ class MidiInserter:
         quarter = song.ticks_per_quarter
         if stem == "drums":
             strokes = performance.play(self._touch, planes, bars, seed, amount)
-            start = ticks_from_steps(strokes[:, 0], quarter) + np.rint(strokes[:, 3] * quarter)
+            steps = strokes[:, 0]
+            start = ticks_from_steps(steps, quarter) + np.rint(strokes[:, 3] * quarter)
+            start = np.clip(start, *ticks_of_step(steps, quarter))
             end = start + max(quarter // 8, 1)
             notes = np.stack([np.maximum(start, 0), end, strokes[:, 1], strokes[:, 2]], axis=1)
         else:

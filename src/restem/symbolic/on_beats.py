@@ -12,7 +12,7 @@ import numpy as np
 
 from restem.audio.beats import BeatGrid
 from restem.audio.pitch_notes import PitchNotes
-from restem.symbolic.rolls import STEPS_PER_QUARTER, flat, notes_from_roll, roll_from_notes, snapped
+from restem.symbolic.rolls import STEPS_PER_QUARTER, notes_from_roll, planes_from_notes, snapped
 
 
 def bars_of(grid: BeatGrid) -> np.ndarray:
@@ -36,7 +36,7 @@ def planes_heard(notes: PitchNotes, grid: BeatGrid) -> np.ndarray:
     end = start + np.maximum(np.rint(_steps_of(notes.ends, grid) - places).astype(np.int64), 1)
     inside = (start >= 0) & (start < steps)
     rows = np.stack([start, end, notes.pitches], axis=1)[inside]
-    return flat(roll_from_notes(rows, steps))
+    return planes_from_notes(rows, steps)
 
 
 def notes_in_seconds(planes: np.ndarray, grid: BeatGrid) -> tuple[np.ndarray, np.ndarray]:

@@ -8,12 +8,13 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from restem.errors import UserError
-from restem.symbolic.rolls import flat, notes_in_steps, roll_from_notes
+from restem.symbolic.rolls import notes_in_steps, planes_from_notes
 from restem.symbolic.song import Song, Track
 
 STEMS = ("drums", "bass", "guitar")
 KINDS = (*STEMS, "other")
 DRUM_CHANNEL = 9
+PERCUSSIVE = range(112, 120)  # programs: bells, wood block, taiko, synth drum
 _NAMES = (
     (
         "drums",
@@ -89,7 +90,7 @@ def kind_of(track: Track) -> str:
 def planes_of(tracks: Iterable[Track], song: Song, steps: int) -> np.ndarray:
     """The planes (2, steps, 128) of some of a song's tracks together."""
     notes = [notes_in_steps(track.notes, song.ticks_per_quarter) for track in tracks]
-    return flat(roll_from_notes(np.concatenate(notes), steps))
+    return planes_from_notes(np.concatenate(notes), steps)
 
 
 def parse_track_map(texts: list[str]) -> dict[str, str]:
@@ -107,9 +108,11 @@ def parse_track_map(texts: list[str]) -> dict[str, str]:
 
 
 def looks_like_drums(track: Track) -> bool:
-    """Mostly a kit's pitches, kick and snare among them, and few of them: no tune does that."""
+    """Mostly a kit's pitches, kick and snare among them, and few of them: no tune does that. A
+    track that has chosen an instrument of tones looks so only if it is called drums."""
     pitches = track.notes[:, 2]
-    if track.program or len(pitches) < 16:
+    called = _NAMES[0][1].search(track.name) or track.program in PERCUSSIVE
+    if (track.program and not called) or len(pitches) < 16:
         return False
     kicks, snares = np.isin(pitches, (35, 36)).mean(), np.isin(pitches, (38, 40)).mean()
     hats = np.isin(pitches, (42, 44, 46, 51)).mean()

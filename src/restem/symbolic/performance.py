@@ -12,6 +12,7 @@ from importlib import resources
 from pathlib import Path
 
 import numpy as np
+from scipy.special import ndtr, ndtri
 
 from restem.errors import UserError
 from restem.symbolic.rolls import ONSET, STEPS_PER_QUARTER
@@ -89,6 +90,7 @@ def play(
     """Strokes (stroke, 4), float: step, pitch, velocity 1-127, offset from the grid in quarters.
 
     `amount` scales the offsets and the chance in both: 0 plays on the grid, at mean velocities.
+    Offsets are less than half a step, so that a stroke is read again where it was meant.
     """
     steps, pitches = np.nonzero(planes[ONSET])
     if not len(steps):
@@ -98,12 +100,23 @@ def play(
     chance = _drifting(rng.standard_normal((int(steps[-1]) + 1, 2)))[steps]
     own = rng.standard_normal((len(steps), 2))
     swing = np.sqrt(SWAY) * chance + np.sqrt(1 - SWAY) * own
-    velocity = told[:, 0] + amount * told[:, 1] * swing[:, 0]
-    offset = amount * (told[:, 2] + told[:, 3] * swing[:, 1])
-    half = 0.5 / STEPS_PER_QUARTER
-    return np.stack(
-        [steps, pitches, np.clip(np.rint(velocity), 1, 127), np.clip(offset, -half, half)], axis=1
-    ).astype(np.float64)
+    velocity = within(told[:, 0], amount * told[:, 1], swing[:, 0], 1, 127)
+    half = 0.49 / STEPS_PER_QUARTER
+    offset = within(amount * told[:, 2], amount * told[:, 3], swing[:, 1], -half, half)
+    return np.stack([steps, pitches, np.rint(velocity), offset], axis=1).astype(np.float64)
+
+
+def within(
+    mean: np.ndarray, spread: np.ndarray, chance: np.ndarray, low: float, high: float
+) -> np.ndarray:
+    """Normal values of this mean and spread that lie in a range, from standard normal `chance`.
+
+    A truncated normal distribution: clipping would heap up strokes at the ends, where none are.
+    """
+    mean, some = np.clip(mean, low, high), np.maximum(spread, 1e-9)
+    first, last = ndtr((low - mean) / some), ndtr((high - mean) / some)
+    drawn = mean + spread * ndtri(first + (last - first) * ndtr(chance))
+    return np.asarray(np.clip(drawn, low, high))
 
 
 def features(

@@ -31,6 +31,13 @@ def ticks_from_steps(steps: np.ndarray, ticks_per_quarter: int) -> np.ndarray:
     return (2 * steps * ticks_per_quarter + STEPS_PER_QUARTER) // (2 * STEPS_PER_QUARTER)
 
 
+def ticks_of_step(steps: np.ndarray, ticks_per_quarter: int) -> tuple[np.ndarray, np.ndarray]:
+    """The first and the last tick of which `steps_from_ticks` makes each step."""
+    half = (2 * np.asarray(steps, dtype=np.int64) - 1) * ticks_per_quarter
+    width = 2 * STEPS_PER_QUARTER
+    return -(-half // width), -(-(half + 2 * ticks_per_quarter) // width) - 1
+
+
 def on_grid(ticks: np.ndarray, ticks_per_quarter: int) -> np.ndarray:
     """Which ticks are the nearest tick of some step, so that the way there and back keeps them."""
     steps = steps_from_ticks(ticks, ticks_per_quarter)
@@ -74,10 +81,7 @@ def roll_from_notes(notes: np.ndarray, steps: int) -> np.ndarray:
     There are as many layers as notes of one pitch overlap, and at least one. Notes that begin at or
     after `steps` are left out, longer ones are cut there. Raises ValueError for empty notes.
     """
-    ordered = np.asarray(notes, dtype=np.int64).reshape(-1, 3)
-    ordered = ordered[ordered[:, 0] < steps]
-    if np.any(ordered[:, 1] <= ordered[:, 0]) or np.any(ordered[:, 0] < 0):
-        raise ValueError("notes must begin at or after step 0 and last at least one step")
+    ordered = _before(notes, steps)
     ordered = ordered[np.lexsort((ordered[:, 1], ordered[:, 2], ordered[:, 0]))]
     free = np.zeros((1, PITCHES), dtype=np.int64)  # first free step of each layer and pitch
     places = np.zeros(len(ordered), dtype=np.int64)
@@ -117,6 +121,25 @@ def notes_from_roll(roll: np.ndarray) -> np.ndarray:
         found.append(np.stack([start, np.where(cut, following, end), pitch], axis=1))
     notes = np.concatenate(found) if found else np.zeros((0, 3), np.int64)
     return notes[np.lexsort((notes[:, 1], notes[:, 2], notes[:, 0]))]
+
+
+def planes_from_notes(notes: np.ndarray, steps: int) -> np.ndarray:
+    """The planes (2, step, pitch) of notes (note, 3): `flat` of their roll, without its layers, of
+    which a file whose notes never end has thousands."""
+    planes = np.zeros((2, steps, PITCHES), dtype=bool)
+    for start, end, pitch in _before(notes, steps).tolist():
+        planes[ONSET, start, pitch] = True
+        planes[SOUND, start:end, pitch] = True
+    return planes
+
+
+def _before(notes: np.ndarray, steps: int) -> np.ndarray:
+    """The notes (note, 3) that begin before `steps`; ValueError for empty ones."""
+    kept = np.asarray(notes, dtype=np.int64).reshape(-1, 3)
+    kept = kept[kept[:, 0] < steps]
+    if np.any(kept[:, 1] <= kept[:, 0]) or np.any(kept[:, 0] < 0):
+        raise ValueError("notes must begin at or after step 0 and last at least one step")
+    return kept
 
 
 def flat(roll: np.ndarray) -> np.ndarray:

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
+import numpy as np
+import soundfile
+
 from restem.errors import UserError
+
+MOST_PEAK, BLOCK = 0.98, 1 << 20
 
 # Where Linux distributions and Homebrew put General MIDI SoundFonts.
 _PLACES = (
@@ -44,28 +50,35 @@ def check_synth(soundfont: Path | None) -> Path:
 
 
 def render(midi: Path, wav: Path, soundfont: Path) -> None:
-    """Write 44.1 kHz stereo audio of a MIDI file; UserError if FluidSynth fails."""
-    done = subprocess.run(
-        [
-            "fluidsynth",
-            "-n",
-            "-i",
-            "-q",
-            "-r",
-            "44100",
-            "-g",
-            "0.6",
-            "-T",
-            "wav",
-            "-F",
-            str(wav),
-            str(soundfont),
-            str(midi),
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode or not wav.is_file() or not wav.stat().st_size:
-        reason = (done.stderr or done.stdout).strip().splitlines() or ["no reason given"]
-        raise UserError(f"FluidSynth could not play the song: {reason[-1]}.")
+    """Write 44.1 kHz stereo audio of a MIDI file, softer where it would clip; UserError if
+    FluidSynth fails."""
+    with tempfile.TemporaryDirectory() as folder:
+        loud = Path(folder) / "song.wav"
+        settings = ["-r", "44100", "-g", "0.6", "-T", "wav", "-O", "float", "-F", str(loud)]
+        done = subprocess.run(
+            ["fluidsynth", "-n", "-i", "-q", *settings, str(soundfont), str(midi)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        said = (done.stderr or done.stdout).strip().splitlines() or ["no reason given"]
+        unread = any("Failed to load" in line for line in said)  # it plays another one, and is glad
+        if unread:
+            raise UserError(f"FluidSynth cannot read {soundfont}; name another with --soundfont.")
+        if done.returncode or not loud.is_file() or not loud.stat().st_size:
+            raise UserError(f"FluidSynth could not play the song: {said[-1]}.")
+        _write_quietened(loud, wav)
+
+
+def _write_quietened(loud: Path, wav: Path) -> None:
+    """Floats as 16 bits, all of them as much softer as the loudest needs, block by block."""
+    peak = max(float(np.abs(block).max(initial=0.0)) for block in soundfile.blocks(loud, BLOCK))
+    gain = min(1.0, MOST_PEAK / max(peak, 1e-9))
+    with (
+        soundfile.SoundFile(loud) as source,
+        soundfile.SoundFile(
+            wav, "w", source.samplerate, source.channels, "PCM_16", format="WAV"
+        ) as target,
+    ):
+        for block in source.blocks(BLOCK):
+            target.write(block * gain)

@@ -16,7 +16,7 @@ from restem.dataset.drums import DrumSource, read_groove_midi
 from restem.diffusion.checkpoints import ema_weights
 from restem.diffusion.training import Trainer, TrainingConfig
 from restem.symbolic.performance import FEATURES, TIMING_SCALE, VELOCITY_SCALE, features
-from restem.symbolic.rolls import STEPS_PER_QUARTER, flat, roll_from_notes, snapped
+from restem.symbolic.rolls import STEPS_PER_QUARTER, planes_from_notes, snapped
 
 WIDTH = 128
 
@@ -45,7 +45,7 @@ def strokes_of(source: DrumSource) -> tuple[np.ndarray, np.ndarray]:
     length = source.quarters_per_bar * STEPS_PER_QUARTER
     count = int(place.max() // length) + 1
     bars = np.array([(i * length, length, source.quarters_per_bar, 4) for i in range(count)])
-    planes = flat(roll_from_notes(np.stack([place, place + 1, pitch], axis=1), count * length))
+    planes = planes_from_notes(np.stack([place, place + 1, pitch], axis=1), count * length)
     offset = notes[:, 0] - place / STEPS_PER_QUARTER
     targets = np.stack([notes[:, 3] / VELOCITY_SCALE, offset / TIMING_SCALE], axis=1)
     return features(planes, bars, place, pitch).astype(np.float16), targets.astype(np.float32)
