@@ -1,7 +1,10 @@
 """Sampling against diffusers' InstructPix2Pix pipeline; insertion of clips of any length."""
 
 import json
+import resource
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +18,7 @@ from restem.errors import UserError
 from restem.networks.riffusion import mode_of, widened
 from restem.networks.riffusion_checkpoint import load_riffusion, save_riffusion
 from restem.networks.riffusion_sampling import SamplingSettings, edit, generate
-from restem.riffusion.insertion import insert_clip
+from restem.riffusion.insertion import ClipInsertion, insert_clip
 
 diffusers = pytest.importorskip("diffusers")
 
@@ -182,41 +185,244 @@ def test_a_known_stem_comes_back(model, monkeypatch):
     assert error_db < -10
 
 
-def test_the_command_writes_stem_mix_and_record(folder, tmp_path, capsys):
-    song = tmp_path / "song.wav"
+# ---- the command line ----
+
+
+@pytest.fixture
+def song(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     samples = np.round(np.stack([_song(1.1), _song(1.1, 1)], axis=1) * 20000).astype(np.int16)
-    soundfile.write(song, samples, 44100, "PCM_16")
-    words = ["riffusion", "insert", str(song), "Add drums", "--model", str(folder), "--steps", "2",
-             "-o", str(tmp_path / "out")]  # fmt: skip
-    assert main(words) == 0
-    printed = capsys.readouterr().out.split()
-    stem, mix = (soundfile.read(path, dtype="int16", always_2d=True)[0] for path in printed[:2])
-    assert np.array_equal(mix.astype(int) - stem, samples)
-    record = json.loads((tmp_path / "out" / "song.drums.json").read_text())
-    assert record["steps"] == 2
-    assert record["instruction"] == "Add drums"
-    assert main(words) == 2
-    assert "is there already" in capsys.readouterr().err
-    assert main([*words, "--force"]) == 0
+    soundfile.write("song.wav", samples, 44100, "PCM_16")
+    return samples
+
+
+@pytest.fixture
+def clicks(monkeypatch):
+    """In place of the model's work: a click, and a list of how it was asked."""
+    asked = []
+
+    def insert_clip(model, samples, rate, instruction, *, sampling, seed, progress):
+        asked.append((sampling, seed))
+        progress(0.5, "denoising")
+        stem = np.zeros_like(samples)
+        stem[1000] = 0.25
+        settings = {"instruction": instruction, "stem": model.settings.stem, "stem_level_db": -20.0}
+        return ClipInsertion(stem, rate, settings)
+
+    monkeypatch.setattr("restem.riffusion.insertion.insert_clip", insert_clip)
+    return asked
+
+
+def _run(*words, verb=("insert",)):
+    verb = [*verb, "song.wav", "Add drums"]
+    return main([*verb, *map(str, words)])
+
+
+def _files(folder="restem-out"):
+    return {path.name: path.read_bytes() for path in Path(folder).iterdir()}
+
+
+def _refused(capsys):
+    """The one sentence of an error after which nothing is written."""
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert error.startswith("restem: error: ") and "Traceback" not in error
+    assert not Path("restem-out").exists()
+    return error
+
+
+def _variant(folder, tmp_path, channels=None, **settings):
+    """A copy of a checkpoint with a UNet of so many channels and other settings."""
+    model = load_riffusion(folder).with_settings(**settings)
+    if channels:
+        first = model.unet.conv_in
+        model.unet.conv_in = torch.nn.Conv2d(channels, first.out_channels, 3, padding=1)
+        model.unet.register_to_config(in_channels=channels)
+    save_riffusion(model, tmp_path / "variant")
+    return tmp_path / "variant"
+
+
+NAMES = ["song.drums.json", "song.drums.wav", "song.mix.wav", "song.png"]
+VERBS = [("insert",), ("riffusion", "insert")]
+
+
+def test_insert_with_a_riffusion_folder_writes_all_its_files(folder, song, capsys):
+    assert _run("--model", folder, "--steps", 2) == 0
+    output = capsys.readouterr()
+    assert sorted(Path(line).name for line in output.out.splitlines()[:4]) == NAMES
+    assert "these beats" in output.out and "To correct it" not in output.out
+    stem, mix = (
+        soundfile.read(f"restem-out/song.{name}.wav", dtype="int16")[0] for name in ("drums", "mix")
+    )
+    assert np.array_equal(mix.astype(int) - stem, song) and stem.any()
+    record = json.loads(Path("restem-out/song.drums.json").read_text())
+    assert record["steps"] == 2 and record["instruction"] == "Add drums"
+    assert (record["text_guidance"], record["context_guidance"]) == (7.5, 1.5)
+    assert record["model"] == folder.name and record["song"]["file"] == "song.wav"
+    made = _files()
+    assert _run("--model", folder, "--steps", 2) == 2
+    assert "is there already; add --force" in capsys.readouterr().err
+    assert _run("--model", folder, "--steps", 2, "--force", verb=VERBS[1]) == 0
+    assert sorted(made) == NAMES and _files() == made
+
+
+def test_the_papers_scales_are_the_defaults_and_all_can_be_set(folder, song, clicks):
+    assert _run("--model", folder) == 0
+    assert _run(
+        "--model", folder, "--steps", 3, "--text-guidance", 2, "--context-guidance", 0,
+        "--sampler", "euler", "--device", "cpu", "--seed", 7, "--gain", -6, "--bpm", 90, "--force",
+    ) == 0  # fmt: skip
+    assert clicks == [
+        (SamplingSettings(20, 7.5, 1.5, "ddim"), 0),
+        (SamplingSettings(3, 2.0, 0.0, "euler"), 7),
+    ]
+    stem = soundfile.read("restem-out/song.drums.wav")[0]
+    assert stem.max() == pytest.approx(0.25 * 10 ** (-6 / 20), abs=1e-4)
+    assert json.loads(Path("restem-out/song.drums.json").read_text())["bpm"] == 90
 
 
 @pytest.mark.parametrize(
-    ("changes", "sentence"),
+    ("words", "sentence"),
     [
-        (["--steps", "0"], "--steps must lie between 1 and 1000"),
-        (["--text-guidance", "nan"], "--text-guidance must lie between 0 and 100"),
-        (["--seed", "-1"], "--seed must not be negative"),
+        (["--density", 1], "does not know --density; leave it out"),
+        (["--dynamics", 0], "does not know --dynamics"),
+        (["--tight", 0.5], "does not know --tight"),
+        (["--like", "song.wav"], "does not know --like"),
+        (["--takes", 2], "does not know --takes"),
+        (["--region", "0-1"], "does not know --region"),
+        (["--guidance", 2], "give --text-guidance and --context-guidance"),
+        (["--revision", "v2"], "leave out --revision"),
+        (["--stem", "bass"], "makes drums, not bass; leave out --stem"),
+        (["--steps", 0], "'0' is not a whole number from 1 to 1000"),
+        (["--text-guidance", "nan"], "'nan' is not a number from 0 to 100"),
+        (["--seed", -1], "'-1' is not a whole number"),
         (["--device", "mars"], "The device mars cannot be used"),
     ],
 )
-def test_bad_options_are_named(folder, tmp_path, capsys, changes, sentence):
-    soundfile.write(tmp_path / "song.wav", _song(), 44100, "PCM_16")
-    words = ["riffusion", "insert", str(tmp_path / "song.wav"), "Add drums"]
-    out = tmp_path / "out"
-    assert main([*words, "--model", str(folder), "-o", str(out), *changes]) == 2
-    message = capsys.readouterr().err.strip().splitlines()[-1]
-    assert sentence in message
-    assert not out.exists()
+def test_what_riffusion_does_not_know_is_refused(folder, song, clicks, capsys, words, sentence):
+    assert _run("--model", folder, *words) == 2
+    assert sentence in _refused(capsys) and not clicks
+
+
+def test_other_models_refuse_what_is_riffusions(song, capsys):
+    for words in (["--text-guidance", 1], ["--sampler", "ddim"], ["--revision", "v2"]):
+        assert _run(*words) == 2
+        assert f"{words[0]} is for Riffusion models" in _refused(capsys)
+    assert _run(verb=VERBS[1]) == 2
+    assert "`restem insert` takes the other models" in _refused(capsys)
+
+
+def test_what_is_no_model_is_told_what_one_is(song, capsys):
+    Path("empty").mkdir()
+    for name in ("empty", "nowhere", "song.wav", "./no/where"):
+        assert _run("--model", name) == 2
+        error = _refused(capsys)
+        assert f"{name} is no model" in error and "model_index.json" in error
+    assert _run("--model", "no/where") == 2
+    assert "no/where is no folder here, so it is taken for a Riffusion" in _refused(capsys)
+
+
+@pytest.mark.parametrize("library", ["torch", "diffusers"])
+def test_without_the_libraries_the_install_line_is_told(folder, song, monkeypatch, capsys, library):
+    monkeypatch.setitem(sys.modules, library, None)
+    assert _run("--model", folder) == 2
+    assert "pip install 'restem[riffusion]'" in _refused(capsys)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_model_on_the_hub_has_revisions(folder, song, clicks, monkeypatch, verb):
+    asked = []
+
+    def load(model, revision):
+        asked.append((model, revision))
+        return load_riffusion(folder)
+
+    monkeypatch.setattr("restem.networks.riffusion_checkpoint.load_riffusion", load)
+    assert _run("--model", "some-one/drums_1.0", "--revision", "v2", verb=verb) == 0
+    assert asked == [("some-one/drums_1.0", "v2")]
+    record = json.loads(Path("restem-out/song.drums.json").read_text())
+    assert (record["model"], record["revision"]) == asked[0]
+
+
+def test_the_stem_is_that_of_the_model(folder, song, clicks, capsys, tmp_path):
+    model = _variant(folder, tmp_path, stem="vocals")
+    assert _run("--model", model, "--pack") == 2
+    assert "leave it out for vocals" in _refused(capsys)
+    assert _run("--model", model) == 0
+    assert {"song.vocals.wav", "song.vocals.json"} < set(_files())
+    model = _variant(folder, tmp_path, stem="x/../../drums")
+    assert _run("--model", model, "--force") == 2
+    assert "names the stem 'x/../../drums'" in capsys.readouterr().err
+
+
+def test_restyle_takes_a_riffusion_folder(folder, song, clicks, capsys):
+    own = (song * 0.4).astype(np.int16)
+    soundfile.write("own.wav", own, 44100, "PCM_16")
+    words = ["--without", "own.wav", "--model", folder]
+    assert _run(*words, "--takes", 2, verb=["restyle"]) == 2
+    assert "does not know --takes" in _refused(capsys)
+    assert _run(*words, "--steps", 3, verb=["restyle"]) == 0
+    assert clicks[0][0].steps == 3
+    assert sorted(_files()) == ["song.background.wav", *NAMES]
+    stem, mix = (
+        soundfile.read(f"restem-out/song.{name}.wav", dtype="int16")[0] for name in ("drums", "mix")
+    )
+    assert np.array_equal(mix.astype(int) - stem, own)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize(
+    ("channels", "reading", "sentence"),
+    [
+        (None, "R1", "has not been fine-tuned for insertion: its UNet takes 4 channels"),
+        (None, "R4", "reading R4 needs 8; train it with `restem train riffusion`"),
+        (9, "R1", "its UNet takes 9 channels where reading R1 needs 8; give a model"),
+        (8, "R2", "its UNet takes 8 channels where reading R2 needs 4; give a model"),
+    ],
+)
+def test_a_unet_of_other_channels_is_named(
+    base, song, tmp_path, capsys, verb, channels, reading, sentence
+):
+    model = _variant(base, tmp_path, channels, reading=reading)
+    assert _run("--model", model, "--steps", 1, verb=verb) == 2
+    assert sentence in _refused(capsys)
+    with pytest.raises(UserError, match="This checkpoint"):
+        insert_clip(load_riffusion(model), _song(), 44100, "Add drums")
+
+
+@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("stop", [KeyboardInterrupt(), OSError(28, "No space left on device")])
+def test_what_breaks_off_leaves_earlier_results(
+    folder, song, clicks, monkeypatch, capsys, verb, stop
+):
+    code, words = (130, "stopped") if isinstance(stop, KeyboardInterrupt) else (2, "No space left")
+
+    def fail(*_):
+        raise stop
+
+    with monkeypatch.context() as patch:
+        patch.setattr("restem.results.save_picture", fail)
+        assert _run("--model", folder, verb=verb) == code
+        assert words in capsys.readouterr().err and not Path("restem-out").exists()
+    assert _run("--model", folder, verb=verb) == 0
+    before = _files()
+    monkeypatch.setattr("restem.results.save_picture", fail)
+    assert _run("--model", folder, "--seed", 1, "--gain", 3, "--force", verb=verb) == code
+    assert _files() == before
+
+
+def test_a_full_disk_leaves_nothing(folder, song, clicks, capsys):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, hard))
+    try:
+        code = _run("--model", folder, verb=VERBS[1])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert code == 2 and "Could not write song.drums.wav" in _refused(capsys)
+
+
+def test_a_clip_of_a_fifth_of_a_second_goes_through(folder, song, clicks):
+    soundfile.write("song.wav", song[:8820], 44100, "PCM_16")
+    assert _run("--model", folder) == 0
 
 
 def test_bad_clips_are_named(model):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from restem.arguments import region_of, sentence_of, within
 from restem.beat_options import corrected_beats
 from restem.errors import UserError
+from restem.riffusion_options import add_riffusion_options, insertion_by, open_riffusion
 
 if TYPE_CHECKING:  # nothing heavy is imported before the arguments are known to be good
     from restem.audio.beats import BeatGrid
@@ -30,7 +31,7 @@ def add_parser(verbs: Any) -> None:
     line = "put a stem into a song: restem insert song.wav 'Add jazzy drums'"
     parser = verbs.add_parser("insert", help=line, description=line, allow_abbrev=False)
     add_song_options(parser)
-    parser.set_defaults(run=_insert)
+    parser.set_defaults(run=insert)
 
 
 def add_song_options(parser: argparse.ArgumentParser) -> None:
@@ -38,7 +39,7 @@ def add_song_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("song", metavar="SONG", type=Path, help="WAV, FLAC, OGG, Opus, MP3, AIFF (m4a with ffmpeg)")
     add("instruction", metavar="INSTRUCTION", type=sentence_of, help="what to play, in a sentence")
-    add("--stem", choices=STEMS, default="drums", help="which stem to make (default: drums)")
+    add("--stem", choices=STEMS, help="which stem to make (default: drums)")
     add("-o", "--output", metavar="DIR", type=Path, default=Path("restem-out"),
         help="folder for the results (default: restem-out)")  # fmt: skip
     add("--seed", metavar="N", type=within(int, 0, 2**63 - 1), default=0,
@@ -50,7 +51,8 @@ def add_song_options(parser: argparse.ArgumentParser) -> None:
     add("--guidance", metavar="X", type=within(float, 0, 16),
         help="closeness to sentence and song, at most 16 (usual: drums 16, others 2)")  # fmt: skip
     add("--model", metavar="DIR", default="embedded",
-        help="a model of your own, from `restem train export` or `restem midi export`")  # fmt: skip
+        help="a model of your own, from `restem train export` or `restem midi export`; or a "
+        "Riffusion folder or OWNER/NAME on the hub")  # fmt: skip
     add("--bpm", metavar="X", type=within(float, 20, 400), help="the song's tempo")
     add("--beats", metavar="FILE", type=Path,
         help="the song's beats: a time in seconds a line, then the number in the bar")  # fmt: skip
@@ -75,10 +77,12 @@ def add_song_options(parser: argparse.ArgumentParser) -> None:
     add("--pack", action="store_true",
         help="also a folder for a sequencer: WAV, MIDI and tempo map of the best take")  # fmt: skip
     add("--force", action="store_true", help="replace earlier results")
+    add_riffusion_options(parser)
 
 
-def _insert(args: argparse.Namespace) -> int:
+def insert(args: argparse.Namespace) -> int:
     """Everything that can be wrong is looked at first; then the work; then all files, or none."""
+    settle_model(args)
     names = asked_names(args)
     check_request(args, names)
 
@@ -103,6 +107,15 @@ def _insert(args: argparse.Namespace) -> int:
             progress.close()
     report(args, names, notices, result)
     return 0
+
+
+def settle_model(args: argparse.Namespace) -> None:
+    """Set `args.riffusion`, a loaded model or None, and `args.stem` where the user gave none.
+
+    UserError for options that the model does not follow.
+    """
+    args.riffusion = open_riffusion(args)
+    args.stem = args.riffusion.settings.stem if args.riffusion else args.stem or "drums"
 
 
 def result_names(song: Path, stem: str, takes: int = 1) -> list[str]:
@@ -207,6 +220,9 @@ def _takes(
     progress: Callable[[float, str], None],
 ) -> Iterator[Insertion]:
     """The takes asked for, the best first."""
+    if args.riffusion:
+        yield insertion_by(args.riffusion, args, audio, beats, progress)
+        return
     from restem.audio.drums_separator import SAMPLE_RATE
     from restem.audio.files import read_audio
     from restem.audio.waveform import mono_from_channels, resampled, rms_db
@@ -268,6 +284,9 @@ def report(
         f"Tempo {beats.bpm:.1f} BPM, {beats.beats_per_bar} beats in a bar, "
         f"first downbeat at {first} ({sure})."
     )
+    if args.riffusion:
+        print("Riffusion plays by ear; picture, record and pack alone follow these beats.")
+        return
     print(
         "To correct it, run again with --force and --half or --double (tempo), --shift 1 "
         "(downbeats a beat later; 0.5: half a beat), --bpm X or --beats FILE."

@@ -14,7 +14,14 @@ import numpy as np
 
 from restem.beat_options import corrected_beats
 from restem.errors import UserError
-from restem.insert_command import add_song_options, asked_names, check_request, compute, report
+from restem.insert_command import (
+    add_song_options,
+    asked_names,
+    check_request,
+    compute,
+    report,
+    settle_model,
+)
 
 if TYPE_CHECKING:  # nothing heavy is imported before the arguments are known to be good
     from restem.audio.files import AudioFile
@@ -46,6 +53,7 @@ def _restyle(args: argparse.Namespace) -> int:
     """As `restem insert`, with the song's background in place of the song."""
     if args.without and args.separator:
         raise UserError("--without gives the song without the stem; leave out --separator.")
+    settle_model(args)
     kept = f"{args.song.stem}.background.wav"
     names = [kept, *asked_names(args)]
     check_request(args, names, args.without)

@@ -15,7 +15,7 @@ from restem.audio.riffusion_inversion import waveform_from_mel
 from restem.audio.waveform import mono_from_channels, resampled, rms_db
 from restem.diffusion.windows import window_starts
 from restem.errors import UserError
-from restem.networks.riffusion import Riffusion, mode_of
+from restem.networks.riffusion import LATENT_CHANNELS, Riffusion, mode_of
 from restem.networks.riffusion_sampling import SamplingSettings, generate
 
 Progress = Callable[[float, str], None]
@@ -44,8 +44,10 @@ def insert_clip(
 
     One loudness reference holds for the whole clip. A model that draws the mix has its stem taken
     as the drawn mix minus what its VAE makes of the context, band by band, so that the VAE's own
-    losses cancel. The same seed gives the same stem. Raises UserError for a clip that is unusable.
+    losses cancel. The same seed gives the same stem. Raises UserError for a clip that is unusable
+    and for a model that is not trained for insertion.
     """
+    check_trained(model)
     sampling = sampling or SamplingSettings()
     say: Progress = progress or (lambda fraction, words: None)
     clip = _checked(samples, rate, instruction)
@@ -92,6 +94,23 @@ def insert_clip(
         stem = np.repeat(stem[:, None], clip.shape[1], axis=1)
     say(1.0, "done")
     return ClipInsertion(stem, rate, settings)
+
+
+def check_trained(model: Riffusion, name: str = "This checkpoint") -> None:
+    """UserError unless the UNet takes as many channels as the model's reading feeds it."""
+    reading, takes = model.settings.reading, int(model.unet.config.in_channels)
+    needs = LATENT_CHANNELS * (2 if reading in ("R1", "R4") else 1)
+    if takes == needs:
+        return
+    if takes == LATENT_CHANNELS:
+        raise UserError(
+            f"{name} has not been fine-tuned for insertion: its UNet takes {takes} channels where "
+            f"reading {reading} needs {needs}; train it with `restem train riffusion`."
+        )
+    raise UserError(
+        f"{name} does not fit insertion: its UNet takes {takes} channels where reading {reading} "
+        f"needs {needs}; give a model that `restem train riffusion` made."
+    )
 
 
 def _checked(samples: np.ndarray, rate: int, instruction: str) -> np.ndarray:
