@@ -311,7 +311,7 @@ def test_other_models_refuse_what_is_riffusions(song, capsys):
     assert "`restem insert` takes the other models" in _refused(capsys)
 
 
-def test_what_is_no_model_is_told_what_one_is(song, capsys):
+def test_what_is_no_model_is_told_what_one_is(song, capsys, recwarn):
     Path("empty").mkdir()
     for name in ("empty", "nowhere", "song.wav", "./no/where"):
         assert _run("--model", name) == 2
@@ -319,6 +319,7 @@ def test_what_is_no_model_is_told_what_one_is(song, capsys):
         assert f"{name} is no model" in error and "model_index.json" in error
     assert _run("--model", "no/where") == 2
     assert "no/where is no folder here, so it is taken for a Riffusion" in _refused(capsys)
+    assert not recwarn.list
 
 
 @pytest.mark.parametrize("library", ["torch", "diffusers"])

@@ -28,7 +28,7 @@ OTHER_VERBS: dict[str, tuple[str, str]] = {
     "studio": ("restem.studio.commands", "open a local web page to listen, look and choose"),
     "train": ("restem.networks.commands", "train a model on features"),
     "restyle": ("restem.restyle.commands", "take a stem out of a full song and put a new one in"),
-    "riffusion": ("restem.riffusion_command", "put a stem into a clip with a Riffusion model"),
+    "riffusion": ("restem.riffusion_command", "the same as `restem insert --model RIFFUSION`"),
 }
 
 

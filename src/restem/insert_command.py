@@ -50,9 +50,9 @@ def add_song_options(parser: argparse.ArgumentParser) -> None:
         help="denoising steps (usual: 5 for drums, 32 for the others)")  # fmt: skip
     add("--guidance", metavar="X", type=within(float, 0, 16),
         help="closeness to sentence and song, at most 16 (usual: drums 16, others 2)")  # fmt: skip
-    add("--model", metavar="DIR", default="embedded",
+    add("--model", metavar="MODEL", default="embedded",
         help="a model of your own, from `restem train export` or `restem midi export`; or a "
-        "Riffusion folder or OWNER/NAME on the hub")  # fmt: skip
+        "Riffusion folder, or OWNER/NAME on the hub")  # fmt: skip
     add("--bpm", metavar="X", type=within(float, 20, 400), help="the song's tempo")
     add("--beats", metavar="FILE", type=Path,
         help="the song's beats: a time in seconds a line, then the number in the bar")  # fmt: skip
@@ -99,7 +99,7 @@ def insert(args: argparse.Namespace) -> int:
     check_room(WORK_BYTES * audio.samples.size)
     with all_or_nothing(args.output, names) as stage:
         progress = Progress(sys.stderr)
-        progress(0.0, "loading the model")
+        progress(0.0, "listening" if args.riffusion else "loading the model")
         try:
             beats = corrected_beats(args, audio, beats)
             notices, result = compute(args, audio, beats, stage, progress)

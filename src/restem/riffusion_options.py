@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -134,7 +135,8 @@ def _loaded(args: argparse.Namespace) -> Riffusion:
     progress = Progress(sys.stderr)
     try:
         progress(0.0, "loading the model")
-        return _load(args.model, args.revision)
+        with warnings.catch_warnings(action="ignore"):  # of the libraries, for their callers
+            return _load(args.model, args.revision)
     except UserError as error:
         if Path(args.model).is_dir():
             raise
@@ -163,7 +165,7 @@ def _check_stem(stem: str, args: argparse.Namespace) -> None:
     """UserError if the model's stem, part of the files' names, is no name or not what is asked."""
     from restem.insertion import STEMS
 
-    if not re.fullmatch(r"\w[\w -]*", stem):
+    if not re.fullmatch(r"\w[\w +&-]*", str(stem)):
         raise UserError(f"{args.model}/restem.json names the stem {stem!r}; write a word there.")
     if args.stem not in (None, stem):
         raise UserError(f"{args.model} makes {stem}, not {args.stem}; leave out --stem.")
