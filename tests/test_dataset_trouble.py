@@ -1,13 +1,18 @@
 """What lies in a build's way stays, what a message says to do helps, bad input is one sentence."""
 
+import io
 import json
 import re
 import shutil
 from pathlib import Path
 
 import dataset_folders as folders
+import numpy as np
+import pyarrow
 import pytest
+import soundfile
 import test_dataset_build
+from pyarrow import parquet
 from test_dataset_build import build, clip, everything
 
 from restem.cli import main
@@ -88,6 +93,32 @@ def test_a_shard_cut_short_is_named_and_built_again(songs, dataset, copy, capsys
     shard.unlink()
     assert build("--source", f"rendered={songs}", "-o", copy) == 0
     assert everything(copy) == everything(dataset)
+
+
+@pytest.mark.parametrize("damage", ["cut", "no sound", "stereo", "longer", "broken shard"])
+def test_a_damaged_sound_in_a_shard_is_named(dataset, copy, damage):
+    (shard,) = (copy / "data").iterdir()
+    table = parquet.read_table(shard)
+    rows = table.to_pylist()
+    data = io.BytesIO(rows[1]["context"]["bytes"])
+    samples, rate = soundfile.read(data)
+    if damage == "cut":
+        rows[1]["context"]["bytes"] = data.getvalue()[:1000]
+    elif damage == "no sound":
+        rows[1]["context"] = None
+    else:
+        other, data = np.append(samples, 0), io.BytesIO()
+        other = np.stack([samples, samples], axis=1) if damage == "stereo" else other
+        soundfile.write(data, other, rate, format="FLAC")
+        rows[1]["context"]["bytes"] = data.getvalue()
+    parquet.write_table(pyarrow.Table.from_pylist(rows, table.schema), shard)
+    pair = next(p for p in read_pairs(copy, "train", "drums") if p.name == rows[1]["id"])
+    if damage == "broken shard":
+        shard.write_bytes(shard.read_bytes()[:-100])
+    with pytest.raises(UserError, match=r"remove .* and build the dataset again") as error:
+        pair.load(44100)
+    assert str(shard) in str(error.value)
+    assert damage == "broken shard" or f"the pair {pair.name} in" in str(error.value)
 
 
 def test_pairs_whose_sound_was_replaced_by_as_much_are_others(tmp_path):

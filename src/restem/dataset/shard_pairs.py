@@ -30,7 +30,7 @@ def pairs_of_shards(folder: Path, split: str, stem: str) -> list[Pair]:
         for group, rows in enumerate(_words(path)):
             for place, row in enumerate(rows):
                 if row["split"] == split and row["stem"] == stem:
-                    load = partial(_load, path, group, place)
+                    load = partial(_load, path, group, place, row["id"])
                     leak = None if row["made_by"] == "stems" else float(row["leak"] or 0.0)
                     pairs.append(
                         Pair(
@@ -70,10 +70,28 @@ def _group(path: Path, group: int, *_of_this: int) -> list[dict[str, Any]]:
         return list(file.read_row_group(group, columns=["mix", "context"]).to_pylist())
 
 
-def _load(path: Path, group: int, place: int, rate: int) -> tuple[np.ndarray, np.ndarray]:
-    about = path.stat()  # a shard made anew is another one
-    row, sounds = _group(path, group, about.st_mtime_ns, about.st_size)[place], []
-    for name in ("mix", "context"):
-        samples, own_rate = soundfile.read(io.BytesIO(row[name]["bytes"]), dtype="float32")
-        sounds.append(resampled(samples, own_rate, rate))
-    return sounds[0], sounds[1]
+def _load(
+    path: Path, group: int, place: int, name: str, rate: int
+) -> tuple[np.ndarray, np.ndarray]:
+    from pyarrow import ArrowException
+
+    try:
+        about = path.stat()  # a shard made anew is another one
+        row = _group(path, group, about.st_mtime_ns, about.st_size)[place]
+        (mix, own), (context, other) = (
+            soundfile.read(io.BytesIO(row[half]["bytes"]), dtype="float32")
+            for half in ("mix", "context")
+        )
+    except (ArrowException, OSError) as error:
+        raise unreadable(path, error) from None
+    except (soundfile.SoundFileError, TypeError) as error:  # TypeError: there is no sound
+        raise UserError(
+            f"The sound of the pair {name} in {path} is damaged ({error}); remove the file and "
+            "build the dataset again."
+        ) from None
+    if mix.shape != context.shape or mix.ndim != 1 or own != other:
+        raise UserError(
+            f"Mix and context of the pair {name} in {path} are not mono or differ in length or "
+            "rate; remove the file and build the dataset again."
+        )
+    return resampled(mix, own, rate), resampled(context, own, rate)
