@@ -146,6 +146,32 @@ def test_parts_of_different_models_are_refused(copy):
         load_riffusion(copy)
 
 
+def test_a_vae_of_another_kind_is_refused(copy):
+    shutil.rmtree(copy / "vae")
+    diffusers.AutoencoderKL(
+        block_out_channels=(8, 16, 16), latent_channels=8, norm_num_groups=4,
+        down_block_types=("DownEncoderBlock2D",) * 3, up_block_types=("UpDecoderBlock2D",) * 3,
+    ).save_pretrained(copy / "vae")  # fmt: skip
+    with pytest.raises(UserError, match=r"The VAE of .* has latents of 8 channels, not of 4; give"):
+        load_riffusion(copy)
+
+
+def test_a_tokenizer_that_is_missing_or_too_long_is_named(copy):
+    config = copy / "tokenizer" / "tokenizer_config.json"
+    words = json.loads(config.read_text())
+    for changed in ({"model_max_length": 78}, {"model_max_length": 10**30}):
+        config.write_text(json.dumps(words | changed))
+        with pytest.raises(UserError, match=r"The tokenizer of .* is not complete or does not fit"):
+            load_riffusion(copy)
+    for path in (copy / "tokenizer").iterdir():
+        path.unlink()
+    with pytest.raises(UserError, match="tokenizer"):
+        load_riffusion(copy)
+    (copy / "tokenizer").rmdir()
+    with pytest.raises(UserError, match="has no folder tokenizer; give a Stable Diffusion"):
+        load_riffusion(copy)
+
+
 def test_what_is_no_checkpoint_is_named(tmp_path, copy):
     with pytest.raises(UserError, match="no folder unet"):
         load_riffusion(tmp_path)

@@ -1,7 +1,8 @@
 """A folder or a hub's name comes in, a Riffusion model goes out; and a model becomes a folder.
 
-The layout is that of Stable Diffusion 1.x in diffusers; the folder written here is read by
-`StableDiffusionInstructPix2PixPipeline.from_pretrained` as it stands. Weights are safetensors only.
+The layout is that of Stable Diffusion 1.x in diffusers; a folder written here whose UNet has 8
+channels is read by `StableDiffusionInstructPix2PixPipeline.from_pretrained` as it stands. Weights
+are safetensors only.
 """
 
 from __future__ import annotations
@@ -10,18 +11,20 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from restem.audio.files import cannot_write
 from restem.diffusion.schedule import NoiseSchedule
 from restem.errors import UserError
-from restem.networks.riffusion import Riffusion, RiffusionSettings
+from restem.networks.riffusion import LATENT_CHANNELS, Riffusion, RiffusionSettings
 
 SETTINGS = "restem.json"
 _PARTS = ("unet", "vae", "text_encoder")
+_WORDS = ("tokenizer", "scheduler")  # parts without weights
 
 
 def load_riffusion(model: str | Path, revision: str | None = None) -> Riffusion:
@@ -47,12 +50,8 @@ def load_riffusion(model: str | Path, revision: str | None = None) -> Riffusion:
             raise _unreadable("tokenizer or scheduler", model, error) from None
     for part in (vae, text_encoder):
         part.requires_grad_(False).eval()
-    if unet.config.cross_attention_dim != text_encoder.config.hidden_size:
-        raise UserError(
-            f"The parts of {model} do not fit each other: the UNet wants text of width "
-            f"{unet.config.cross_attention_dim}, the text encoder gives "
-            f"{text_encoder.config.hidden_size}."
-        )
+    _check_shapes(model, unet, vae)
+    _check_text(model, unet, text_encoder, tokenizer)
     return Riffusion(
         unet,
         vae,
@@ -64,9 +63,43 @@ def load_riffusion(model: str | Path, revision: str | None = None) -> Riffusion:
     )
 
 
-def save_riffusion(model: Riffusion, folder: Path) -> None:
-    """Write a folder that diffusers' InstructPix2Pix pipeline loads, all of it or nothing.
+def _check_shapes(model: str | Path, unet: Any, vae: Any) -> None:
+    for what, found, known in (
+        ("VAE", vae.config.latent_channels, LATENT_CHANNELS),
+        ("VAE", vae.config.in_channels, 3),
+        ("UNet", unet.config.out_channels, LATENT_CHANNELS),
+    ):
+        if found != known:
+            where = "pictures" if known == 3 else "latents"
+            raise UserError(
+                f"The {what} of {model} has {where} of {found} channels, not of {known}; give a "
+                "checkpoint of Stable Diffusion 1.x."
+            )
 
+
+def _check_text(model: str | Path, unet: Any, text_encoder: Any, tokenizer: Any) -> None:
+    text = text_encoder.config
+    if unet.config.cross_attention_dim != text.hidden_size:
+        raise UserError(
+            f"The parts of {model} do not fit each other: the UNet wants text of width "
+            f"{unet.config.cross_attention_dim}, the text encoder gives {text.hidden_size}."
+        )
+    # What the library makes of missing files is a tokenizer without words and without an end.
+    words = max(tokenizer.get_vocab().values(), default=0) + 1
+    if tokenizer.model_max_length > text.max_position_embeddings or words > text.vocab_size:
+        raise UserError(
+            f"The tokenizer of {model} is not complete or does not fit its text encoder, which "
+            f"takes {text.max_position_embeddings} tokens out of {text.vocab_size}; "
+            "give a whole Stable Diffusion checkpoint."
+        )
+
+
+def save_riffusion(
+    model: Riffusion, folder: Path, extra: Mapping[str, bytes] = MappingProxyType({})
+) -> None:
+    """Write a folder of diffusers' layout, with `extra` files by name, all of it or nothing.
+
+    The InstructPix2Pix pipeline loads it if the UNet has 8 channels (the readings R1 and R4).
     A folder of that name is replaced once the new one is whole. UserError if it cannot be written.
     """
     with _quiet():
@@ -90,6 +123,8 @@ def save_riffusion(model: Riffusion, folder: Path) -> None:
             pipeline.save_pretrained(stage / "new", safe_serialization=True)
         text = json.dumps(model.settings.to_dict(), indent=2)
         (stage / "new" / SETTINGS).write_text(text + "\n", encoding="utf-8")
+        for name, data in extra.items():
+            (stage / "new" / name).write_bytes(data)
         _put_in_place(stage / "new", folder, aside=stage / "old")
     except Exception as error:
         # safetensors raises its own kind of error where the disk is full.
@@ -150,9 +185,10 @@ def _refuse_pickles(folder: Path) -> None:
         if folder.exists() or folder.is_absolute() or str(folder).count("/") != 1:
             raise UserError(f"{folder} is neither a folder nor a name on the hub, such as a/b.")
         return
-    for part in _PARTS:
+    for part in (*_PARTS, *_WORDS):
         if not (folder / part).is_dir():
             raise UserError(f"{folder} has no folder {part}; give a Stable Diffusion checkpoint.")
+    for part in _PARTS:
         if not any((folder / part).glob("*.safetensors")):
             pickles = [
                 p.name for end in ("bin", "ckpt", "pt") for p in (folder / part).glob(f"*.{end}")
