@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import os
+import shutil
 import socket
 from dataclasses import replace
 from pathlib import Path
@@ -22,10 +23,16 @@ from restem.networks.riffusion import widened
 from restem.networks.riffusion_batches import Batches, Draws
 from restem.networks.riffusion_checkpoint import load_riffusion
 from restem.networks.riffusion_latents import LatentBatch, LatentCache, make_latents, pair_pictures
-from restem.networks.train_riffusion import RiffusionTraining, recipe_loss, train
+from restem.networks.train_riffusion import (
+    DROPOUT,
+    RiffusionTraining,
+    make_trainer,
+    recipe_loss,
+    train,
+)
 
 diffusers = pytest.importorskip("diffusers")
-pytest.importorskip("accelerate")
+accelerate = pytest.importorskip("accelerate")
 SETTINGS = RiffusionTraining("", Path(), Path(), steps=12, batch=2, warmup=3, learning_rate=1e-3)
 
 
@@ -119,6 +126,25 @@ def test_the_defaults_are_the_papers():
     found = (settings.steps, settings.batch, settings.learning_rate, settings.warmup)
     assert found == (300_000, 4, 1e-4, 500)
     assert (settings.reading, settings.target) == ("R1", "mix")
+    assert (settings.accumulation, settings.lora, settings.eight_bit) == (1, 0, False)
+    assert DROPOUT == 0.05
+
+
+def test_the_optimiser_is_the_papers(base, tmp_path):
+    model = load_riffusion(base / "model")
+    settings = RiffusionTraining("m", Path(), tmp_path)
+    trainer = make_trainer(model, LatentCache(tmp_path, []), settings, accelerate.Accelerator())
+    config = trainer.config
+    assert (config.steps, config.learning_rate, config.warmup) == (300_000, 1e-4, 500)
+    assert (config.betas, config.weight_decay, config.clip) == ((0.9, 0.999), 0.02, 1.0)
+    assert (config.ema, config.schedule) == (0.9999, "cosine")
+    (group,) = trainer.optimizer.param_groups
+    assert (group["betas"], group["weight_decay"]) == ((0.9, 0.999), 0.02)
+    assert isinstance(trainer.optimizer.optimizer, torch.optim.AdamW)
+    less = make_trainer(
+        model, LatentCache(tmp_path, []), replace(settings, ema=False), accelerate.Accelerator()
+    )
+    assert less.config.ema is None
 
 
 def test_every_pair_is_seen_once_an_epoch_with_fresh_noise(base, tmp_path):
@@ -360,6 +386,8 @@ def test_clips_that_do_not_fit_are_named(base, tmp_path):
 
 def test_latents_of_something_else_are_refused(base, tmp_path):
     _run(_settings(base, tmp_path, steps=1))
+    (tmp_path / "checkpoint.safetensors").unlink()
+    shutil.rmtree(tmp_path / "model")
     other = make_pairs(tmp_path / "pairs", count=4, seed=5)
     with pytest.raises(UserError, match="were made with other pairs; remove them"):
         _run(_settings(base, tmp_path, data=other))

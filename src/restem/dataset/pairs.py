@@ -64,6 +64,8 @@ def read_pairs(folder: Path, split: str, stem: str) -> list[Pair]:
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path} cannot be read: {error}.") from None
     rows = [_row(line, number, path) for number, line in enumerate(lines, 1) if line.strip()]
+    if not rows:
+        raise UserError(f"{path} is empty; write one pair a line.")
     there = sorted({row["stem"] for row in rows})
     if stem not in there:
         raise UserError(f"{path} has no pairs for the stem {stem}; it has {', '.join(there)}.")

@@ -84,8 +84,13 @@ def _train(args: argparse.Namespace) -> int:
     first = os.environ.get("RANK", "0") == "0"  # of several processes one speaks
     progress, now = Progress(sys.stderr), ""
     mean: float | None = None
+
+    def note(sentence: str) -> None:
+        progress.close()
+        print(f"restem: note: {sentence}", file=sys.stderr)
+
     try:
-        for what, done, total, loss in train(settings):
+        for what, done, total, loss in train(settings, note=note):
             if what != now:
                 progress.close()
                 progress, now = Progress(sys.stderr), what

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -51,15 +51,9 @@ class LatentCache:
         """The latents and sentences of some pairs; UserError if a file is damaged."""
         moments, context = [], []
         for number in numbers:
-            path = _shard_path(self.folder, number // SHARD_PAIRS)
-            try:
-                shard = _open(path)
-                moments.append(shard.get_slice("target")[number % SHARD_PAIRS])
-                context.append(shard.get_slice("context")[number % SHARD_PAIRS])
-            except Exception as error:
-                raise UserError(
-                    f"{path} is damaged ({error}); remove it and start again."
-                ) from None
+            shard, place = number // SHARD_PAIRS, number % SHARD_PAIRS
+            moments.append(self._read(shard, "target", place))
+            context.append(self._read(shard, "context", place))
         chosen = [self.pairs[number] for number in numbers]
         sentences, names = [p.instruction for p in chosen], [p.name for p in chosen]
         return LatentBatch(torch.stack(moments), torch.stack(context), sentences, names)
@@ -67,26 +61,43 @@ class LatentCache:
     def peak_ratio(self) -> float:
         """Median of (loudest spot of the pair) / (loudest spot of its context)."""
         shards = -(-len(self.pairs) // SHARD_PAIRS)
-        parts = [_open(_shard_path(self.folder, s)).get_tensor("ratio") for s in range(shards)]
-        ratios = torch.cat(parts)
+        ratios = torch.cat([self._read(shard, "ratio", slice(None)) for shard in range(shards)])
         sounding = ratios[ratios > 0]
         return float(sounding.median()) if len(sounding) else 1.0
 
+    def _read(self, shard: int, key: str, place: int | slice) -> Tensor:
+        path = _shard_path(self.folder, shard)
+        try:
+            found: Tensor = _open(path).get_slice(key)[place]
+        except Exception as error:  # safetensors has a kind of its own
+            raise UserError(
+                f"{path} is damaged ({error}); start again, and it is made anew."
+            ) from None
+        return found
+
 
 def make_latents(
-    model: Riffusion, pairs: Sequence[Pair], folder: Path, process: int = 0, processes: int = 1
+    model: Riffusion,
+    pairs: Sequence[Pair],
+    folder: Path,
+    process: int = 0,
+    processes: int = 1,
+    note: Callable[[str], None] = lambda _: None,
 ) -> Iterator[tuple[int, int]]:
     """Encode what is not in `folder` yet, yielding (pairs done, pairs); every process does a share.
 
-    Raises UserError if `folder` holds latents of other pairs, another VAE or other pictures, or if
-    a clip is unusable.
+    A damaged file is made anew, and `note` is told its name. Raises UserError if `folder` holds
+    latents of other pairs, another VAE or other pictures, or if a clip is unusable.
     """
     _claim(folder, _identity(model, pairs), process)
     shards = range(process, -(-len(pairs) // SHARD_PAIRS), processes)
     for shard in shards:
         path = _shard_path(folder, shard)
         chosen = pairs[shard * SHARD_PAIRS : (shard + 1) * SHARD_PAIRS]
-        if not path.exists():
+        whole = path.exists() and _is_whole(path, len(chosen), model.latent_shape)
+        if path.exists() and not whole:
+            note(f"{path} is damaged; its {len(chosen)} pairs are encoded again.")
+        if not whole:
             tensors = _encode(model, chosen)
             with atomic_path(path) as part:
                 try:
@@ -94,6 +105,21 @@ def make_latents(
                 except Exception as error:  # safetensors has a kind of its own for a full disk
                     raise cannot_write(path, OSError(str(error))) from error
         yield min((shard + 1) * SHARD_PAIRS, len(pairs)), len(pairs)
+
+
+def _is_whole(path: Path, pairs: int, latent: tuple[int, int, int]) -> bool:
+    """Whether a shard has all its bytes and the shapes that are expected; its header tells."""
+    channels, *size = latent
+    wanted = {
+        "target": [pairs, 2 * channels, *size],
+        "context": [pairs, channels, *size],
+        "ratio": [pairs],
+    }
+    try:
+        with safe_open(path, framework="pt") as shard:
+            return {key: shard.get_slice(key).get_shape() for key in list(shard.keys())} == wanted
+    except Exception:  # safetensors has a kind of its own
+        return False
 
 
 def _encode(model: Riffusion, pairs: Sequence[Pair]) -> dict[str, Tensor]:

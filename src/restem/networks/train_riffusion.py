@@ -22,7 +22,17 @@ from restem.diffusion.training import Trainer, TrainingConfig
 from restem.errors import UserError
 from restem.networks.riffusion import Reading, Riffusion, Target, sampled, widened
 from restem.networks.riffusion_batches import Batches, Draws
+from restem.networks.riffusion_card import card, licences
 from restem.networks.riffusion_checkpoint import load_riffusion, save_riffusion
+from restem.networks.riffusion_checks import (
+    RUN,
+    check_model,
+    check_output,
+    check_result,
+    check_sound,
+    identity,
+    run_text,
+)
 from restem.networks.riffusion_latents import LatentBatch, LatentCache, make_latents
 
 DROPOUT = 0.05
@@ -56,14 +66,22 @@ class RiffusionTraining:
 
 
 def train(
-    settings: RiffusionTraining, pairs: list[Pair] | None = None
+    settings: RiffusionTraining,
+    pairs: list[Pair] | None = None,
+    note: Callable[[str], None] = lambda _: None,
 ) -> Iterator[tuple[str, int, int, float]]:
     """Encode, train, save; yields (what is done, how much, of how much, loss).
 
     `pairs` takes the place of the folder `settings.data`. The latents lie in the output folder, the
-    checkpoint beside them, and after the last step the model's folder `model`.
+    checkpoint beside them, and after the last step the model's folder `model`. What cannot work is
+    refused before the first pair is encoded. `note` is told what the user should know.
     """
     accelerator = _accelerator(settings.precision)
+    if settings.eight_bit:
+        _eight_bit_adam()
+    result = settings.out / FOLDER
+    check_output(settings.out, result, settings.resume)
+    source = settings.data.resolve().name if pairs is None else ""
     if pairs is None:
         pairs = read_pairs(settings.data, "train", settings.stem)
     if settings.leak_matched:
@@ -71,36 +89,57 @@ def train(
     model = load_riffusion(settings.model, settings.revision).with_settings(
         target=settings.target, reading=settings.reading, stem=settings.stem
     )
-    _check(model, settings)
+    check_model(model, settings.model)
+    check_sound(model, pairs)
+    shared = identity(model, pairs)
     torch.manual_seed(settings.seed)
+    _prepare_unet(model, settings)
     for part in (model.vae, model.text_encoder):
         part.to(accelerator.device)
-    folder = settings.out / f"latents-{settings.target}"
-    share = accelerator.process_index, accelerator.num_processes
-    try:
-        for done, total in make_latents(model, pairs, folder, *share):
-            yield "encoding", done, total, float("nan")
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt("what is encoded stays; run the same command again.") from None
-    accelerator.wait_for_everyone()
-    cache = LatentCache(folder, pairs)
-    model = model.with_settings(peak_ratio=cache.peak_ratio())
-    _prepare_unet(model, settings)
-    trainer = make_trainer(model, cache, settings, accelerator)
+    cache = LatentCache(settings.out / f"latents-{settings.target}", pairs)
+    trainer = make_trainer(model, cache, settings, accelerator, shared)
     if settings.resume:
         trainer.resume()
+        check_result(result, trainer.meta)
+    yield from _encode(model, cache, accelerator, note)
+    model = model.with_settings(peak_ratio=cache.peak_ratio())
     for step, loss in trainer.run():
         yield "training", step, settings.steps, loss
     accelerator.wait_for_everyone()
     if trainer.step >= settings.steps and accelerator.is_main_process:
-        _finish(model, trainer, settings)
+        try:
+            papers = _papers(settings, source, len(pairs), accelerator.num_processes)
+            _finish(model, trainer, settings, papers)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(
+                "the last step is saved; run the same command with --resume to write the model."
+            ) from None
     accelerator.end_training()
 
 
+def _encode(
+    model: Riffusion, cache: LatentCache, accelerator: Any, note: Callable[[str], None]
+) -> Iterator[tuple[str, int, int, float]]:
+    share = accelerator.process_index, accelerator.num_processes
+    try:
+        for done, total in make_latents(model, cache.pairs, cache.folder, *share, note=note):
+            yield "encoding", done, total, float("nan")
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("what is encoded stays; run the same command again.") from None
+    accelerator.wait_for_everyone()
+
+
 def make_trainer(
-    model: Riffusion, cache: LatentCache, settings: RiffusionTraining, accelerator: Any
+    model: Riffusion,
+    cache: LatentCache,
+    settings: RiffusionTraining,
+    accelerator: Any,
+    shared: dict[str, str] | None = None,
 ) -> Trainer:
-    """The loop over a cache of latents for a UNet that is ready to be trained."""
+    """The loop over a cache of latents for a UNet that is ready to be trained.
+
+    A resumed run must share what is `shared`; no latent is read before the first step.
+    """
     batches = Batches(
         cache,
         settings.batch,
@@ -109,6 +148,8 @@ def make_trainer(
         accelerator.num_processes,
     )
     null = model.embed([""])
+    same = model.settings.to_dict()
+    del same["peak_ratio"]  # follows from the pairs, once they are encoded
 
     def loss(unet: nn.Module, part: int) -> Tensor:
         batch, draws = batches.get(part, accelerator.device)
@@ -131,7 +172,7 @@ def make_trainer(
             accumulation=settings.accumulation,
         ),
         settings.out,
-        {**model.settings.to_dict(), "seed": settings.seed, "batch": settings.batch},
+        {**same, "seed": settings.seed, "batch": settings.batch, **(shared or {})},
         accelerator=accelerator,
         optimizer=_eight_bit_adam()
         if settings.eight_bit
@@ -208,7 +249,18 @@ def add_lora(unet: Any, rank: int) -> None:
     unet.conv_in.requires_grad_(True)
 
 
-def _finish(model: Riffusion, trainer: Trainer, settings: RiffusionTraining) -> None:
+def _papers(
+    settings: RiffusionTraining, source: str, pairs: int, processes: int
+) -> dict[str, bytes]:
+    """What goes with the weights, by file name: the model card and the licence of the base."""
+    found = licences(settings.model)
+    words = card(settings, source, pairs, processes, list(found))
+    return {**found, "README.md": words.encode()}
+
+
+def _finish(
+    model: Riffusion, trainer: Trainer, settings: RiffusionTraining, papers: dict[str, bytes]
+) -> None:
     """Write the model's folder, with the averaged weights where there are any."""
     with torch.no_grad():
         for name, parameter in model.unet.named_parameters():
@@ -218,23 +270,8 @@ def _finish(model: Riffusion, trainer: Trainer, settings: RiffusionTraining) -> 
         model.unet.fuse_lora()
         model.unet.unload_lora()
     model.unet.to("cpu")
-    save_riffusion(model, settings.out / FOLDER)
-
-
-def _check(model: Riffusion, settings: RiffusionTraining) -> None:
-    channels = model.unet.config.in_channels
-    if settings.reading in ("R2", "R3") and channels != 4:
-        raise UserError(
-            f"The reading {settings.reading} needs a UNet of 4 channels, but "
-            f"{settings.model} has {channels}; give the pretrained checkpoint."
-        )
-    _, height, width = model.latent_shape
-    picture = model.settings.picture
-    if (height * model.shrink, width * model.shrink) != (picture.mels, picture.frames):
-        raise UserError(
-            f"Pictures of {picture.mels} by {picture.frames} do not fit a VAE that divides by "
-            f"{model.shrink}; change picture in {settings.model}/restem.json."
-        )
+    extra = {**papers, RUN: run_text(trainer.meta).encode()}
+    save_riffusion(model, settings.out / FOLDER, extra)
 
 
 def _accelerator(precision: str) -> Any:
