@@ -402,7 +402,7 @@ def test_resuming_something_else_is_refused(base, whole, tmp_path):
     out = tmp_path / "copy"
     out.mkdir()
     (out / "checkpoint.safetensors").symlink_to(whole[0] / "checkpoint.safetensors")
-    with pytest.raises(UserError, match="was trained with another target and another "):
+    with pytest.raises(UserError, match="was trained with another target; give the same again"):
         _run(_settings(base, out, target="stem", resume=True))
     with pytest.raises(UserError, match="was trained with another reading; give the same again"):
         _run(_settings(base, out, reading="R2", resume=True))
