@@ -83,6 +83,7 @@ def test_the_result_of_the_same_run_is_replaced(base, copy):
     _run(_settings(base, copy, steps=4, resume=True))
     new = load_riffusion(copy / "model").unet.state_dict()
     assert not torch.equal(old["conv_in.weight"], new["conv_in.weight"])
+    _run(_settings(base, copy, steps=3, resume=True))  # fewer than it has had
     assert "- Steps: 4 of 2 pairs" in (copy / "model" / "README.md").read_text()
 
 

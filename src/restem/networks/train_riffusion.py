@@ -7,7 +7,7 @@ the context in four more channels that begin at zero. The other readings of the 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -108,7 +108,8 @@ def train(
     accelerator.wait_for_everyone()
     if trainer.step >= settings.steps and accelerator.is_main_process:
         try:
-            papers = _papers(settings, source, len(pairs), accelerator.num_processes)
+            reached = replace(settings, steps=trainer.step)
+            papers = _papers(reached, source, len(pairs), accelerator.num_processes)
             _finish(model, trainer, settings, papers)
         except KeyboardInterrupt:
             raise KeyboardInterrupt(
