@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from restem.audio.spectrogram import peak_hz
-from restem.dataset.draws import Draw
+from restem.dataset.draws import ALONE, Draw, Share
 from restem.dataset.features import FLOOR_DB, STEP_DB
 from restem.dataset.packed import POWER_FLOOR, POWER_RATE, PackedSongs
 from restem.tokens import (
@@ -36,7 +36,8 @@ Target = Literal["stem", "mix", "whole"]
 class Batch:
     """One batch: stem and context (window, token, value), phase (window, token, feature),
     text (window, 384), controls (window, CONTROLS), given (window, token): True where the network
-    is shown the clean stem. `partial`: the context in tokens like the stem's, of "whole" only."""
+    is shown the clean stem. `partial`: the context in tokens like the stem's, of "whole" only.
+    `song`: which song each window is of (window,)."""
 
     stem: Tensor
     context: Tensor
@@ -45,6 +46,7 @@ class Batch:
     controls: Tensor
     given: Tensor
     partial: Tensor | None = None
+    song: Tensor | None = None
 
 
 class BatchMaker:
@@ -71,9 +73,9 @@ class BatchMaker:
         self._curve = near.to(self.device)  # (mel, 6): between six points of a smooth curve
         self._wide = _wide_bands(config).to(self.device)
 
-    def batch(self, step: int, size: int) -> Batch:
-        """`size` windows."""
-        draw = Draw(self.seed * 1_000_003 + step, size, self.device)
+    def batch(self, step: int, size: int, share: Share = ALONE) -> Batch:
+        """`size` windows, those of a process's share."""
+        draw = Draw(self.seed * 1_000_003 + step, size, self.device, share)
         songs, config = self.songs, self.config
         song = draw.below(len(songs))
         # Half of the windows pair a context with its own drums: those alone can teach listening.
@@ -120,6 +122,7 @@ class BatchMaker:
             self._controls(stem, given, draw),
             given,
             partial,
+            song,
         )
 
     def anchor(self, song: int, take: int, places: int, seed: int) -> tuple[Tensor, Tensor]:
@@ -193,8 +196,7 @@ class BatchMaker:
         there = self.songs.stem_row[song] >= 0
         order = torch.where(there, draw.uniform(0, 1, there.shape[1]), 2.0).argsort(1).argsort(1)
         most = self.songs.stems[song]
-        count = torch.where(draw.chance(0.35), most, 1 + draw.below(most))
-        return order < count[:, None]
+        return order < torch.where(draw.chance(0.35), most, 1 + draw.below(most))[:, None]
 
     def _mix(self, song: Tensor, gains: Tensor, rows: Tensor, draw: Draw) -> tuple[Tensor, Tensor]:
         """Power (window, frame, column) of the stems, and by how many dB colours changed it."""
@@ -225,8 +227,7 @@ class BatchMaker:
     def _colour(self, points: Tensor, cut: Tensor | None = None) -> Tensor:
         """Gain in dB (window, column): a smooth curve through six points (window, 6), and what is
         cut; the wide bands of the fine envelope have the mean of theirs."""
-        curve = points @ self._curve.T
-        curve = curve if cut is None else curve - cut
+        curve = points @ self._curve.T - (0 if cut is None else cut)
         return torch.cat([curve, curve @ self._wide], dim=1)
 
     def _cut(self, draw: Draw) -> Tensor:

@@ -28,9 +28,10 @@ class PackedSongs:
     `frames`, `takes` and `stems` (song,), `level_db` (song, take), `text` float16 (song, take,
     sentence, 384), `metre` (song, 2), `asked` (song, stem) 1 for what of
     `TokenConfig.stems` the takes are, `totals` (song, stem, step) the power of all mel bands in
-    every 16th frame.
+    every 16th frame. `names`: what each song is called.
     """
 
+    names: tuple[str, ...]
     context: Tensor
     drums: Tensor
     turns: Tensor
@@ -88,7 +89,8 @@ class PackedSongs:
         flat = {"context": context, "drums": drums, "turns": turns}
         tensors = {k: torch.from_numpy(np.concatenate(v)) for k, v in flat.items()}
         tensors |= {k: torch.from_numpy(v) for k, v in table.items()}
-        return cls(**{k: v.to(device) for k, v in tensors.items()})
+        names = tuple(s.name for s in songs)
+        return cls(names, **{k: v.to(device) for k, v in tensors.items()})
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -101,8 +103,9 @@ class PackedSongs:
             take_row=torch.where(more.take_row < 0, -1, more.take_row + len(self.drums)),
             turn_row=more.turn_row + len(self.turns),
         )
-        both = {f.name: (getattr(self, f.name), getattr(moved, f.name)) for f in fields(self)}
-        return PackedSongs(**{name: _stacked(*pair) for name, pair in both.items()})
+        kinds = [f.name for f in fields(self) if f.name != "names"]
+        both = {kind: _stacked(getattr(self, kind), getattr(moved, kind)) for kind in kinds}
+        return PackedSongs(self.names + more.names, **both)
 
 
 def _stacked(first: Tensor, second: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ from restem.dataset.features import (
     rendered_record,
 )
 from restem.dataset.sentences import Labels, instruction
-from restem.dataset.songs import Song, read_record
+from restem.dataset.songs import Song, read_record, read_steps, read_text
 from restem.errors import UserError
 from restem.text import TextEncoder
 from restem.tokens import TokenConfig
@@ -49,19 +49,21 @@ def make_pitched_features(
 def read_pitched(folder: Path, split: str) -> list[Song]:
     """A song of one take for every target of one split, in a fixed order.
 
-    Raises UserError if there are none or a record is damaged.
+    Raises UserError if there are none, or a record or features are damaged.
     """
     songs = []
     for path in sorted(folder.glob("*.json")):
-        record = read_record(path, "split", "targets")
+        record = read_record(path, "split", "stems", "takes", "targets")
         if record["split"] != split or not record["targets"]:
             continue
-        tones = np.load(path.with_suffix(".tones.npy"))
-        texts = np.load(path.with_suffix(".text.npy"))
+        sources = len(record["stems"]) + len(record["takes"])
+        tones = read_steps(path.with_suffix(".tones.npy"), sources)
+        texts = read_text(path.with_suffix(".text.npy"), len(record["targets"]))
         for target, text in zip(record["targets"], texts, strict=True):
             about = {"stems": target["context"], "takes": [target], "stem": target["stem"]}
-            context = tones[target["context"]]
-            songs.append(Song({**record, **about}, context, tones[[target["source"]]], text[None]))
+            name = f"{path.stem} ({target['stem']})"
+            context, own = (np.array(tones[n]) for n in (target["context"], [target["source"]]))
+            songs.append(Song(name, {**record, **about}, context, own, text[None]))
     if not songs:
         raise UserError(f"{folder} holds no pitched stems of the split {split!r}.")
     return songs

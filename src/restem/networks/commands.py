@@ -23,7 +23,7 @@ def add_parser(verbs: Any) -> None:
     add = embedded.add_argument
     add("--data", type=Path, required=True, help="folder of `restem dataset features`")
     add("--steps", type=within(int, 1, 10**9), default=12000)
-    add("--batch", type=within(int, 1, 10**6), default=16)
+    add("--batch", type=within(int, 1, 10**6), default=16, help="windows at once on each process")
     add("--rate", type=within(float, 1e-12, 1), default=6e-4, help="highest learning rate")
     add("--width", type=within(int, 64, 2**16), default=384)
     add("--blocks", type=within(int, 1, 1000), default=12)
@@ -84,6 +84,7 @@ def need_torch() -> None:
 def _train(args: argparse.Namespace) -> int:
     need_torch()
     from restem.networks.embedded import NetworkConfig
+    from restem.networks.processes import is_first
     from restem.networks.train_embedded import EmbeddedTraining, train
 
     if args.width % (2 * NetworkConfig.heads):
@@ -114,7 +115,12 @@ def _train(args: argparse.Namespace) -> int:
     try:
         for step, loss in train(settings):
             mean = 0.99 * mean + 0.01 * loss if mean else loss
-            progress(step / args.steps, f"step {step} of {args.steps}, loss {mean:.4f}")
+            if is_first():
+                progress(step / args.steps, f"step {step} of {args.steps}, loss {mean:.4f}")
+    except KeyboardInterrupt:
+        if is_first():
+            raise
+        return 130
     finally:
         progress.close()
     return 0

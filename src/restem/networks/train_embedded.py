@@ -8,11 +8,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from restem.dataset.batches import Batch, BatchMaker, Target
+from restem.dataset.draws import ALONE, Share
 from restem.dataset.packed import PackedSongs
 from restem.dataset.pitched import read_pitched
 from restem.dataset.songs import read_songs
@@ -20,6 +22,7 @@ from restem.diffusion.path import guided, noised
 from restem.diffusion.training import Trainer, TrainingConfig
 from restem.networks.embedded import EmbeddedNetwork, NetworkConfig
 from restem.networks.export import start_from
+from restem.networks.processes import accelerator_of_several
 from restem.text import TextEncoder
 from restem.tokens import CONTROLS, GUIDANCE_RATE, GUIDED_ABOVE, PHASES, PITCHED, TokenConfig
 
@@ -60,16 +63,24 @@ class EmbeddedTraining:
 
 
 def train(settings: EmbeddedTraining) -> Iterator[tuple[int, float]]:
-    """Train by the settings, yielding (step, loss); the checkpoint lies in `settings.out`."""
+    """Train by the settings, yielding (step, loss); the checkpoint lies in `settings.out`.
+
+    Several processes share each step; its batch is `settings.batch` windows of each.
+    """
+    accelerator = accelerator_of_several()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = device if accelerator is None else accelerator.device
     tokens = settings.tokens
     read = read_pitched if settings.pitched else read_songs
     songs = PackedSongs.of(read(settings.data, "train"), tokens, device)
     maker = BatchMaker(songs, tokens, settings.seed, target=settings.target)
-    trainer = trainer_for(settings, maker, new_network(settings).to(device))
+    trainer = trainer_for(settings, maker, new_network(settings).to(device), accelerator)
     if settings.resume:
         trainer.resume()
     yield from trainer.run()
+    if accelerator is not None:
+        accelerator.wait_for_everyone()  # the first one is writing
+        accelerator.end_training()
 
 
 def new_network(settings: EmbeddedTraining) -> EmbeddedNetwork:
@@ -92,8 +103,13 @@ def new_network(settings: EmbeddedTraining) -> EmbeddedNetwork:
     return network
 
 
-def trainer_for(settings: EmbeddedTraining, maker: BatchMaker, network: EmbeddedNetwork) -> Trainer:
-    """The loop that trains `network` on what `maker` draws."""
+def trainer_for(
+    settings: EmbeddedTraining, maker: BatchMaker, network: EmbeddedNetwork, accelerator: Any = None
+) -> Trainer:
+    """The loop that trains `network` on what `maker` draws, on one process or on one of several."""
+    share = ALONE
+    if accelerator is not None:
+        share = Share(accelerator.process_index, accelerator.num_processes)
     null = torch.from_numpy(TextEncoder.load().encode([""])).to(maker.device)
     teacher = copy.deepcopy(network).eval().requires_grad_(False) if settings.distil else None
     meta = {
@@ -101,7 +117,7 @@ def trainer_for(settings: EmbeddedTraining, maker: BatchMaker, network: Embedded
         "tokens": maker.config.to_dict(),
         "target": settings.target,
         "seed": settings.seed,
-        "batch": settings.batch,
+        "batch": settings.batch * share.processes,
         "distilled": settings.distil,
         "usual": usual_playing(maker) if settings.pitched else {},
     }
@@ -111,13 +127,26 @@ def trainer_for(settings: EmbeddedTraining, maker: BatchMaker, network: Embedded
                 block.compile()  # in place: the parameters keep their names
 
     def loss(net: nn.Module, step: int) -> Tensor:
-        batch = maker.batch(step, settings.batch)
-        return batch_loss(net, batch, null, settings.seed, step, teacher)
+        batch = maker.batch(step, settings.batch, share)
+        own = batch_loss(net, batch, null, settings.seed, step, teacher, share)
+        if accelerator is None:
+            return own
+        # Losses count equally when gradients are averaged, and so must tokens: a process's mean
+        # weighs as much as its tokens that are not given are of those of all.
+        new = (~batch.given).sum().float()
+        return own * new / accelerator.reduce(new, "mean")
+
+    def names(step: int) -> str:
+        songs = maker.batch(step, settings.batch, share).song
+        assert songs is not None
+        return ", ".join(dict.fromkeys(maker.songs.names[n] for n in songs.tolist()))
 
     config = TrainingConfig(
         settings.steps, settings.learning_rate, warmup=settings.warmup, ema=settings.ema
     )
-    return Trainer(network, loss, config, settings.out, meta)
+    return Trainer(
+        network, loss, config, settings.out, meta, accelerator=accelerator, batch_of=names
+    )
 
 
 def usual_playing(maker: BatchMaker, batches: int = 32) -> dict[str, tuple[float, float]]:
@@ -142,26 +171,28 @@ def batch_loss(
     seed: int,
     step: int,
     teacher: nn.Module | None = None,
+    share: Share = ALONE,
 ) -> Tensor:
     """Mean of (x - predicted x)^2 / t^2, the weight capped at 25, over one noised batch.
 
     Tokens that are given stand in x_t without noise, and do not count. With a `teacher`, x is what
-    it answers when guided as the network is told.
+    it answers when guided as the network is told. The batch is a process's `share` of a step's.
     """
-    clean, size = batch.stem, len(batch.stem)
+    clean, size = batch.stem, len(batch.stem) * share.processes
     draw = torch.Generator(clean.device)
     draw.manual_seed((seed * 1_000_003 + step) * 2 + 1)
-    noise = torch.randn(clean.shape, generator=draw, device=clean.device)
-    t = _times(size, draw, clean.device)
+    noise = torch.randn((size, *clean.shape[1:]), generator=draw, device=clean.device)
+    noise = share.of(noise)
+    t = share.of(_times(size, draw, clean.device))
     given = batch.given[:, :, None]
     shown = torch.where(given, clean, noised(clean, noise, t[:, None, None]))
-    chance = torch.rand(size, generator=draw, device=clean.device)
+    chance = share.of(torch.rand(size, generator=draw, device=clean.device))
     quick = clean.is_cuda or _quick_in_half()
     with torch.autocast(clean.device.type, torch.bfloat16, enabled=quick):
         if teacher is None:
             heard = _without(batch, null, chance)
         else:
-            octaves = STRONGEST * torch.rand(size, generator=draw, device=clean.device)
+            octaves = STRONGEST * share.of(torch.rand(size, generator=draw, device=clean.device))
             octaves = torch.where(chance < 0.15, 0.0, octaves)
             heard = batch
             clean = _guided_answer(teacher, batch, shown, t, null, octaves)

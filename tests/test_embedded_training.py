@@ -1,0 +1,236 @@
+"""Training of the embedded network on features: exact resume, processes that agree, clear words."""
+
+import json
+import multiprocessing
+import os
+import shutil
+import signal
+import socket
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from restem.cli import main
+from restem.diffusion.checkpoints import read_checkpoint
+from restem.errors import UserError
+from restem.networks.train_embedded import EmbeddedTraining, train
+from restem.tokens import PITCHED, TokenConfig
+
+SETTINGS = EmbeddedTraining(Path(), Path(), 5, batch=2, width=48, blocks=1, warmup=2)
+FRAMES = 700
+
+
+def _write_features(folder, songs=3, first=0, pitched=False):
+    """Random features, as `restem dataset features` has them, of two stems and two takes a song."""
+    folder.mkdir(parents=True, exist_ok=True)
+    columns = (PITCHED if pitched else TokenConfig()).spectrogram.columns
+    for number in range(first, first + songs):
+        rng = np.random.default_rng(number)
+        name = f"{number:05d}"
+        record = {
+            "id": name, "split": "train", "bpm": 120.0, "beats_per_bar": 4,
+            "beats": [0.5 * i for i in range(14)], "positions": ([1, 2, 3, 4] * 4)[:14],
+            "stems": [{"kind": "bass"}, {"kind": "keys"}],
+            "takes": [{"level_db": -6.0 - take} for take in range(2)],
+        }  # fmt: skip
+        targets = [
+            {"source": own, "stem": kind, "context": [1 - own, 2], "level_db": -6.0}
+            for own, kind in enumerate(("bass", "keys"))
+        ]
+        made = {"tones": 4} if pitched else {"context": 2, "drums": 2}
+        for kind, rows in made.items():
+            loud = rng.integers(0, 150, (rows, FRAMES, 1)) + rng.integers(0, 60, columns)
+            np.save(folder / f"{name}.{kind}.npy", loud.astype(np.uint8))
+        text = rng.standard_normal((2, 8, 384)) / np.sqrt(384)
+        np.save(folder / f"{name}.text.npy", text.astype(np.float16))
+        record |= {"targets": targets} if pitched else {}
+        (folder / f"{name}.json").write_text(json.dumps(record))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def features(tmp_path_factory):
+    return _write_features(tmp_path_factory.mktemp("features"))
+
+
+@pytest.fixture(scope="module")
+def whole(features, tmp_path_factory):
+    """The folder of a run that was not interrupted."""
+    out = tmp_path_factory.mktemp("whole")
+    list(train(replace(SETTINGS, data=features, out=out)))
+    return out
+
+
+def _checkpoint(folder):
+    return folder / "checkpoint.safetensors"
+
+
+def _words(features, out, *more):
+    sizes = ["--width", "96", "--blocks", "1", "--batch", "2", "--steps", "5"]
+    return ["train", "embedded", "--data", str(features), "-o", str(out), *sizes, *more]
+
+
+# ---- one run, interrupted or shared ----
+
+
+@pytest.mark.parametrize("stops", [{1: None, 3: signal.SIGTERM}, {2: signal.SIGINT, 4: None}])
+def test_an_interrupted_run_ends_in_the_same_bytes(features, whole, tmp_path, stops):
+    """Stopped by a signal, and by closing the generator: all that is drawn is the step's."""
+    settings = replace(SETTINGS, data=features, out=tmp_path)
+    for stop, number in stops.items():
+        run = train(replace(settings, resume=_checkpoint(tmp_path).exists()))
+        for step, _ in run:
+            if step == stop and number is None:
+                run.close()
+            elif step == stop:
+                os.kill(os.getpid(), number)
+                with pytest.raises(KeyboardInterrupt, match=f"step {stop} is saved"):
+                    next(run)
+                break
+    steps = [step for step, _ in train(replace(settings, resume=True))]
+    assert steps == list(range(max(stops) + 1, 6))
+    assert _checkpoint(tmp_path).read_bytes() == _checkpoint(whole).read_bytes()
+
+
+def _one_of_two(rank, port, settings, stop, told):
+    """What a process does that torchrun starts; `stop`: after which step the second is told to."""
+    place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2",
+             "LOCAL_WORLD_SIZE": "2", "RANK": str(rank), "LOCAL_RANK": str(rank),
+             "ACCELERATE_USE_CPU": "true"}  # fmt: skip
+    os.environ.update(place)
+    from accelerate.state import AcceleratorState, GradientState
+
+    AcceleratorState._reset_state(True)
+    GradientState._reset_state()
+    try:
+        for step, last in train(settings):
+            assert torch.distributed.get_backend() == "gloo"
+            if rank == 1 and step == stop:
+                os.kill(os.getpid(), signal.SIGTERM)
+    except KeyboardInterrupt as stopped:
+        told.put(str(stopped))
+    else:
+        told.put(last)
+
+
+def _by_two(settings, stop=None):
+    """What both processes say in the end: the last loss, or at which step they stopped."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    fork = multiprocessing.get_context("fork")  # the libraries take long to load
+    told = fork.SimpleQueue()
+    started = [
+        fork.Process(target=_one_of_two, args=(n, port, settings, stop, told)) for n in (0, 1)
+    ]
+    for process in started:
+        process.start()
+    for process in started:
+        process.join(300)
+    assert [process.exitcode for process in started] == [0, 0]
+    return [told.get() for _ in started]
+
+
+def _assert_close(ours, theirs):
+    (ours, _), (theirs, _) = (read_checkpoint(_checkpoint(folder)) for folder in (ours, theirs))
+    assert ours.keys() == theirs.keys()
+    for name in ours:
+        if not name.startswith("optimizer"):
+            assert float((ours[name] - theirs[name]).abs().max()) < 1e-5, name
+
+
+def test_two_processes_are_one_with_twice_the_batch(features, tmp_path, monkeypatch):
+    """Also if one of them alone is told to stop, and one process with twice the batch goes on."""
+    pytest.importorskip("accelerate")
+    # Sums over a batch are rounded otherwise in its halves; in half precision by far more.
+    monkeypatch.setattr("restem.networks.train_embedded._quick_in_half", lambda: False)
+    settings = replace(SETTINGS, data=features, batch=4)
+    losses = [loss for _, loss in train(replace(settings, out=tmp_path / "one"))]
+    two = replace(settings, batch=2, out=tmp_path / "two")
+    assert _by_two(two) == pytest.approx([losses[-1]] * 2, abs=1e-5)
+    _assert_close(tmp_path / "two", tmp_path / "one")
+    said = _by_two(replace(two, out=tmp_path / "parts"), stop=2)
+    assert said[0] == said[1] and "is saved; go on with --resume" in said[0]
+    last = int(read_checkpoint(_checkpoint(tmp_path / "parts"))[1]["step"])
+    assert last in (2, 3) and f"step {last} " in said[0]
+    list(train(replace(settings, out=tmp_path / "parts", resume=True)))
+    _assert_close(tmp_path / "parts", tmp_path / "one")
+
+
+def test_of_several_processes_the_first_alone_speaks(features, tmp_path, capfd, monkeypatch):
+    assert main(_words(features, tmp_path / "first")) == 0
+    assert "step 5 of 5" in capfd.readouterr().err
+    monkeypatch.setenv("RANK", "1")
+    assert main(_words(features, tmp_path / "second")) == 0
+    assert capfd.readouterr().err == ""
+
+
+def test_several_processes_need_accelerate(features, tmp_path, capsys, monkeypatch):
+    import sys
+
+    monkeypatch.setitem(sys.modules, "accelerate", None)
+    assert main(_words(features, tmp_path / "one")) == 0
+    capsys.readouterr()
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert main(_words(features, tmp_path / "two")) == 2
+    assert "need accelerate to share a step; pip install" in capsys.readouterr().err
+
+
+# ---- features that are not as they should be ----
+
+
+def test_a_loss_that_is_not_finite_names_its_songs(features, tmp_path):
+    data = shutil.copytree(features, tmp_path / "features")
+    for path in data.glob("*.json"):
+        record = json.loads(path.read_text())
+        record["takes"] = [{"level_db": float("nan")} for _ in record["takes"]]
+        path.write_text(json.dumps(record))
+    words = r"loss is not finite at step 0 on the batch of 0000\d(, 0000\d)?; lower"
+    with pytest.raises(UserError, match=words):
+        list(train(replace(SETTINGS, data=data, out=tmp_path / "out")))
+
+
+def _cut(path):
+    path.write_bytes(path.read_bytes()[:-1000])
+
+
+def _holed(path):
+    array = np.load(path)
+    array[1, 2, 3] = np.nan
+    np.save(path, array)
+
+
+@pytest.mark.parametrize(
+    ("kind", "damage"),
+    [
+        ("drums", _cut),
+        ("drums", lambda path: path.write_text("what is this?")),
+        ("drums", lambda path: path.write_bytes(b"")),
+        ("drums", lambda path: np.save(path, np.load(path)[:1])),
+        ("drums", lambda path: np.save(path, np.load(path)[:, :300])),
+        ("context", lambda path: np.save(path, np.load(path).astype(np.float32))),
+        ("context", Path.unlink),
+        ("text", _cut),
+        ("text", _holed),
+        ("tones", _cut),
+        ("tones", lambda path: np.save(path, np.load(path)[:2])),
+    ],
+)
+def test_damaged_features_are_named(tmp_path, capsys, kind, damage):
+    data = _write_features(tmp_path / "features", pitched=kind == "tones")
+    path = data / f"00001.{kind}.npy"
+    damage(path)
+    more = ["--pitched"] if kind == "tones" else []
+    assert main(_words(data, tmp_path / "out", *more)) == 2
+    (said,) = capsys.readouterr().err.strip().splitlines()
+    assert f"{path} is missing or damaged; remove {data / '00001.json'} and make" in said
+    assert not (tmp_path / "out").exists()
+
+
+def test_features_of_the_other_kind_are_not_called_damaged(tmp_path, capsys):
+    data = _write_features(tmp_path / "features", pitched=True)
+    assert main(_words(data, tmp_path / "out")) == 2
+    assert "train on them with --pitched" in capsys.readouterr().err
