@@ -12,9 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from restem.cli import main
-from restem.diffusion.checkpoints import read_checkpoint
+from restem.diffusion.checkpoints import in_one, read_checkpoint
 from restem.errors import UserError
 from restem.networks.train_embedded import EmbeddedTraining, train
 from restem.tokens import PITCHED, TokenConfig
@@ -105,15 +106,17 @@ def _one_of_two(rank, port, settings, stop, told):
 
     AcceleratorState._reset_state(True)
     GradientState._reset_state()
+    losses = []
     try:
-        for step, last in train(settings):
+        for step, loss in train(settings):
+            losses.append(loss)
             assert torch.distributed.get_backend() == "gloo"
             if rank == 1 and step == stop:
                 os.kill(os.getpid(), signal.SIGTERM)
     except KeyboardInterrupt as stopped:
         told.put(str(stopped))
     else:
-        told.put(last)
+        told.put(losses[-1])
 
 
 def _by_two(settings, stop=None):
@@ -180,6 +183,51 @@ def test_several_processes_need_accelerate(features, tmp_path, capsys, monkeypat
 
 
 # ---- features that are not as they should be ----
+
+
+def test_a_run_goes_on_with_its_own_songs_and_more_of_them_alone(features, tmp_path, capsys):
+    data, out = shutil.copytree(features, tmp_path / "features"), tmp_path / "out"
+    assert main(_words(data, out, "--steps", "2")) == 0
+    resume = _words(tmp_path / "moved", out, "--resume")
+    data.rename(tmp_path / "moved")
+    assert main([*resume, "--steps", "3"]) == 0
+    _write_features(tmp_path / "moved", songs=1, first=7)  # rendered beside training
+    assert main([*resume, "--steps", "4"]) == 0
+    before = _checkpoint(out).read_bytes()
+    capsys.readouterr()
+    (tmp_path / "moved" / "00007.json").rename(tmp_path / "kept.json")
+    others = _write_features(tmp_path / "others", first=20)
+    for folder in (tmp_path / "moved", others):
+        assert main([*_words(folder, out, "--resume"), "--steps", "5"]) == 2
+        (said,) = capsys.readouterr().err.strip().splitlines()
+        assert f"was trained on songs that {folder} does not hold; give that data again" in said
+    assert _checkpoint(out).read_bytes() == before
+    (tmp_path / "kept.json").rename(tmp_path / "moved" / "00007.json")
+    assert main(resume) == 0
+
+
+def test_pitched_training_goes_on_with_more_songs_too(tmp_path, monkeypatch):
+    """Whose medians then are others."""
+    usual = "restem.networks.train_embedded.usual_playing"
+    monkeypatch.setattr(usual, lambda maker: {"bass": (len(maker.songs), 0.0)})
+    data = _write_features(tmp_path / "features", songs=1, pitched=True)
+    settings = replace(SETTINGS, data=data, out=tmp_path / "out", steps=1, pitched=True)
+    list(train(settings))
+    _write_features(data, songs=1, first=1, pitched=True)
+    assert [step for step, _ in train(replace(settings, steps=2, resume=True))] == [2]
+    _write_features(data, songs=2, first=2, pitched=True)
+    (data / "00000.json").unlink()
+    with pytest.raises(UserError, match="was trained on songs that"):
+        list(train(replace(settings, steps=3, resume=True)))
+
+
+def test_checkpoints_without_the_songs_they_saw_go_on(features, whole, tmp_path):
+    tensors, meta = read_checkpoint(_checkpoint(whole))
+    about = json.loads(meta["meta"])
+    assert len(about.pop("songs")) == 8 * 3
+    save_file(tensors, _checkpoint(tmp_path), in_one(meta | {"meta": json.dumps(about)}))
+    settings = replace(SETTINGS, data=features, out=tmp_path, steps=6, resume=True)
+    assert [step for step, _ in train(settings)] == [6]
 
 
 def test_a_loss_that_is_not_finite_names_its_songs(features, tmp_path):

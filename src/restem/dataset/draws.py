@@ -26,9 +26,7 @@ ALONE = Share()
 class Draw:
     """Random numbers of one batch, or of a process's share of it, a row a window."""
 
-    def __init__(
-        self, seed: int, size: int, device: torch.device, share: Share = ALONE
-    ) -> None:
+    def __init__(self, seed: int, size: int, device: torch.device, share: Share = ALONE) -> None:
         self.size, self.device, self._share = size, device, share
         self._all = size * share.processes
         self._generator = torch.Generator(device)

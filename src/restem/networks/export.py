@@ -93,7 +93,8 @@ def export_model(checkpoint: Path, folder: Path, description: dict[str, Any]) ->
     The ONNX network holds the fp16 weights that lie beside it, rounded to 8 bits.
     """
     network, meta = network_from_checkpoint(checkpoint)
-    if meta.get("target") == "mix":
+    meta.pop("songs", None)  # by which training is resumed
+    if meta.get("target") in ("mix", "whole"):
         description = {**description, "stems": []}  # it makes whole mixes only
     elif meta["tokens"].get("stems"):
         description = {**description, "stems": list(meta["tokens"]["stems"])}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -17,9 +18,11 @@ from restem.dataset.batches import Batch, BatchMaker, Target
 from restem.dataset.draws import ALONE, Share
 from restem.dataset.packed import PackedSongs
 from restem.dataset.pitched import read_pitched
-from restem.dataset.songs import read_songs
+from restem.dataset.songs import Song, read_songs
+from restem.diffusion.checkpoints import read_checkpoint
 from restem.diffusion.path import guided, noised
 from restem.diffusion.training import Trainer, TrainingConfig
+from restem.errors import UserError
 from restem.networks.embedded import EmbeddedNetwork, NetworkConfig
 from restem.networks.export import start_from
 from restem.networks.processes import accelerator_of_several
@@ -72,15 +75,32 @@ def train(settings: EmbeddedTraining) -> Iterator[tuple[int, float]]:
     device = device if accelerator is None else accelerator.device
     tokens = settings.tokens
     read = read_pitched if settings.pitched else read_songs
-    songs = PackedSongs.of(read(settings.data, "train"), tokens, device)
-    maker = BatchMaker(songs, tokens, settings.seed, target=settings.target)
+    songs = read(settings.data, "train")
+    packed = PackedSongs.of(songs, tokens, device)
+    maker = BatchMaker(packed, tokens, settings.seed, target=settings.target)
     trainer = trainer_for(settings, maker, new_network(settings).to(device), accelerator)
     if settings.resume:
         trainer.resume()
+        check_songs(trainer.path, songs, settings.data)
+    # What the songs decide may change with them, so it is not compared by `resume`.
+    trainer.meta["usual"] = usual_playing(maker) if settings.pitched else {}
+    trainer.meta["songs"] = "".join(song.fingerprint for song in songs)
     yield from trainer.run()
     if accelerator is not None:
         accelerator.wait_for_everyone()  # the first one is writing
         accelerator.end_training()
+
+
+def check_songs(checkpoint: Path, songs: list[Song], data: Path) -> None:
+    """UserError if a checkpoint saw songs that are not among these; there may be more of them, as
+    where songs are rendered beside training."""
+    _, meta = read_checkpoint(checkpoint)
+    seen = json.loads(meta["meta"]).get("songs", "")  # older ones do not tell
+    if {seen[i : i + 8] for i in range(0, len(seen), 8)} - {song.fingerprint for song in songs}:
+        raise UserError(
+            f"{checkpoint} was trained on songs that {data} does not hold; give that data again, "
+            "or another folder with -o."
+        )
 
 
 def new_network(settings: EmbeddedTraining) -> EmbeddedNetwork:
@@ -119,7 +139,6 @@ def trainer_for(
         "seed": settings.seed,
         "batch": settings.batch * share.processes,
         "distilled": settings.distil,
-        "usual": usual_playing(maker) if settings.pitched else {},
     }
     if settings.compile:
         for net in (network, teacher):
