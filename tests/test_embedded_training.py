@@ -11,9 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 from safetensors.torch import save_file
 
+from restem import Inserter
 from restem.cli import main
 from restem.diffusion.checkpoints import in_one, read_checkpoint
 from restem.errors import UserError
@@ -180,6 +182,29 @@ def test_several_processes_need_accelerate(features, tmp_path, capsys, monkeypat
     monkeypatch.setenv("WORLD_SIZE", "2")
     assert main(_words(features, tmp_path / "two")) == 2
     assert "need accelerate to share a step; pip install" in capsys.readouterr().err
+
+
+# ---- other targets ----
+
+
+@pytest.mark.parametrize("target", ["whole", "mix"])
+def test_models_of_whole_mixes_are_exported_and_put_no_stem_into_a_song(
+    features, tmp_path, capsys, target
+):
+    run, model, out = tmp_path / "run", tmp_path / "model", tmp_path / "out"
+    assert main([*_words(features, run), "--target", target, "--steps", "2"]) == 0
+    assert main(["train", "export", str(_checkpoint(run)), "-o", str(model)]) == 0
+    described = json.loads((model / "model.json").read_text())
+    assert described["stems"] == [] and described["target"] == target and "songs" not in described
+    song = 0.1 * np.sin(np.arange(44100) / 30)
+    soundfile.write(tmp_path / "song.wav", song, 44100)
+    capsys.readouterr()
+    words = ["insert", str(tmp_path / "song.wav"), "Add drums", "--model", str(model)]
+    assert main([*words, "-o", str(out)]) == 2
+    sentence = "makes whole mixes and no stem alone; choose one that was trained with --target stem"
+    assert sentence in capsys.readouterr().err and not out.exists()
+    with pytest.raises(UserError, match="whole mixes and no stem"):
+        Inserter.load(model).insert(song, 44100, "Add drums")
 
 
 # ---- features that are not as they should be ----

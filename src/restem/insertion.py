@@ -204,7 +204,7 @@ class Inserter:
         """
         if not 0 <= seed < 1 << 63:
             raise UserError("A seed is a whole number from 0 on.")
-        stem = stem or str(self.model.description["stems"][0])
+        stem = stem or str([*self.model.description["stems"], "drums"][0])
         order = Order(instruction, stem, steps, guidance, region, density, dynamics, tight, like)
         say: Progress = progress or (lambda fraction, words: None)
         heard, order = self.listen(samples, sample_rate, order, beats, bpm, say)

@@ -125,6 +125,11 @@ class Order:
             raise UserError(
                 "The instruction is empty; write what to play, such as 'Add jazzy drums'."
             )
+        if not stems:
+            raise UserError(
+                "This model makes whole mixes and no stem alone; choose one that was trained with "
+                "--target stem, or that of the package."
+            )
         if self.stem not in stems:
             raise UserError(
                 f"This model makes {', '.join(stems)}, not {self.stem}; load one that does, in "

@@ -55,7 +55,7 @@ class EmbeddedTraining:
     ema: float = 0.999
     resume: bool = False
     start: Path | None = None  # model folder whose weights to begin with
-    target: Target = "stem"  # "mix": a base model, from the sentence alone
+    target: Target = "stem"  # or whole mixes: see `BatchMaker`
     distil: bool = False  # learn the guided answers of `start` for any guidance
     compile: bool = False  # faster from the second minute on; needs a C++ compiler
     pitched: bool = False  # bass, guitar and keys, from features of theirs
