@@ -17,9 +17,13 @@ from safetensors.torch import save_file
 
 from restem import Inserter
 from restem.cli import main
+from restem.dataset.batches import BatchMaker
+from restem.dataset.draws import Share
+from restem.dataset.packed import PackedSongs
+from restem.dataset.songs import read_songs
 from restem.diffusion.checkpoints import in_one, read_checkpoint
 from restem.errors import UserError
-from restem.networks.train_embedded import EmbeddedTraining, train
+from restem.networks.train_embedded import EmbeddedTraining, batch_loss, new_network, train
 from restem.tokens import PITCHED, TokenConfig
 
 SETTINGS = EmbeddedTraining(Path(), Path(), 5, batch=2, width=48, blocks=1, warmup=2)
@@ -96,6 +100,29 @@ def test_an_interrupted_run_ends_in_the_same_bytes(features, whole, tmp_path, st
     steps = [step for step, _ in train(replace(settings, resume=True))]
     assert steps == list(range(max(stops) + 1, 6))
     assert _checkpoint(tmp_path).read_bytes() == _checkpoint(whole).read_bytes()
+
+
+@pytest.mark.parametrize("distil", [False, True])
+def test_shares_of_a_step_are_together_the_whole_of_it(features, distil):
+    """The same windows with the same noise; losses count by the tokens that are not given."""
+    songs = PackedSongs.of(read_songs(features, "train"), TokenConfig(), torch.device("cpu"))
+    maker = BatchMaker(songs, TokenConfig(), 0)
+    settings = replace(SETTINGS, data=features)
+    network, teacher = new_network(settings), new_network(settings) if distil else None
+    null = torch.zeros(1, 384)
+    halves = [Share(0, 2), Share(1, 2)]
+    whole, parts = maker.batch(3, 6), [maker.batch(3, 3, share) for share in halves]
+    for name in ("stem", "context", "phase", "text", "controls", "given", "song"):
+        together = torch.cat([getattr(part, name) for part in parts])
+        torch.testing.assert_close(together, getattr(whole, name), msg=name)
+    new = [float((~part.given).sum()) for part in parts]
+    with torch.no_grad():
+        losses = [
+            float(batch_loss(network, part, null, 0, 3, teacher, share))
+            for part, share in zip(parts, halves, strict=True)
+        ]
+        expected = float(batch_loss(network, whole, null, 0, 3, teacher))
+    assert np.average(losses, weights=new) == pytest.approx(expected, rel=1e-3)
 
 
 def _one_of_two(rank, port, settings, stop, told):
