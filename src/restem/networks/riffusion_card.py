@@ -35,7 +35,7 @@ def card(
 
 Draws {drawn}, as a spectrogram, from a song without {settings.stem} and a sentence:
 
-    restem riffusion insert SONG "Add {settings.stem}" --model THIS_FOLDER
+    restem insert SONG "Add {settings.stem}" --model THIS_FOLDER
 
 diffusers' `StableDiffusionInstructPix2PixPipeline` {pipeline} this folder.
 
