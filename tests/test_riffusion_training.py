@@ -431,7 +431,7 @@ def test_a_full_disk_loses_nothing(base, tmp_path, monkeypatch):
         Path(path).write_bytes(b"some")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("restem.diffusion.training.save_file", full)
+    monkeypatch.setattr("restem.diffusion.checkpoints.save_file", full)
     with pytest.raises(UserError, match=r"No space left on device.* The last checkpoint stays"):
         _run(replace(settings, steps=4, resume=True))
     assert (tmp_path / "checkpoint.safetensors").read_bytes() == good

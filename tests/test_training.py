@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from restem.diffusion.checkpoints import ema_weights, read_checkpoint
@@ -24,8 +25,9 @@ def _loss(network, step):
     return (network(x) - x.sum(dim=1, keepdim=True)).square().mean()
 
 
-def _trainer(folder, steps=40, loss=_loss):
-    return Trainer(_network(), loss, TrainingConfig(steps, 1e-2, warmup=5), folder, {"name": "x"})
+def _trainer(folder, steps=40, loss=_loss, **changes):
+    config = TrainingConfig(steps, 1e-2, warmup=5, **changes)
+    return Trainer(_network(), loss, config, folder, {"name": "x"})
 
 
 def test_it_learns(tmp_path):
@@ -54,7 +56,7 @@ def test_an_interrupted_run_ends_in_the_same_bytes(tmp_path, stop):
     assert files[0].read_bytes() == files[1].read_bytes()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_stops_after_a_saved_step(tmp_path, number):
     before = signal.getsignal(number)
     steps = []
@@ -122,6 +124,9 @@ def test_damaged_and_missing_checkpoints_are_named(tmp_path):
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(UserError, match="not a whole safetensors"):
         _trainer(tmp_path).resume()
+    save_file({"weight": torch.zeros(3)}, path, metadata={"format": "pt"})
+    with pytest.raises(UserError, match="not a checkpoint of a training run here; give"):
+        _trainer(tmp_path).resume()
 
 
 def test_a_checkpoint_of_another_shape_is_refused(tmp_path):
@@ -168,3 +173,71 @@ def test_the_average_lags_behind_the_weights(tmp_path):
     weights = dict(trainer.network.named_parameters())
     assert average.keys() == weights.keys()
     assert any(not torch.equal(average[k], weights[k]) for k in weights)
+
+
+def test_the_average_is_that_of_diffusers(tmp_path):
+    training_utils = pytest.importorskip("diffusers.training_utils")
+    trainer = _trainer(tmp_path, 30, ema=0.7)  # which is reached at update 21
+    theirs = training_utils.EMAModel(trainer.network.parameters(), decay=0.7)
+    for step, _ in trainer.run():
+        theirs.step(trainer.network.parameters())
+        assert trainer.config.decay(step) == theirs.cur_decay_value
+        for ours, other in zip(trainer.ema.values(), theirs.shadow_params, strict=True):
+            torch.testing.assert_close(ours, other, rtol=0, atol=1e-6)
+
+
+def test_a_checkpoint_is_saved_when_its_time_has_come(tmp_path):
+    path = tmp_path / "checkpoint.safetensors"
+    trainer, saved = _trainer(tmp_path, 5, checkpoint_seconds=0), []
+    for step, _ in trainer.run():
+        if step > 1:
+            saved.append(int(read_checkpoint(path)[1]["step"]))
+    assert saved == [1, 2, 3, 4]
+    for step, _ in _trainer(tmp_path / "rare", 5, checkpoint_seconds=100).run():
+        assert step == 5 or not (tmp_path / "rare" / path.name).exists()
+
+
+def test_clip_weight_decay_and_betas_reach_the_optimiser(tmp_path):
+    trainer = _trainer(tmp_path, 1, clip=1e-3, weight_decay=0.3, betas=(0.5, 0.6))
+    (group,) = trainer.optimizer.param_groups
+    assert (group["weight_decay"], group["betas"]) == (0.3, (0.5, 0.6))
+    next(trainer.run())
+    norms = [p.grad.norm() for p in trainer.network.parameters()]
+    assert float(torch.stack(norms).norm()) == pytest.approx(1e-3, rel=1e-3)
+    first = trainer.optimizer.state[next(trainer.network.parameters())]["exp_avg"]
+    torch.testing.assert_close(first, 0.5 * next(trainer.network.parameters()).grad)
+
+
+def test_a_failed_save_says_what_is_left(tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("restem.diffusion.checkpoints.save_file", full)
+    with pytest.raises(UserError, match=r"No space left on device\. There is none from before\.$"):
+        list(_trainer(tmp_path, 2).run())
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_disk_without_room_is_refused_before_the_first_step(tmp_path, monkeypatch):
+    steps = []
+
+    def loss(network, step):
+        steps.append(step)
+        return _loss(network, step)
+
+    def free(room):
+        usage = type("usage", (), {"free": room})
+        monkeypatch.setattr("restem.diffusion.checkpoints.shutil.disk_usage", lambda _: usage)
+
+    need = 16 * sum(p.numel() for p in _network().parameters())
+    free(2 * need - 1)
+    with pytest.raises(UserError, match=r"A checkpoint takes 6.56e-07 GB, twice .*; make room"):
+        list(_trainer(tmp_path, 2, loss).run())
+    assert not steps
+    free(2 * need)
+    list(_trainer(tmp_path, 2, loss).run())
+    free(need)  # what is replaced will be free again
+    longer = _trainer(tmp_path, 4, loss)
+    longer.resume()
+    list(longer.run())
+    assert steps == [0, 1, 2, 3]

@@ -9,61 +9,32 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
-from typing import Any, Literal
+from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from restem.diffusion.checkpoints import apart, fitting, in_one, read_checkpoint
+from restem.diffusion.checkpoints import (
+    check_room,
+    check_same,
+    fitting,
+    read_checkpoint,
+    write_checkpoint,
+)
+from restem.diffusion.training_config import TrainingConfig
 from restem.errors import UserError
 
 Loss = Callable[[nn.Module, int], Tensor]
-Schedule = Literal["tenth", "cosine", "constant"]
 # What a resumed run must share; more steps and a lower rate may be asked for.
 FIXED = ("accumulation", "schedule", "ema", "weight_decay", "clip")
-
-
-@dataclass(frozen=True)
-class TrainingConfig:
-    """Optimiser and schedule: AdamW, a linear warm-up, then what `schedule` says.
-
-    "tenth": cosine decay to a tenth. "cosine": the common one, from 0 in the first step back to 0
-    after the last. "constant": no decay. `ema` None keeps no average of the weights.
-    """
-
-    steps: int
-    learning_rate: float = 6e-4
-    warmup: int = 500
-    betas: tuple[float, float] = (0.9, 0.99)
-    weight_decay: float = 0.02
-    clip: float = 1.0
-    ema: float | None = 0.999
-    checkpoint_seconds: float = 180.0
-    schedule: Schedule = "tenth"
-    accumulation: int = 1
-
-    def rate(self, step: int) -> float:
-        """Learning rate at a step."""
-        if self.schedule == "cosine":
-            if step < self.warmup:
-                return self.learning_rate * step / max(1, self.warmup)
-            done = (step - self.warmup) / max(1, self.steps - self.warmup)
-            return self.learning_rate * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
-        warm = min(1.0, (step + 1) / max(1, self.warmup))
-        if self.schedule == "constant":
-            return self.learning_rate * warm
-        done = min(1.0, step / self.steps)
-        return self.learning_rate * warm * (0.1 + 0.45 * (1 + math.cos(math.pi * done)))
 
 
 class Trainer:
@@ -103,30 +74,33 @@ class Trainer:
         self._trained = [(k, v) for k, v in network.named_parameters() if v.requires_grad]
         averaged = [] if config.ema is None else self._trained
         self.ema = {k: v.detach().clone().float() for k, v in averaged}
-        self._asked = self._stop = self._resumed = False
+        self._asked = self._stop = self._due = self._resumed = False
+        self._saved = time.monotonic()
         folder.mkdir(parents=True, exist_ok=True)
 
     def run(self) -> Iterator[tuple[int, float]]:
         """Train to the last step, yielding (step, loss); saves on time, on a signal, at the end.
 
-        Raises UserError at a loss that is not finite, and the last good checkpoint stays; and if
-        there is a checkpoint that was not resumed, which would be lost. Raises KeyboardInterrupt
-        after a signal, so that nothing is made of a network that is not done.
+        Raises UserError at a loss that is not finite, and the last good checkpoint stays; if there
+        is a checkpoint that was not resumed, which would be lost; and if the disk has no room for
+        one. Raises KeyboardInterrupt after a signal, so that nothing is made of a network that is
+        not done.
         """
         if self.path.exists() and not self._resumed:
             raise UserError(
                 f"{self.path} is there already; go on from it with --resume, or give another "
                 "folder with -o."
             )
+        if self._main:
+            check_room(self.path, self._size())
         previous = self._listen()
-        saved = time.monotonic()
+        self._saved = time.monotonic()
         try:
             while self.step < self.config.steps and not self._stop:
                 loss = self._train_one()
                 yield self.step, loss
-                if time.monotonic() - saved > self.config.checkpoint_seconds:
+                if self._due:
                     self.save()
-                    saved = time.monotonic()
             self.save()
         except GeneratorExit:
             self.save()
@@ -165,23 +139,28 @@ class Trainer:
     def _backward(self, part: int) -> float:
         """Loss of one part of a step, over all processes; its gradient is added up."""
         loss = self.loss(self._model, part)
-        value, bad = float(loss.detach()), False
-        self._stop = self._asked
-        if self._accelerator is not None and self._accelerator.num_processes > 1:
-            # All processes stop in the same step, or those left over would wait for ever.
-            told = torch.tensor([value, float(self._asked)], device=loss.device)
-            told = self._accelerator.gather(told[None])
-            bad, self._stop = not bool(told.isfinite().all()), bool(told[:, 1].any())
-        if bad or not math.isfinite(value):
+        value = float(loss.detach())
+        mean = self._agreed(value, loss.device)
+        if not math.isfinite(mean):
             raise self._not_finite("loss", None if math.isfinite(value) else part)
         scaled = loss / self.config.accumulation if self.config.accumulation > 1 else loss
         if self._accelerator is None:
             scaled.backward()
+        else:
+            self._accelerator.backward(scaled)
+        return mean
+
+    def _agreed(self, value: float, device: torch.device) -> float:
+        """Mean loss of all processes, which also stop and save in the same step, or those left over
+        would wait for ever."""
+        self._stop = self._asked
+        self._due = time.monotonic() - self._saved > self.config.checkpoint_seconds
+        if self._accelerator is None or self._accelerator.num_processes == 1:
             return value
-        self._accelerator.backward(scaled)
-        if self._accelerator.num_processes > 1:
-            return float(told[:, 0].mean())
-        return value
+        told = torch.tensor([value, float(self._stop), float(self._due)], device=device)
+        told = self._accelerator.gather(told[None])
+        self._stop, self._due = bool(told[:, 1].any()), bool(told[:, 2].any())
+        return float(told[:, 0].mean())
 
     def _not_finite(self, what: str, part: int | None) -> UserError:
         """The error for a loss or gradient of a part of a step; None for another process's."""
@@ -198,24 +177,38 @@ class Trainer:
     def _average(self) -> None:
         if self.config.ema is None:
             return
-        decay = min(self.config.ema, (1 + self.step) / (10 + self.step))
+        decay = self.config.decay(self.step)
         with torch.no_grad():
             now = [value.float() for _, value in self._trained]
             torch._foreach_lerp_([self.ema[name] for name, _ in self._trained], now, 1 - decay)
 
+    @property
+    def _main(self) -> bool:
+        return self._accelerator is None or bool(self._accelerator.is_main_process)
+
+    def _size(self) -> int:
+        """Bytes of a checkpoint at least; what other optimisers than Adam keep is not counted."""
+        moments = 2 if isinstance(self._inner, torch.optim.Adam | torch.optim.AdamW) else 0
+        weights = sum(v.numel() * v.element_size() for _, v in self._trained)
+        return (1 + moments) * weights + 4 * sum(v.numel() for v in self.ema.values())
+
     def save(self) -> None:
         """Write weights, EMA, optimiser and step under a temporary name, then rename."""
-        if self._accelerator is not None and not self._accelerator.is_main_process:
-            return
-        tensors = {f"weights.{k}": v.detach() for k, v in self._trained}
-        tensors |= {f"ema.{k}": v for k, v in self.ema.items()}
-        counts = {self.step}
+        if self._main:
+            write_checkpoint(self.path, dict(self._tensors()), self._about())
+        self._saved = time.monotonic()
+
+    def _tensors(self) -> Iterator[tuple[str, Tensor]]:
+        for name, parameter in self._trained:
+            yield f"weights.{name}", parameter.detach()
+        for name, value in self.ema.items():
+            yield f"ema.{name}", value
         for name, parameter in self._trained:
             for key, value in self.optimizer.state.get(parameter, {}).items():
-                if key == "step":
-                    counts = {int(value)}
-                elif isinstance(value, Tensor):
-                    tensors[f"optimizer.{key}.{name}"] = value
+                if key != "step" and isinstance(value, Tensor):
+                    yield f"optimizer.{key}.{name}", value
+
+    def _about(self) -> dict[str, str]:
         meta = {
             "step": str(self.step),
             "config": json.dumps(asdict(self.config)),
@@ -223,16 +216,11 @@ class Trainer:
         }
         scaler = getattr(self._accelerator, "scaler", None)
         if scaler is not None:  # it skips steps whose gradients overflow in half precision
-            meta |= {"optimizer_step": str(counts.pop()), "scaler": json.dumps(scaler.state_dict())}
-        partial = self.path.with_suffix(".part")
-        try:
-            save_file(apart(tensors), partial, metadata=in_one(meta))
-            os.replace(partial, self.path)
-        except Exception as error:
-            partial.unlink(missing_ok=True)
-            raise UserError(
-                f"Could not save {self.path}: {error}. The last checkpoint stays."
-            ) from error
+            states = [self.optimizer.state.get(p, {}) for _, p in self._trained]
+            counts = [int(state["step"]) for state in states if "step" in state]
+            meta["optimizer_step"] = str(counts[-1] if counts else self.step)
+            meta["scaler"] = json.dumps(scaler.state_dict())
+        return meta
 
     def resume(self) -> None:
         """Take up weights, EMA, optimiser and step from the folder's checkpoint.
@@ -240,19 +228,9 @@ class Trainer:
         Raises UserError if it was made with another `meta` or is of another network.
         """
         tensors, meta = read_checkpoint(self.path)
-        stored: dict[str, Any] = json.loads(meta["meta"])
-        now: dict[str, Any] = json.loads(json.dumps(self.meta))
-        if changed := [key for key in now if stored.get(key, now[key]) != now[key]]:
-            raise UserError(
-                f"{self.path} was trained with another {' and another '.join(changed)}; "
-                "give the same again, or another folder with -o."
-            )
-        before, asked = json.loads(meta.get("config", "{}")), asdict(self.config)
-        if changed := [key for key in FIXED if before.get(key, asked[key]) != asked[key]]:
-            raise UserError(
-                f"{self.path} was trained with another {' and another '.join(changed)}; "
-                "give the same again, or another folder with -o."
-            )
+        check_same(self.path, json.loads(meta["meta"]), json.loads(json.dumps(self.meta)))
+        fixed = {key: getattr(self.config, key) for key in FIXED}
+        check_same(self.path, json.loads(meta.get("config", "{}")), fixed)
         known = {f"weights.{name}" for name, _ in self._trained}
         for key in tensors:
             if key.startswith("weights.") and key not in known:
@@ -279,12 +257,17 @@ class Trainer:
             scaler.load_state_dict(json.loads(meta["scaler"]))
         self._resumed = True
 
+    @property
+    def _inner(self) -> torch.optim.Optimizer:
+        """The optimiser without what accelerate wraps around it."""
+        found: torch.optim.Optimizer = getattr(self.optimizer, "optimizer", self.optimizer)
+        return found
+
     def _counter(self, count: float, parameter: Tensor) -> Tensor | int:
         """A count of steps as the optimiser keeps it: PyTorch's in a tensor, others as a number."""
-        inner = getattr(self.optimizer, "optimizer", self.optimizer)
-        if not isinstance(inner, torch.optim.Adam | torch.optim.AdamW):
+        if not isinstance(self._inner, torch.optim.Adam | torch.optim.AdamW):
             return int(count)
-        fused = inner.defaults.get("fused")
+        fused = self._inner.defaults.get("fused")
         return torch.tensor(count, device=parameter.device if fused else "cpu")
 
     def _listen(self) -> dict[int, Any]:
