@@ -13,7 +13,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
@@ -181,6 +181,23 @@ class Trainer:
         with torch.no_grad():
             now = [value.float() for _, value in self._trained]
             torch._foreach_lerp_([self.ema[name] for name, _ in self._trained], now, 1 - decay)
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """For a while the network is in use, with the averaged weights if there are any."""
+        kept = {name: v.detach().clone() for name, v in self._trained if name in self.ema}
+        self.network.eval()
+        try:
+            self._put(self.ema)
+            yield
+        finally:
+            self._put(kept)
+
+    def _put(self, weights: dict[str, Tensor]) -> None:
+        with torch.no_grad():
+            for name, parameter in self._trained:
+                if name in weights:
+                    parameter.copy_(weights[name])
 
     @property
     def _main(self) -> bool:

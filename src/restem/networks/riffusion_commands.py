@@ -39,6 +39,7 @@ def add_training(models: Any) -> None:
     add("--no-ema", action="store_true", help="keep no average of the weights")
     add("--lora", type=int, default=0, metavar="RANK", help="train matrices of low rank only")
     add("--eight-bit", action="store_true", help="8-bit Adam, of bitsandbytes")
+    add("--log", choices=("tensorboard", "wandb"), help="log loss, learning rate and samples")
     add("--resume", action="store_true", help="go on from the checkpoint in the output folder")
     add("-o", "--output", type=Path, required=True)
     parser.set_defaults(run=_train)
@@ -80,6 +81,7 @@ def _train(args: argparse.Namespace) -> int:
         resume=args.resume,
         revision=args.revision,
         leak_matched=args.leak_matched,
+        log=args.log,
     )
     first = os.environ.get("RANK", "0") == "0"  # of several processes one speaks
     progress, now = Progress(sys.stderr), ""

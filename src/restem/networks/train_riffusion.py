@@ -34,6 +34,7 @@ from restem.networks.riffusion_checks import (
     run_text,
 )
 from restem.networks.riffusion_latents import LatentBatch, LatentCache, make_latents
+from restem.networks.riffusion_log import open_log, tracker_options
 
 DROPOUT = 0.05
 FOLDER = "model"  # in the output folder: what diffusers and `restem riffusion insert` load
@@ -63,6 +64,7 @@ class RiffusionTraining:
     resume: bool = False
     revision: str | None = None
     leak_matched: bool = False
+    log: Any = None  # "tensorboard", "wandb" or one of accelerate's trackers
 
 
 def train(
@@ -76,7 +78,7 @@ def train(
     checkpoint beside them, and after the last step the model's folder `model`. What cannot work is
     refused before the first pair is encoded. `note` is told what the user should know.
     """
-    accelerator = _accelerator(settings.precision)
+    accelerator = _accelerator(settings.precision, tracker_options(settings.log, settings.out))
     if settings.eight_bit:
         _eight_bit_adam()
     result = settings.out / FOLDER
@@ -103,7 +105,10 @@ def train(
         check_result(result, trainer.meta)
     yield from _encode(model, cache, accelerator, note)
     model = model.with_settings(peak_ratio=cache.peak_ratio())
+    log = open_log(accelerator, model, trainer, pairs, settings) if settings.log else None
     for step, loss in trainer.run():
+        if log is not None:
+            log.write(step, loss)
         yield "training", step, settings.steps, loss
     accelerator.wait_for_everyone()
     if trainer.step >= settings.steps and accelerator.is_main_process:
@@ -275,7 +280,7 @@ def _finish(
     save_riffusion(model, settings.out / FOLDER, extra)
 
 
-def _accelerator(precision: str) -> Any:
+def _accelerator(precision: str, trackers: dict[str, Any]) -> Any:
     try:
         from accelerate import Accelerator
     except ImportError:
@@ -283,7 +288,7 @@ def _accelerator(precision: str) -> Any:
             "Training Riffusion needs accelerate; install it with pip install 'restem[riffusion]'."
         ) from None
     try:
-        return Accelerator(mixed_precision=precision)
+        return Accelerator(mixed_precision=precision, **trackers)
     except ValueError as error:
         raise UserError(f"The precision {precision} cannot be used here: {error}.") from None
 
