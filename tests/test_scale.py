@@ -1,13 +1,28 @@
-"""Training at scale: accelerate's configuration files say what they are meant to."""
+"""Training at scale: accelerate's configuration files, and FSDP on two processes without a GPU."""
 
+import multiprocessing
 import os
+import signal
+import socket
 import subprocess
 import sys
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
+import torch
+from riffusion_tiny import make_checkpoint, make_pairs
+from test_riffusion_log import Recorder
 
-pytest.importorskip("accelerate")
+from restem.diffusion.checkpoints import read_checkpoint
+from restem.errors import UserError
+from restem.networks import train_riffusion
+from restem.networks.riffusion_checkpoint import load_riffusion
+from restem.networks.riffusion_sampling import SamplingSettings
+from restem.networks.train_riffusion import RiffusionTraining, train
+
+accelerate = pytest.importorskip("accelerate")
 CONFIGS = Path(__file__).parents[1] / "configs" / "accelerate"
 MEANT = {
     "one-gpu": {"num_processes": 1, "num_machines": 1, "multi_gpu": False, "use_cpu": False},
@@ -64,3 +79,148 @@ def test_two_processes_without_a_gpu_are_started(tmp_path):
     subprocess.run(command, env={**os.environ, "ACCELERATE_USE_CPU": "true"}, check=True)
     said = {(tmp_path / name).read_text() for name in "01"}
     assert said == {"2 DistributedType.MULTI_CPU cpu"}
+
+
+# ---- FSDP ----
+
+SETTINGS = RiffusionTraining("", Path(), Path(), steps=4, batch=2, warmup=1, learning_rate=1e-3)
+
+
+def _split(_precision, trackers, version=2):
+    """What `_accelerator` gives under FSDP. Accelerate itself has no FSDP without a GPU, though all
+    that it calls works with gloo, so it is told of it afterwards."""
+    found = accelerate.Accelerator(**trackers)
+    found.state.distributed_type = accelerate.DistributedType.FSDP
+    found.state.fsdp_plugin = accelerate.FullyShardedDataParallelPlugin(
+        fsdp_version=version,
+        auto_wrap_policy="transformer_based_wrap",
+        transformer_cls_names_to_wrap=["BasicTransformerBlock", "ResnetBlock2D"],
+    )
+    return found
+
+
+def _one_of_two(rank, port, settings, stop_at):
+    """What a process does that `accelerate launch` starts with fsdp.yaml."""
+    from accelerate.state import AcceleratorState, GradientState
+
+    place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2",
+             "LOCAL_WORLD_SIZE": "2", "RANK": str(rank), "LOCAL_RANK": str(rank),
+             "ACCELERATE_USE_CPU": "true"}  # fmt: skip
+    os.environ.update(place)
+    AcceleratorState._reset_state(True)
+    GradientState._reset_state()
+    train_riffusion._accelerator = _split
+    try:
+        for what, step, *_ in train(settings):
+            if what == "training" and step == stop_at and rank == 1:
+                os.kill(os.getpid(), signal.SIGTERM)
+    except KeyboardInterrupt as stop:
+        assert stop_at and "is saved" in str(stop)
+    if settings.log and settings.resume:
+        shown = [step for step, *_ in settings.log.shown]
+        assert shown == ([] if rank else [3, 3, 4, 4])
+
+
+def _two(settings, stop_at=None):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    fork = multiprocessing.get_context("fork")  # the libraries take long to load
+    started = [fork.Process(target=_one_of_two, args=(n, port, settings, stop_at)) for n in (0, 1)]
+    for process in started:
+        process.start()
+    for process in started:
+        process.join(120)
+    assert [process.exitcode for process in started] == [0, 0]
+
+
+def _tensors(settings):
+    return read_checkpoint(settings.out / "checkpoint.safetensors")[0]
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("scale")
+    make_checkpoint(folder / "model")
+    make_pairs(folder / "pairs")
+    given = {"model": str(folder / "model"), "data": folder / "pairs"}
+    one = replace(SETTINGS, **given, batch=4, out=folder / "one")
+    for _ in train(one):
+        pass
+    two = replace(SETTINGS, **given, out=folder / "two")
+    _two(two)
+    return one, two
+
+
+def test_two_split_processes_are_one_with_twice_the_batch(base):
+    ours, theirs = map(_tensors, base)
+    assert ours.keys() == theirs.keys()
+    for name in ours:
+        assert float((ours[name] - theirs[name]).abs().max()) < 1e-4, name
+    models = [load_riffusion(settings.out / "model").unet.state_dict() for settings in base]
+    for name in models[0]:
+        torch.testing.assert_close(models[1][name], theirs[f"ema.{name}"], rtol=0, atol=0)
+        torch.testing.assert_close(models[0][name], models[1][name], rtol=0, atol=1e-4)
+
+
+def test_a_stopped_split_run_ends_in_the_same_bytes_though_samples_are_logged(
+    base, tmp_path, monkeypatch
+):
+    """A forgotten whole weight after a sample would be trained on in the next step."""
+    monkeypatch.setattr("restem.networks.riffusion_log.SAMPLE_EVERY", 3)
+    monkeypatch.setattr("restem.networks.riffusion_log.SAMPLES", 1)
+    few = partial(SamplingSettings, steps=2)
+    monkeypatch.setattr("restem.networks.riffusion_log.SamplingSettings", few)
+    settings = replace(base[1], out=tmp_path, log=Recorder("tensorboard"))
+    _two(settings, stop_at=1)  # the other hears of it in the next step
+    assert not (tmp_path / "model").exists()
+    assert read_checkpoint(tmp_path / "checkpoint.safetensors")[1]["step"] == "2"
+    _two(replace(settings, resume=True))
+    files = [folder / "checkpoint.safetensors" for folder in (tmp_path, base[1].out)]
+    assert files[0].read_bytes() == files[1].read_bytes()
+
+
+def test_one_process_goes_on_from_a_split_run(base, tmp_path):
+    settings = replace(base[1], out=tmp_path)
+    _two(settings, stop_at=1)  # the other hears of it in the next step
+    losses = [
+        loss for what, *_, loss in train(replace(settings, resume=True)) if what == "training"
+    ]
+    assert len(losses) == 2
+    assert (tmp_path / "model" / "model_index.json").is_file()
+
+
+def test_two_split_processes_go_on_from_one(base, tmp_path):
+    settings = replace(base[1], out=tmp_path)
+    for what, step, *_ in train(settings):
+        if what == "training" and step == 2:
+            break
+    before = _tensors(settings)
+    _two(replace(settings, resume=True, steps=2))
+    after = _tensors(settings)
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_low_rank_and_no_average_are_split_too(base, tmp_path):
+    _two(replace(base[1], out=tmp_path, lora=2, ema=False, accumulation=2, steps=2))
+    model = load_riffusion(tmp_path / "model").unet.state_dict()
+    before = load_riffusion(base[1].model).unet.state_dict()
+    changed = {k for k in before if not torch.equal(before[k], model[k][:, :4] if k ==
+               "conv_in.weight" else model[k])}  # fmt: skip
+    assert {"conv_in.weight"} < changed
+    assert all("conv_in" in name or ".to_" in name for name in changed)
+
+
+def test_what_fsdp_cannot_do_is_named(base, tmp_path, monkeypatch):
+    settings = replace(base[1], out=tmp_path)
+    (tmp_path / "latents-mix").symlink_to(base[1].out / "latents-mix")
+    monkeypatch.setattr(train_riffusion, "_accelerator", lambda *given: _split(*given, version=1))
+    try:
+        with pytest.raises(UserError, match="Set fsdp_version: 2 in accelerate's file"):
+            list(train(settings))
+        monkeypatch.setattr(train_riffusion, "_accelerator", _split)
+        monkeypatch.setattr(train_riffusion, "_eight_bit_adam", lambda: torch.optim.Adamax)
+        with pytest.raises(UserError, match="leave --eight-bit out"):
+            list(train(replace(settings, eight_bit=True)))
+    finally:
+        accelerate.state.AcceleratorState._reset_state()

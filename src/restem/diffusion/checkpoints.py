@@ -83,6 +83,13 @@ def ema_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     return {k[4:]: v for k, v in tensors.items() if k.startswith("ema.")}, json.loads(meta["meta"])
 
 
+def final_weights(path: Path) -> dict[str, Tensor]:
+    """The weights by parameter name that a finished run is for: averaged, if it kept an average."""
+    tensors, _ = read_checkpoint(path)
+    kind = "ema." if any(key.startswith("ema.") for key in tensors) else "weights."
+    return {k.removeprefix(kind): v for k, v in tensors.items() if k.startswith(kind)}
+
+
 def apart(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """The tensors in one piece each; 8-bit Adam shares its tables among parameters."""
     seen: set[int] = set()

@@ -9,14 +9,11 @@ from __future__ import annotations
 
 import json
 import math
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import torch
@@ -29,6 +26,9 @@ from restem.diffusion.checkpoints import (
     read_checkpoint,
     write_checkpoint,
 )
+from restem.diffusion.optimizers import count_of, is_adam, named_state, restore_state
+from restem.diffusion.sharding import is_split, split_again, split_like, whole
+from restem.diffusion.signals import on_signal
 from restem.diffusion.training_config import TrainingConfig
 from restem.errors import UserError
 
@@ -41,9 +41,9 @@ class Trainer:
     """Trains `network` and keeps `checkpoint.safetensors` in `folder` up to date.
 
     Only parameters that require gradients are trained and kept. `accelerator` (Hugging Face's)
-    spreads the work over processes and chooses the precision; all processes must draw different
-    parts of a step in `loss`. `optimizer` takes the place of AdamW. `batch_of` says what a part of
-    a step was made of, for the message about a loss that is not finite.
+    spreads the work over processes, also by FSDP, and chooses the precision; all processes must
+    draw different parts of a step in `loss`. `optimizer` takes the place of AdamW. `batch_of` says
+    what a part of a step was made of, for the message about a loss that is not finite.
     """
 
     def __init__(
@@ -70,13 +70,23 @@ class Trainer:
         )
         self._accelerator, self._model = accelerator, network
         if accelerator is not None:  # also moves the network to the accelerator's device
+            self._check_sharding()
             self._model, self.optimizer = accelerator.prepare(network, self.optimizer)
         self._trained = [(k, v) for k, v in network.named_parameters() if v.requires_grad]
+        self.sharded = any(is_split(value) for _, value in self._trained)
         averaged = [] if config.ema is None else self._trained
         self.ema = {k: v.detach().clone().float() for k, v in averaged}
         self._asked = self._stop = self._due = self._resumed = False
         self._saved = time.monotonic()
         folder.mkdir(parents=True, exist_ok=True)
+
+    def _check_sharding(self) -> None:
+        if self._accelerator.distributed_type != "FSDP":
+            return
+        if not getattr(self._accelerator, "is_fsdp2", False):
+            raise UserError("Set fsdp_version: 2 in accelerate's file, and have accelerate >= 1.6.")
+        if not is_adam(self.optimizer):
+            raise UserError("FSDP cannot split the 8-bit Adam; leave --eight-bit out.")
 
     def run(self) -> Iterator[tuple[int, float]]:
         """Train to the last step, yielding (step, loss); saves on time, on a signal, at the end.
@@ -93,23 +103,26 @@ class Trainer:
             )
         if self._main:
             check_room(self.path, self._size())
-        previous = self._listen()
         self._saved = time.monotonic()
-        try:
-            while self.step < self.config.steps and not self._stop:
-                loss = self._train_one()
-                yield self.step, loss
-                if self._due:
+        with on_signal(self._ask):
+            try:
+                while self.step < self.config.steps and not self._stop:
+                    loss = self._train_one()
+                    yield self.step, loss
+                    if self._due:
+                        self.save()
+            except GeneratorExit:
+                if not self.sharded:  # the other processes may be elsewhere, and all must take part
                     self.save()
+                raise
             self.save()
-        except GeneratorExit:
-            self.save()
-            raise
-        finally:
-            for number, handler in previous.items():
-                signal.signal(number, handler)
         if self.step < self.config.steps:
             raise KeyboardInterrupt(f"step {self.step} is saved; go on with --resume.")
+
+    def _ask(self) -> None:
+        self._asked = True
+        if self._accelerator is None or self._accelerator.num_processes == 1:
+            self._stop = True
 
     def _train_one(self) -> float:
         if not self.network.training:
@@ -129,7 +142,9 @@ class Trainer:
         else:
             norm = self._accelerator.clip_grad_norm_(self._model.parameters(), self.config.clip)
         # A scaler of half precision skips such steps by itself.
-        if getattr(self._accelerator, "scaler", None) is None and not math.isfinite(float(norm)):
+        if getattr(self._accelerator, "scaler", None) is None and not math.isfinite(
+            float(whole(norm))
+        ):
             raise self._not_finite("gradient", self.step * parts)
         self.optimizer.step()
         self.step += 1
@@ -194,6 +209,7 @@ class Trainer:
             self._put(kept)
 
     def _put(self, weights: dict[str, Tensor]) -> None:
+        split_again(self.network)
         with torch.no_grad():
             for name, parameter in self._trained:
                 if name in weights:
@@ -205,14 +221,20 @@ class Trainer:
 
     def _size(self) -> int:
         """Bytes of a checkpoint at least; what other optimisers than Adam keep is not counted."""
-        moments = 2 if isinstance(self._inner, torch.optim.Adam | torch.optim.AdamW) else 0
+        moments = 2 if is_adam(self.optimizer) else 0
         weights = sum(v.numel() * v.element_size() for _, v in self._trained)
         return (1 + moments) * weights + 4 * sum(v.numel() for v in self.ema.values())
 
     def save(self) -> None:
         """Write weights, EMA, optimiser and step under a temporary name, then rename."""
+        tensors: dict[str, Tensor] = {}
+        if self._main or self.sharded:
+            for name, value in self._tensors():
+                found = whole(value)
+                if self._main:
+                    tensors[name] = found.cpu() if self.sharded else found
         if self._main:
-            write_checkpoint(self.path, dict(self._tensors()), self._about())
+            write_checkpoint(self.path, tensors, self._about())
         self._saved = time.monotonic()
 
     def _tensors(self) -> Iterator[tuple[str, Tensor]]:
@@ -220,10 +242,7 @@ class Trainer:
             yield f"weights.{name}", parameter.detach()
         for name, value in self.ema.items():
             yield f"ema.{name}", value
-        for name, parameter in self._trained:
-            for key, value in self.optimizer.state.get(parameter, {}).items():
-                if key != "step" and isinstance(value, Tensor):
-                    yield f"optimizer.{key}.{name}", value
+        yield from named_state(self.optimizer, self._trained)
 
     def _about(self) -> dict[str, str]:
         meta = {
@@ -233,9 +252,7 @@ class Trainer:
         }
         scaler = getattr(self._accelerator, "scaler", None)
         if scaler is not None:  # it skips steps whose gradients overflow in half precision
-            states = [self.optimizer.state.get(p, {}) for _, p in self._trained]
-            counts = [int(state["step"]) for state in states if "step" in state]
-            meta["optimizer_step"] = str(counts[-1] if counts else self.step)
+            meta["optimizer_step"] = str(count_of(self.optimizer, self._trained, self.step))
             meta["scaler"] = json.dumps(scaler.state_dict())
         return meta
 
@@ -254,47 +271,15 @@ class Trainer:
                 raise UserError(f"The checkpoint does not fit: the network has no {key}.")
         self.step = int(meta["step"])
         count = float(meta.get("optimizer_step", self.step))
-        states: dict[str, dict[str, Tensor]] = {}
-        for key, value in tensors.items():
-            if key.startswith("optimizer."):
-                _, kind, name = key.split(".", 2)
-                states.setdefault(name, {})[kind] = value
+        restore_state(self.optimizer, self._trained, tensors, count)
         with torch.no_grad():
             for name, parameter in self._trained:
-                parameter.copy_(fitting(tensors, f"weights.{name}", parameter))
+                found = fitting(tensors, f"weights.{name}", parameter)
+                parameter.copy_(split_like(found, parameter))
                 if name in self.ema:
-                    self.ema[name].copy_(fitting(tensors, f"ema.{name}", parameter))
-                if name in states:
-                    self.optimizer.state[parameter] = {
-                        "step": self._counter(count, parameter),
-                        **{k: v.clone().to(parameter.device) for k, v in states[name].items()},
-                    }
+                    found = fitting(tensors, f"ema.{name}", parameter)
+                    self.ema[name].copy_(split_like(found, parameter))
         scaler = getattr(self._accelerator, "scaler", None)
         if scaler is not None and "scaler" in meta:
             scaler.load_state_dict(json.loads(meta["scaler"]))
         self._resumed = True
-
-    @property
-    def _inner(self) -> torch.optim.Optimizer:
-        """The optimiser without what accelerate wraps around it."""
-        found: torch.optim.Optimizer = getattr(self.optimizer, "optimizer", self.optimizer)
-        return found
-
-    def _counter(self, count: float, parameter: Tensor) -> Tensor | int:
-        """A count of steps as the optimiser keeps it: PyTorch's in a tensor, others as a number."""
-        if not isinstance(self._inner, torch.optim.Adam | torch.optim.AdamW):
-            return int(count)
-        fused = self._inner.defaults.get("fused")
-        return torch.tensor(count, device=parameter.device if fused else "cpu")
-
-    def _listen(self) -> dict[int, Any]:
-        def stop(_number: int, _frame: FrameType | None) -> None:
-            self._asked = True
-            if self._accelerator is None or self._accelerator.num_processes == 1:
-                self._stop = True
-
-        if threading.current_thread() is not threading.main_thread():
-            return {}
-        names = ("SIGTERM", "SIGINT", "SIGHUP")  # under nohup the last is ignored, and stays so
-        known = [getattr(signal, name) for name in names if hasattr(signal, name)]
-        return {n: signal.signal(n, stop) for n in known if signal.getsignal(n) != signal.SIG_IGN}

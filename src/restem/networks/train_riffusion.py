@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from restem.dataset.pairs import Pair, leak_matched_pairs, read_pairs
+from restem.diffusion.checkpoints import final_weights
 from restem.diffusion.schedule import NoiseSchedule
 from restem.diffusion.training import Trainer, TrainingConfig
 from restem.errors import UserError
@@ -268,10 +269,15 @@ def _finish(
     model: Riffusion, trainer: Trainer, settings: RiffusionTraining, papers: dict[str, bytes]
 ) -> None:
     """Write the model's folder, with the averaged weights where there are any."""
+    weights = trainer.ema
+    if trainer.sharded:  # here is only a part of the network; all of it is in the checkpoint
+        model = replace(model, unet=load_riffusion(settings.model, settings.revision).unet)
+        _prepare_unet(model, settings)
+        weights = final_weights(trainer.path)
     with torch.no_grad():
         for name, parameter in model.unet.named_parameters():
-            if name in trainer.ema:
-                parameter.copy_(trainer.ema[name])
+            if name in weights:
+                parameter.copy_(weights[name])
     if settings.lora:
         model.unet.fuse_lora()
         model.unet.unload_lora()
