@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -166,28 +167,23 @@ def test_two_split_processes_are_one_with_twice_the_batch(base):
 def test_a_stopped_split_run_ends_in_the_same_bytes_though_samples_are_logged(
     base, tmp_path, monkeypatch
 ):
-    """A forgotten whole weight after a sample would be trained on in the next step."""
+    """A forgotten whole weight after a sample would be trained on in the next step. One process
+    can go on too."""
     monkeypatch.setattr("restem.networks.riffusion_log.SAMPLE_EVERY", 3)
     monkeypatch.setattr("restem.networks.riffusion_log.SAMPLES", 1)
     few = partial(SamplingSettings, steps=2)
     monkeypatch.setattr("restem.networks.riffusion_log.SamplingSettings", few)
-    settings = replace(base[1], out=tmp_path, log=Recorder("tensorboard"))
+    settings = replace(base[1], out=tmp_path / "run", log=Recorder("tensorboard"))
     _two(settings, stop_at=1)  # the other hears of it in the next step
-    assert not (tmp_path / "model").exists()
-    assert read_checkpoint(tmp_path / "checkpoint.safetensors")[1]["step"] == "2"
+    assert not (settings.out / "model").exists()
+    assert read_checkpoint(settings.out / "checkpoint.safetensors")[1]["step"] == "2"
+    alone = replace(settings, out=tmp_path / "alone", resume=True, log=None)
+    shutil.copytree(settings.out, alone.out)
+    assert [step for what, step, *_ in train(alone) if what == "training"] == [3, 4]
+    assert (alone.out / "model" / "model_index.json").is_file()
     _two(replace(settings, resume=True))
-    files = [folder / "checkpoint.safetensors" for folder in (tmp_path, base[1].out)]
+    files = [folder / "checkpoint.safetensors" for folder in (settings.out, base[1].out)]
     assert files[0].read_bytes() == files[1].read_bytes()
-
-
-def test_one_process_goes_on_from_a_split_run(base, tmp_path):
-    settings = replace(base[1], out=tmp_path)
-    _two(settings, stop_at=1)  # the other hears of it in the next step
-    losses = [
-        loss for what, *_, loss in train(replace(settings, resume=True)) if what == "training"
-    ]
-    assert len(losses) == 2
-    assert (tmp_path / "model" / "model_index.json").is_file()
 
 
 def test_two_split_processes_go_on_from_one(base, tmp_path):
