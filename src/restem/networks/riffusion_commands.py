@@ -12,13 +12,16 @@ from restem.arguments import MOST_SEED, within
 from restem.errors import UserError
 from restem.progress import Progress
 
+PAPERS = "riffusion/riffusion-model-v1"  # the paper's base
+
 
 def add_training(models: Any) -> None:
     """Add `riffusion` to the models of `restem train`."""
     line = "Riffusion, or any Stable Diffusion 1.x checkpoint, on pairs (needs restem[riffusion])"
     parser = models.add_parser("riffusion", help=line, description=line)
     add = parser.add_argument
-    add("--model", required=True, metavar="DIR_OR_ID", help="checkpoint: a folder or a hub's name")
+    add("--model", default=PAPERS, metavar="DIR_OR_ID",
+        help="checkpoint: a folder or a hub's name (default: %(default)s)")  # fmt: skip
     add("--revision", help="which version of a hub's checkpoint")
     add("--data", type=Path, required=True, help="folder of pairs with its pairs.jsonl")
     add("--stem", default="drums", help="which pairs of it")
@@ -41,7 +44,7 @@ def add_training(models: Any) -> None:
     add("--eight-bit", action="store_true", help="8-bit Adam, of bitsandbytes")
     add("--log", choices=("tensorboard", "wandb"), help="log loss, learning rate and samples")
     add("--resume", action="store_true", help="go on from the checkpoint in the output folder")
-    add("-o", "--output", type=Path, required=True)
+    add("-o", "--output", type=Path, default=Path("runs/riffusion"), help="default: %(default)s")
     parser.set_defaults(run=_train)
 
 

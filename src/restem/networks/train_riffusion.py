@@ -21,6 +21,7 @@ from restem.diffusion.checkpoints import final_weights
 from restem.diffusion.schedule import NoiseSchedule
 from restem.diffusion.training import Trainer, TrainingConfig
 from restem.errors import UserError
+from restem.networks.lora import add_lora
 from restem.networks.riffusion import Reading, Riffusion, Target, sampled, widened
 from restem.networks.riffusion_batches import Batches, Draws
 from restem.networks.riffusion_card import card, licences
@@ -240,20 +241,6 @@ def _prepare_unet(model: Riffusion, settings: RiffusionTraining) -> None:
         add_lora(model.unet, settings.lora)
     if settings.checkpointing:
         model.unet.enable_gradient_checkpointing()
-
-
-def add_lora(unet: Any, rank: int) -> None:
-    """Trainable matrices of low rank in the attention (Hu et al. 2021, arXiv 2106.09685).
-
-    The first convolution learns as a whole, since its new channels begin at zero.
-    """
-    try:
-        from peft import LoraConfig
-    except ImportError:
-        raise UserError("LoRA needs peft; install it with pip install peft.") from None
-    layers = ["to_q", "to_k", "to_v", "to_out.0"]
-    unet.add_adapter(LoraConfig(r=rank, lora_alpha=rank, target_modules=layers))
-    unet.conv_in.requires_grad_(True)
 
 
 def _papers(
