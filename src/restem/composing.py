@@ -45,7 +45,7 @@ STEP_DB = 5.0  # of dynamics
 LOOSE_S, LOOSE_VELOCITY = 0.005, 4.0  # how far a hand is off, as standard deviations
 
 # Below 1, as what is heard of a song is less sure than its notes; chosen on validation songs.
-TEMPERATURES = {"bass": 0.7, "guitar": 0.6, "keys": 0.6}
+TEMPERATURES = {"bass": 0.7, "guitar": 0.45, "keys": 0.6}
 EARLY_S = 0.03  # before the song's first sample
 LEAST_S = 0.05  # that a note has before the song or the region ends
 HELD_S = 0.25  # that a note begun before the region must still have
