@@ -175,7 +175,7 @@ def full_training(unet: Any, vae: Any, picture: np.ndarray, folder: Path) -> dic
     tokenizer = load_riffusion(make_checkpoint(folder / "tiny")).tokenizer
     unet.enable_gradient_checkpointing()
     rng = np.random.default_rng(0)
-    rgb = torch.from_numpy(picture)[:, None].expand(-1, 3, -1, -1).float() / 127.5 - 1
+    rgb = torch.from_numpy(picture.copy())[:, None].expand(-1, 3, -1, -1).float() / 127.5 - 1
     model = Riffusion(unet, vae, encoder, tokenizer, None, NoiseSchedule(), RiffusionSettings())
     moments, null = model.moments(picture), model.embed([""])
     batch = LatentBatch(moments, mode_of(moments), ["add drums"], ["x"])
@@ -192,10 +192,9 @@ def full_training(unet: Any, vae: Any, picture: np.ndarray, folder: Path) -> dic
             network, vae, encoder, tokenizer, DDPMScheduler(), rgb, rgb, batch.sentences, draws()
         )
 
-    plain = partial(torch.optim.AdamW, foreach=True)
     for name, loss, optimizer in (
         ("ours", ours, partial(torch.optim.AdamW, fused=True)),
-        ("reference", reference, plain),
+        ("reference", reference, torch.optim.AdamW),
     ):
         training = TrainingConfig(9, 1e-4, 0, (0.9, 0.999), ema=0.9999, schedule="constant")
         trainer = Trainer(unet, loss, training, folder / name, {}, optimizer=optimizer)
