@@ -219,6 +219,12 @@ def test_a_model_of_notes_draws_no_spectrograms(bass):
         bass.stem_mel(np.zeros((100, 80)), "Add bass", None, stem="bass")
 
 
+def test_what_rings_at_the_end_of_the_file_fades(song):
+    part = made(Inserter.load(stem="keys"), song, "Add long held organ chords", "keys").stem
+    assert np.abs(part[-RATE // 4 : -RATE // 10]).max() > 0.01, "it rings on to the end"
+    assert part[-1] == 0 and np.abs(part[-20:]).max() < 0.002
+
+
 def test_an_only_note_at_the_end_is_no_louder_than_others(bass):
     rng = np.random.default_rng(1)
     for seconds in (0.11, 0.18, 0.34, 0.6):

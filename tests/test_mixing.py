@@ -157,6 +157,8 @@ def test_a_stem_is_turned_down_where_the_mix_would_clip_and_nowhere_else():
         "The stem's loudest instants were turned down, by 1.6 dB at most, "
         "so that the mix does not clip."
     ]
+    least = lowered(0.501)
+    assert least.mix.max() == 2**15 - 1 and least.stem_gain_db < 0 and least.notices == []
 
 
 def test_a_peak_at_the_edge_of_a_block_is_turned_down_as_anywhere(monkeypatch):

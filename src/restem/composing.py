@@ -52,6 +52,7 @@ HELD_S = 0.25  # that a note begun before the region must still have
 PICKUP_S = 0.05  # what of a song before its first beat is no upbeat
 NO_NOTES = "The stem has no notes there; try another seed, or a region in which the song plays."
 ALONE_S = 1.0  # for how long a part plays on alone
+FADE_S = 0.03  # in which it ends with the song, without a click
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,6 +148,8 @@ class Composer:
         wave = whole[: len(heard.mono)]
         for b in blocks(len(wave)):
             wave[b] *= gain
+        end = wave[-round(FADE_S * rate) :]  # what rings on beyond the song's last sample
+        end *= np.linspace(1, 0, len(end), dtype=np.float32)
         if preview:
             config = self.tokens.spectrogram
             preview(0.0, log_mel(wave, config, float(heard.gain))[:, : config.mels])

@@ -114,7 +114,7 @@ def _mix_integers(song: NDArray, stem: NDArray, subtype: str) -> Mixdown | None:
         grid_stem[b], grid_mix[b] = fitted, grid_song + fitted
         rounded = rounded or not np.array_equal(grid_song, song[b] * half)
     notices = []
-    if gain_db < 0:
+    if gain_db < -0.05:  # less would be said to be 0.0 dB
         notices.append(
             f"The stem's loudest instants were turned down, by {-gain_db:.1f} dB at most, so that "
             "the mix does not clip."
