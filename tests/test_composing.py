@@ -7,7 +7,7 @@ import soundfile
 
 from restem import BeatGrid, Inserter, UserError
 from restem.audio.waveform import rms_db, sounding_db
-from restem.composing import _on_strings
+from restem.composing import _above_lowest_string
 from restem.insertion import Order
 from restem.symbolic.voices import program_for
 from restem.takes import make_takes
@@ -256,11 +256,11 @@ def test_a_bass_stays_low(song, bass):
 
 def test_a_low_note_that_is_lifted_to_another_is_one_with_it():
     rows = np.array([[0, 6, 38], [0, 12, 50], [6, 12, 64], [12, 18, 50]])
-    lifted, times = _on_strings(rows, rows[:, :2] / 10.0)
+    lifted, times = _above_lowest_string(rows, rows[:, :2] / 10.0)
     assert lifted.tolist() == [[0, 12, 50], [6, 12, 64], [12, 18, 50]]
     assert times[:, 1].tolist() == [1.2, 1.2, 1.8]
     none = np.zeros((0, 3), int)
-    assert len(_on_strings(none, np.zeros((0, 2)))[0]) == 0
+    assert len(_above_lowest_string(none, np.zeros((0, 2)))[0]) == 0
 
 
 def test_a_guitar_has_no_string_below_e(song):

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from gloo_processes import join
 from safetensors.torch import save_file
 
 from restem import Inserter
@@ -127,14 +128,7 @@ def test_shares_of_a_step_are_together_the_whole_of_it(features, distil):
 
 def _one_of_two(rank, port, settings, stop, told):
     """What a process does that torchrun starts; `stop`: after which step the second is told to."""
-    place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2",
-             "LOCAL_WORLD_SIZE": "2", "RANK": str(rank), "LOCAL_RANK": str(rank),
-             "ACCELERATE_USE_CPU": "true"}  # fmt: skip
-    os.environ.update(place)
-    from accelerate.state import AcceleratorState, GradientState
-
-    AcceleratorState._reset_state(True)
-    GradientState._reset_state()
+    join(rank, port)
     losses = []
     try:
         for step, loss in train(settings):

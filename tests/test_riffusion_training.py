@@ -2,7 +2,6 @@
 
 import json
 import multiprocessing
-import os
 import shutil
 import socket
 from dataclasses import replace
@@ -11,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from gloo_processes import join
 from riffusion_reference import reference_loss
 from riffusion_tiny import PICTURE, make_checkpoint, make_pairs
 
@@ -232,14 +232,7 @@ def _close(ours, theirs):
 
 def _one_of_two(rank, port, settings):
     """What a process does that `accelerate launch` starts."""
-    from accelerate.state import AcceleratorState, GradientState
-
-    place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2",
-             "LOCAL_WORLD_SIZE": "2", "RANK": str(rank), "LOCAL_RANK": str(rank),
-             "ACCELERATE_USE_CPU": "true"}  # fmt: skip
-    os.environ.update(place)
-    AcceleratorState._reset_state(True)
-    GradientState._reset_state()
+    join(rank, port)
     backends = {torch.distributed.get_backend() for _ in train(settings)}
     assert backends == {"gloo"}
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from gloo_processes import join
 from riffusion_tiny import make_checkpoint, make_pairs
 from test_riffusion_log import Recorder
 
@@ -102,14 +103,7 @@ def _split(_precision, trackers, version=2):
 
 def _one_of_two(rank, port, settings, stop_at):
     """What a process does that `accelerate launch` starts with fsdp.yaml."""
-    from accelerate.state import AcceleratorState, GradientState
-
-    place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2",
-             "LOCAL_WORLD_SIZE": "2", "RANK": str(rank), "LOCAL_RANK": str(rank),
-             "ACCELERATE_USE_CPU": "true"}  # fmt: skip
-    os.environ.update(place)
-    AcceleratorState._reset_state(True)
-    GradientState._reset_state()
+    join(rank, port)
     train_riffusion._accelerator = _split
     try:
         for what, step, *_ in train(settings):

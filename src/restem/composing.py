@@ -128,7 +128,7 @@ class Composer:
         )
         rows, times = notes_in_seconds(planes, grid)
         if self.model.stem == "guitar":
-            rows, times = _on_strings(rows, times)
+            rows, times = _above_lowest_string(rows, times)
         region = order.region or (0.0, seconds)
         inside = times[:, 0] > region[0] - EARLY_S
         if rhythm_of(order.instruction, order.stem).is_long:
@@ -227,7 +227,7 @@ def _played(
     return PitchNotes(starts, ends, rows[:, 2], velocities)
 
 
-def _on_strings(rows: np.ndarray, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _above_lowest_string(rows: np.ndarray, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """A guitar's notes (note, 3) and times (note, 2), those below its lowest string an octave up;
     of two that are one then, the longer one."""
     rows = rows.copy()
