@@ -179,6 +179,9 @@ def test_two_processes_are_one_with_twice_the_batch(features, tmp_path, monkeypa
     assert _by_two(two) == pytest.approx([losses[-1]] * 2, abs=1e-5)
     _assert_close(tmp_path / "two", tmp_path / "one")
     said = _by_two(replace(two, out=tmp_path / "parts"), stop=2)
+    (row,) = (tmp_path / "two" / "curve.csv").read_text().splitlines()[1:]  # of the first process
+    step, loss, *_ = row.split(",")
+    assert int(step) == len(losses) and float(loss) == pytest.approx(np.mean(losses), abs=1e-5)
     assert said[0] == said[1] and "is saved; go on with --resume" in said[0]
     last = int(read_checkpoint(_checkpoint(tmp_path / "parts"))[1]["step"])
     assert last in (2, 3) and f"step {last} " in said[0]

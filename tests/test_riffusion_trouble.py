@@ -240,7 +240,8 @@ def test_ctrl_c_while_the_model_is_written_says_how_to_go_on(base, tmp_path, mon
         assert main(words) == 130
     said = capsys.readouterr().err
     assert "stopped; the last step is saved; run the same command with --resume" in said
-    assert sorted(path.name for path in out.iterdir()) == ["checkpoint.safetensors", "latents-mix"]
+    kept = ["checkpoint.safetensors", "curve.csv", "latents-mix"]
+    assert sorted(path.name for path in out.iterdir()) == kept
     before = _tensors(out)
     assert main([*words, "--resume"]) == 0
     assert (out / "model" / "model_index.json").is_file() and _same(_tensors(out), before)

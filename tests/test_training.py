@@ -215,7 +215,7 @@ def test_a_failed_save_says_what_is_left(tmp_path, monkeypatch):
     monkeypatch.setattr("restem.diffusion.checkpoints.save_file", full)
     with pytest.raises(UserError, match=r"No space left on device\. There is none from before\.$"):
         list(_trainer(tmp_path, 2).run())
-    assert not list(tmp_path.iterdir())
+    assert [path.name for path in tmp_path.iterdir()] == ["curve.csv"]
 
 
 def test_a_disk_without_room_is_refused_before_the_first_step(tmp_path, monkeypatch):
@@ -241,3 +241,85 @@ def test_a_disk_without_room_is_refused_before_the_first_step(tmp_path, monkeypa
     longer.resume()
     list(longer.run())
     assert steps == [0, 1, 2, 3]
+
+
+def _curve(folder):
+    """Rows of a curve without the seconds, which are no run's again; they only rise."""
+    header, *rows = (folder / "curve.csv").read_text().splitlines()
+    assert header == "step,loss,learning_rate,seconds"
+    seconds = [float(row.split(",")[3]) for row in rows]
+    assert seconds == sorted(seconds)
+    return [row.rsplit(",", 1)[0] for row in rows]
+
+
+def _stopped(folder, stop, steps=120, **changes):
+    """Train for a while, from the checkpoint if there is one."""
+    trainer = _trainer(folder, steps, **changes)
+    if trainer.path.exists():
+        trainer.resume()
+    for step, _ in trainer.run():
+        if step == stop:
+            break
+
+
+def test_the_curve_has_the_mean_losses(tmp_path):
+    trainer = _trainer(tmp_path, 120)
+    losses = [loss for _, loss in trainer.run()]
+    rows = [[float(value) for value in row.split(",")] for row in _curve(tmp_path)]
+    assert [row[0] for row in rows] == [50, 100, 120]
+    spans = losses[:50], losses[50:100], losses[100:]
+    assert [row[1] for row in rows] == pytest.approx([sum(s) / len(s) for s in spans], rel=1e-5)
+    assert [row[2] for row in rows] == pytest.approx(
+        [trainer.config.rate(step) for step in (49, 99, 119)], rel=1e-5
+    )
+
+
+@pytest.mark.parametrize("stops", [(1, 49), (50,), (7, 51, 99), (100, 119)])
+def test_the_curve_of_an_interrupted_run_is_that_of_a_whole_one(tmp_path, stops):
+    for stop in (*stops, None):
+        _stopped(tmp_path / "parts", stop)
+    _stopped(tmp_path / "whole", None)
+    assert _curve(tmp_path / "parts") == _curve(tmp_path / "whole")
+
+
+def test_the_curve_forgets_what_a_crash_lost(tmp_path):
+    _stopped(tmp_path / "parts", 30)
+    early = (tmp_path / "parts" / "checkpoint.safetensors").read_bytes()
+    _stopped(tmp_path / "parts", 110)
+    with (tmp_path / "parts" / "curve.csv").open("a") as file:
+        file.write("150,0.2")  # a row whose end was never written
+    (tmp_path / "parts" / "checkpoint.safetensors").write_bytes(early)
+    _stopped(tmp_path / "parts", None)
+    _stopped(tmp_path / "whole", None)
+    assert _curve(tmp_path / "parts") == _curve(tmp_path / "whole")
+
+
+def test_the_curve_of_a_run_that_goes_on_longer_has_no_row_of_its_first_end(tmp_path):
+    _stopped(tmp_path, None, steps=120, schedule="constant")
+    _stopped(tmp_path, None, steps=170, schedule="constant")
+    _stopped(tmp_path / "whole", None, steps=170, schedule="constant")
+    assert _curve(tmp_path) == _curve(tmp_path / "whole")
+    assert [row.split(",")[0] for row in _curve(tmp_path)] == ["50", "100", "150", "170"]
+
+
+def test_a_damaged_curve_stops_no_training(tmp_path):
+    curve = tmp_path / "curve.csv"
+    _stopped(tmp_path, 60)
+    kept = _curve(tmp_path)[0]
+    curve.write_bytes(b"\xff\x00,,\n60,x,1,2\n" + curve.read_bytes() + b"50,1")
+    _stopped(tmp_path, 110)
+    assert _curve(tmp_path)[0] == kept and len(_curve(tmp_path)) == 2
+    curve.unlink()
+    curve.mkdir()  # which no file can replace
+    _stopped(tmp_path, None)
+    assert int(read_checkpoint(tmp_path / "checkpoint.safetensors")[1]["step"]) == 120
+
+
+def test_a_row_that_could_not_be_written_comes_with_the_next(tmp_path):
+    curve = tmp_path / "curve.csv"
+    for step, _ in _trainer(tmp_path, 120).run():
+        if step == 49:
+            curve.mkdir()
+        if step == 60:
+            curve.rmdir()
+    assert [row.split(",")[0] for row in _curve(tmp_path)] == ["50", "100", "120"]

@@ -26,6 +26,7 @@ from restem.diffusion.checkpoints import (
     read_checkpoint,
     write_checkpoint,
 )
+from restem.diffusion.curve import Curve
 from restem.diffusion.optimizers import count_of, is_adam, named_state, restore_state
 from restem.diffusion.sharding import is_split, split_again, split_like, whole
 from restem.diffusion.signals import on_signal
@@ -38,7 +39,7 @@ FIXED = ("accumulation", "schedule", "ema", "weight_decay", "clip")
 
 
 class Trainer:
-    """Trains `network` and keeps `checkpoint.safetensors` in `folder` up to date.
+    """Trains `network`, keeps `checkpoint.safetensors` in `folder` up to date and `curve.csv`.
 
     Only parameters that require gradients are trained and kept. `accelerator` (Hugging Face's)
     spreads the work over processes, also by FSDP, and chooses the precision; all processes must
@@ -60,7 +61,7 @@ class Trainer:
     ) -> None:
         self.network, self.loss, self.config, self.meta = network, loss, config, meta
         self.path = folder / "checkpoint.safetensors"
-        self.step = 0
+        self.step, self.curve = 0, Curve(folder / "curve.csv")
         self.batch_of = batch_of
         self.optimizer: Any = optimizer(
             [p for p in network.parameters() if p.requires_grad],
@@ -103,11 +104,13 @@ class Trainer:
             )
         if self._main:
             check_room(self.path, self._size())
+            self.curve.begin(self.step)
         self._saved = time.monotonic()
         with on_signal(self._ask):
             try:
                 while self.step < self.config.steps and not self._stop:
                     loss = self._train_one()
+                    self._note(loss)
                     yield self.step, loss
                     if self._due:
                         self.save()
@@ -150,6 +153,11 @@ class Trainer:
         self.step += 1
         self._average()
         return value
+
+    def _note(self, loss: float) -> None:
+        if self._main:
+            last = self.step == self.config.steps
+            self.curve.add(self.step, loss, self.config.rate(self.step - 1), last=last)
 
     def _backward(self, part: int) -> float:
         """Loss of one part of a step, over all processes; its gradient is added up."""
@@ -247,6 +255,7 @@ class Trainer:
     def _about(self) -> dict[str, str]:
         meta = {
             "step": str(self.step),
+            "curve": json.dumps(self.curve.pending),
             "config": json.dumps(asdict(self.config)),
             "meta": json.dumps(self.meta),
         }
@@ -270,6 +279,8 @@ class Trainer:
             if key.startswith("weights.") and key not in known:
                 raise UserError(f"The checkpoint does not fit: the network has no {key}.")
         self.step = int(meta["step"])
+        total, count = json.loads(meta.get("curve", "[0, 0]"))
+        self.curve.pending = (total, count)
         count = float(meta.get("optimizer_step", self.step))
         restore_state(self.optimizer, self._trained, tensors, count)
         with torch.no_grad():
