@@ -1,13 +1,16 @@
 """Kits: chosen by sentence, stored in bytes, taken from a recording, and heard by the network."""
 
+import itertools
+
 import numpy as np
 import pytest
 import soundfile
 from test_generate import ASKED, CONFIG, Network
 
-from restem.audio.spectrogram import log_mel
+from restem.audio.spectrogram import log_mel, peak_hz
 from restem.cli import main
 from restem.errors import UserError
+from restem.evaluation.loudness import loudness
 from restem.generation import generate
 from restem.insertion import Inserter
 from restem.kits import CHOICE, FILE, POOL, Kit, Kits, kit_of, stored
@@ -170,24 +173,32 @@ def demo_like():
     return Inserter.load(), song, RATE
 
 
-def test_a_stem_is_brought_to_within_what_is_tolerated_of_a_loudness():
+def test_a_stem_is_brought_to_a_loudness_as_the_ear_weighs_it():
     rng = np.random.default_rng(0)
     stem = rng.normal(0, 0.5, (5000, CONFIG.stem_values)).astype(np.float32)
+    stem += 3  # far above silence
     stem[100:200] = CONFIG.silence
+    mels, hz = CONFIG.spectrogram.mels, peak_hz(CONFIG.spectrogram)
 
-    def loudness(tokens):
-        mels = tokens.reshape(len(tokens) * CONFIG.frames_per_token, -1)[
-            :, : CONFIG.spectrogram.mels
-        ]
-        power = 10 ** ((mels * CONFIG.scale_db + CONFIG.centre_db) / 10)
+    def rows(tokens):
+        return tokens.reshape(len(tokens) * CONFIG.frames_per_token, -1)
+
+    def plain(tokens):
+        power = 10 ** ((rows(tokens)[:, :mels] * CONFIG.scale_db + CONFIG.centre_db) / 10)
         return float(loudness_value(power.sum(axis=1).mean()))
 
-    before = loudness(stem)
-    for asked_db, tolerated_db, louder_db in ((8, 3, 5), (2, 3, 0), (-5, 0, -5), (-9, 4, -5)):
-        made = stem.copy()
-        level_to(made, before + asked_db / 10, CONFIG, tolerated_db)
-        assert 10 * (loudness(made) - before) == pytest.approx(louder_db, abs=0.01)
+    for louder, band in itertools.product((-1.0, 0.8), (0, mels // 2, mels - 1)):
+        made = np.full_like(stem, CONFIG.silence)
+        rows(made)[:, band] = rows(stem)[:, band]
+        asked = plain(made) + louder
+        level_to(made, asked, CONFIG)
         assert (made[100:200] == CONFIG.silence).all()
+        sine = np.sin(2 * np.pi * hz[band] * np.arange(2 * RATE) / RATE)
+        weight_db = loudness(sine, RATE) + 0.691 + 10 * np.log10(2)
+        assert 10 * (asked - plain(made)) == pytest.approx(weight_db, abs=0.3)
+    silent = np.full_like(stem, CONFIG.silence)
+    level_to(silent, 0.0, CONFIG)
+    assert (silent == CONFIG.silence).all()
 
 
 def test_a_recording_without_drums_is_no_kit(tmp_path, capsys):

@@ -75,6 +75,8 @@ MAY_IMPORT = {
     "riffusion": {"audio", "diffusion", "mixing", "networks", "progress", "results"},
     "hearing": {"audio"},
     "region": {"tokens"},
+    "sounding": {"audio", "hearing", "order"},
+    "following": {"audio", "hearing", "manner", "order"},
     "manner": {"audio", "text", "tokens"},
     "ranking": {"evaluation"},
     "takes": {"audio", "generation", "hearing", "insertion", "ranking"},
@@ -92,6 +94,7 @@ MAY_IMPORT = {
         "audio",
         "balance",
         "composing",
+        "following",
         "generation",
         "hearing",
         "kits",
@@ -99,11 +102,12 @@ MAY_IMPORT = {
         "networks",
         "order",
         "region",
+        "sounding",
         "text",
         "tokens",
         "__init__",
     },
-    "order": {"kits", "manner", "region"},
+    "order": {"hearing", "kits", "manner", "region"},
 }
 
 

@@ -34,7 +34,7 @@ class Heard:
 
     `song` (sample, channel) is at `sample_rate`, `mono` (sample,) at `mono_rate`, `level_db`
     its root mean square, `context_db` (frame, mel) its log-mel at WORKING_DB; a silent
-    song has none. `notices` are sentences for the user.
+    song has none, and `config` is what it was made with. `notices` are sentences for the user.
     """
 
     song: np.ndarray
@@ -45,6 +45,7 @@ class Heard:
     context_db: np.ndarray | None
     beats: BeatGrid
     notices: list[str]
+    config: SpectrogramConfig
 
     @cached_property
     def pitches(self) -> PitchNotes:
@@ -62,6 +63,21 @@ class Heard:
     def gain(self) -> np.float32:
         """The factor that brings the song to WORKING_DB."""
         return np.float32(10 ** ((WORKING_DB - self.level_db) / 20))
+
+
+@dataclass(frozen=True, eq=False)
+class Removed:
+    """A stem (sample,) that was taken out of a song. One that is not sure to be `whole` tells
+    neither where it rested nor how soft it was."""
+
+    wave: np.ndarray
+    sample_rate: int
+    whole: bool = True
+
+    def within(self, start: float, end: float) -> Removed:
+        """What lies between two moments in seconds."""
+        part = slice(*(round(edge * self.sample_rate) for edge in (start, end)))
+        return replace(self, wave=self.wave[part])
 
 
 def hear(
@@ -90,12 +106,12 @@ def hear(
     if level < SILENCE_DB:
         steady = BeatGrid.from_bpm(bpm or 120.0, 0.0, max(seconds, 1.0))
         grid = beats or replace(steady, confidence=0.0)
-        notices = ["The song is silent, so the stem is silent too."]
-        return Heard(song, sample_rate, mono, config.sample_rate, level, None, grid, notices)
+        silent = ["The song is silent, so the stem is silent too."]
+        return Heard(song, sample_rate, mono, config.sample_rate, level, None, grid, silent, config)
     grid = beats if beats is not None else track_beats(mono)
     if beats is None and bpm is not None:
         grid = at_tempo(grid, bpm, seconds)
-    heard = Heard(song, sample_rate, mono, config.sample_rate, level, None, grid, [])
+    heard = Heard(song, sample_rate, mono, config.sample_rate, level, None, grid, [], config)
     context_db = log_mel(mono, config, float(heard.gain))
     doubts = _doubts(grid, bpm is not None)
     if stem == "drums" and drums_play(mono, context_db):

@@ -18,6 +18,7 @@ from restem.riffusion_options import add_riffusion_options, insertion_by, open_r
 if TYPE_CHECKING:  # nothing heavy is imported before the arguments are known to be good
     from restem.audio.beats import BeatGrid
     from restem.audio.files import AudioFile
+    from restem.hearing import Removed
     from restem.insertion import Insertion
 
 STEMS = ("drums", "bass", "guitar", "keys")
@@ -173,10 +174,12 @@ def compute(
     stage: Path,
     progress: Callable[[float, str], None],
     amended: Callable[[Insertion], Insertion] = lambda made: made,
+    replaced: Removed | None = None,
 ) -> tuple[list[str], Insertion]:
     """Make the takes and write all files into `stage`; the notices and the best take.
 
-    `amended` may add to the settings and the notices of the best.
+    `amended` may add to the settings and the notices of the best; `replaced` is the stem that
+    was taken out of the song.
     """
     from restem.audio.files import write_wav
     from restem.audio.room import blocks
@@ -185,7 +188,7 @@ def compute(
 
     notices: list[str] = []
     best: Insertion | None = None
-    for number, made in enumerate(_takes(args, audio, beats, progress), start=1):
+    for number, made in enumerate(_takes(args, audio, beats, progress, replaced), start=1):
         for b in blocks(len(made.stem)) if args.gain else ():
             made.stem[b] *= 10 ** (args.gain / 20)
         mixdown = mix_down(audio.samples, made.stem, args.subtype or audio.wav_subtype)
@@ -218,6 +221,7 @@ def _takes(
     audio: AudioFile,
     beats: BeatGrid | None,
     progress: Callable[[float, str], None],
+    replaced: Removed | None,
 ) -> Iterator[Insertion]:
     """The takes asked for, the best first."""
     if args.riffusion:
@@ -232,7 +236,7 @@ def _takes(
     from restem.takes import make_takes
 
     inserter = Inserter.load(args.model, stem=args.stem)
-    how: dict[str, Any] = {name: getattr(args, name) for name in _ORDERED}
+    how: dict[str, Any] = {name: getattr(args, name) for name in _ORDERED} | {"replaced": replaced}
     if args.like:
         like = read_audio(args.like)
         mono = resampled(mono_from_channels(like.samples), like.sample_rate, SAMPLE_RATE)

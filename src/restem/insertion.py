@@ -15,25 +15,23 @@ import numpy as np
 
 from restem import __version__
 from restem.audio.beats import BeatGrid
-from restem.audio.inversion import waveform_from_log_mel
-from restem.audio.peaks import bend_peaks
 from restem.audio.pitch_notes import PitchNotes
-from restem.audio.room import blocks, room
+from restem.audio.room import room
 from restem.audio.stereo import like_channels
-from restem.audio.tightening import tightened
-from restem.audio.tones import lost_power
 from restem.audio.waveform import resampled, rms_db
 from restem.balance import balance_to
 from restem.composing import FOLDER as PARTS
 from restem.composing import Composer, Take
 from restem.errors import UserError
+from restem.following import follow
 from restem.generation import Preview, Progress, generate
-from restem.hearing import Heard, checked, hear
+from restem.hearing import Heard, Removed, checked, hear
 from restem.kits import Kit, Kits, as_loud
 from restem.manner import level_to, naming, wish, without_loudness
 from restem.networks.onnx_model import EMBEDDED, OnnxModel
 from restem.order import Order
 from restem.region import Region, checked_region, frames_around, only_inside, only_while
+from restem.sounding import sound
 from restem.text import TextEncoder
 from restem.tokens import (
     PHASES,
@@ -47,7 +45,6 @@ from restem.tokens import (
 )
 
 STEMS = ("drums", "bass", "guitar", "keys")  # with a model in the package
-KIT_MISSES_DB = 3.0  # by which drums that begin with a kit may be louder or softer than asked
 FLOOR_STEP_DB = 0.25  # half a step of the training features
 
 
@@ -169,7 +166,7 @@ class Inserter:
         sounding = made[: -(-len(context_db) // config.frames_per_token)]  # the rest fills a window
         balance_to(sounding, kit, config)
         if asked.level is not None:
-            level_to(sounding, asked.level, config, KIT_MISSES_DB if self.kits else 0.0)
+            level_to(sounding, asked.level, config)
         return denormalise(mel_from_tokens(made, config), level, config)[: len(context_db)]
 
     def insert(
@@ -189,6 +186,7 @@ class Inserter:
         dynamics: float | None = None,
         tight: float = 0.0,
         like: Kit | None = None,
+        replaced: Removed | None = None,
         progress: Progress | None = None,
         preview: Preview | None = None,
     ) -> Insertion:
@@ -197,15 +195,17 @@ class Inserter:
         Without a `stem` it is the first that the model makes. The samples are only read. Beats are
         tracked unless `beats` gives them; `bpm` alone fixes the tempo and leaves the downbeat to
         the tracker. `region` (start and end in seconds) makes the stem there alone; elsewhere it is
-        exactly silent. `density`, `dynamics`, `tight` and `like` are those of `Order`. `progress`
-        gets the share done and words for it; `preview` the second at which a picture of what is
-        being made begins, and its rows (frame, mel) in dB.
+        exactly silent. `density`, `dynamics`, `tight`, `like` and `replaced` are those of
+        `Order`. `progress` gets the share done and words for it; `preview` the second at which a
+        picture of what is being made begins, and its rows (frame, mel) in dB.
         Raises UserError for unusable input.
         """
         if not 0 <= seed < 1 << 63:
             raise UserError("A seed is a whole number from 0 on.")
         stem = stem or str([*self.model.description["stems"], "drums"][0])
-        order = Order(instruction, stem, steps, guidance, region, density, dynamics, tight, like)
+        order = Order(
+            instruction, stem, steps, guidance, region, density, dynamics, tight, like, replaced
+        )
         say: Progress = progress or (lambda fraction, words: None)
         heard, order = self.listen(samples, sample_rate, order, beats, bpm, say)
         take = self.play(heard, order, seed, lambda f, words: say(0.1 + 0.8 * f, words), preview)
@@ -238,10 +238,17 @@ class Inserter:
         """One take, as long as `heard.mono`; only what its region needs is worked on."""
         if heard.context_db is None:
             return Take(room((len(heard.mono),), np.float32))
-        if isinstance(self.model, Composer):
-            return self.model.play(heard, order, seed, say, preview)
+        play = self.model.play if isinstance(self.model, Composer) else self._drawn
+        take = play(heard, order, seed, say, preview)
+        follow(take.wave, self.model.tokens.spectrogram.sample_rate, heard, order)
+        return take
+
+    def _drawn(
+        self, heard: Heard, order: Order, seed: int, say: Progress, preview: Preview | None
+    ) -> Take:
+        assert heard.context_db is not None  # nothing is played to a silent song
         wave = room((len(heard.mono),), np.float32)
-        config = self.model.tokens
+        config = self.drawing.tokens
         frames = len(heard.context_db)
         part = frames_around(order.region, frames, config) if order.region else slice(0, frames)
         rows = self.stem_mel(
@@ -259,18 +266,10 @@ class Inserter:
             progress=lambda f, words: say(0.88 * f, words),
             preview=preview,
         )
-        if order.tight:
-            start = part.start / config.spectrogram.frame_rate
-            rows = tightened(rows, config.spectrogram, heard.beats, order.tight, start)
         say(0.9, "turning the picture into sound")
         hop = config.spectrogram.hop
         piece = slice(part.start * hop, min(part.stop * hop, len(wave)))
-        wave[piece] = waveform_from_log_mel(rows, config.spectrogram, len(wave[piece]), seed)
-        if config.spectrogram.scale == "tonal":
-            wave[piece] *= lost_power(wave[piece], rows, config.spectrogram)
-        bend_peaks(wave[piece])
-        for b in blocks(len(wave)):
-            wave[b] /= heard.gain
+        sound(rows, wave[piece], config.spectrogram, heard, order, seed, piece.start)
         if not order.region:
             only_while(wave, heard.sounding, config.spectrogram.sample_rate)
         return Take(wave)

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from restem.audio.loudness import ear_weights
 from restem.audio.room import blocks
+from restem.audio.spectrogram import peak_hz
 from restem.text import TextEncoder
 from restem.tokens import BLOCK_FRAMES, TokenConfig, loudness_value
 
@@ -83,7 +85,7 @@ _FAR = re.compile(
     r"(?:very |many |much )?)?$"
 )
 LOUDER_WITH_NOTES = 0.6  # a `loudness_value` for a `density_value`: 3 dB for twice the notes
-MOST_LOUDER_DB = 15.0  # that a stem is turned up or down to be as loud as was told
+MOST_LOUDER_DB = 18.0  # that a stem is turned up or down to be as loud as was told
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,22 +186,21 @@ def _taken_back(before: str) -> bool:
     return bool(_NEAR.search(before) or _FAR.search(before))
 
 
-def level_to(
-    stem: np.ndarray, loudness: float, config: TokenConfig, tolerated_db: float = 0.0
-) -> None:
-    """Turn stem tokens (token, value), in place, to a `tokens.loudness_value` over all of them, or
-    to within `tolerated_db` of it.
+def level_to(stem: np.ndarray, loudness: float, config: TokenConfig) -> None:
+    """Turn stem tokens (token, value), in place, to a `tokens.loudness_value` over all of them.
 
+    Bands weigh as the ear weighs them (BS.1770), or a kit that is mostly kick would count as loud.
     A network that is not sure blurs, and what is blurred in decibels is soft.
     """
     mels, total = config.spectrogram.mels, 0.0
+    weights = ear_weights(peak_hz(config.spectrogram))
     for b in blocks(len(stem), BLOCK_FRAMES):
         cells = stem[b].reshape(-1, config.spectrogram.columns)[:, :mels]
-        total += float(np.sum(10 ** ((cells * config.scale_db + config.centre_db) / 10)))
+        power = 10 ** ((cells * config.scale_db + config.centre_db) / 10)
+        total += float(np.sum(power.sum(axis=0) * weights))
     mean = total / (len(stem) * config.frames_per_token)
-    miss_db = 10 * (loudness - float(loudness_value(mean)))
-    louder_db = miss_db - float(np.clip(miss_db, -tolerated_db, tolerated_db))
     if mean > 10 ** (config.quiet_db / 10) * mels:  # silence stays silent
-        louder_db = float(np.clip(louder_db, -MOST_LOUDER_DB, MOST_LOUDER_DB))
+        miss_db = 10 * (loudness - float(loudness_value(mean)))
+        louder_db = float(np.clip(miss_db, -MOST_LOUDER_DB, MOST_LOUDER_DB))
         for b in blocks(len(stem), BLOCK_FRAMES):
             stem[b][stem[b] > config.silence] += np.float32(louder_db / config.scale_db)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from restem.errors import UserError
+from restem.hearing import Removed
 from restem.kits import Kit
 from restem.manner import MOST, OVER_TIME, meant
 from restem.region import Region
@@ -106,7 +107,8 @@ class Order:
     `region` is start and end in seconds; elsewhere the stem is exactly silent. `density` (few or
     many notes) and `dynamics` (quiet or loud playing) go from -2 over 0, the usual, to 2; where
     they are None the sentence decides. `tight`, 0 to 1, is how far attacks are pulled to the beats'
-    sixteenths or triplets. `like` is a kit to sound like, as of `restem.kits.kit_of`.
+    sixteenths or triplets. `like` is a kit to sound like, as of `restem.kits.kit_of`. `replaced` is
+    what was taken out of the song: the new stem is as loud, and plays where it did.
     """
 
     instruction: str
@@ -118,6 +120,7 @@ class Order:
     dynamics: float | None = None
     tight: float = 0.0
     like: Kit | None = None
+    replaced: Removed | None = None
 
     def check(self, stems: Sequence[str]) -> None:
         """UserError if a model that makes these `stems` cannot meet the order."""

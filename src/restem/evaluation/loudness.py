@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.signal import sosfilt
 
+from restem.audio.loudness import HIGH_PASS, SHELF, WEIGHTED_RATE
 from restem.evaluation.signals import RATE, magnitudes, mono, resampled, standard
 
 Channels = NDArray[np.float64]
@@ -48,20 +49,8 @@ def _power(lufs: float) -> float:
     return float(10 ** ((lufs + 0.691) / 10))
 
 
-# BS.1770-4, tables 1 and 2: the head's high shelf, then the RLB high-pass, both at 48 kHz
-SHELF = (
-    1.53512485958697,
-    -2.69169618940638,
-    1.19839281085285,
-    1,
-    -1.69065929318241,
-    0.73248077421585,
-)
-HIGH_PASS = (1.0, -2.0, 1.0, 1, -1.99004745483398, 0.99007225036621)
-
-
 def _k_weighted(channel: NDArray[np.float64], sample_rate: int) -> NDArray[np.float64]:
-    return sosfilt(np.array([SHELF, HIGH_PASS]), resampled(channel, sample_rate, 48000))
+    return sosfilt(np.array([SHELF, HIGH_PASS]), resampled(channel, sample_rate, WEIGHTED_RATE))
 
 
 def loudness_relation(stem: ArrayLike, context: ArrayLike, sample_rate: int) -> float:

@@ -61,6 +61,7 @@ def _restyle(args: argparse.Namespace) -> int:
     from restem.audio.beats import read_beats
     from restem.audio.files import check_wav_subtype, read_audio
     from restem.dataset.stages.separate import open_separator
+    from restem.hearing import Removed
     from restem.progress import Progress
     from restem.restyle.listening import beat_odds, common_beats
     from restem.restyle.removal import check_stem
@@ -82,10 +83,11 @@ def _restyle(args: argparse.Namespace) -> int:
         try:
             progress(0.0, "listening for the beat")
             heard = [] if beats else [beat_odds(song)]
-            background = own
-            if background is None:
+            if own is not None:
+                background, old = own, _difference(song.samples, own.samples)
+            else:
                 assert separator is not None  # without a background of the user's
-                background = _separated(song, args, separator, progress)
+                background, old = song, _taken_out(song, args, separator, progress)
             _write(stage / kept, background)
             if beats is None:
                 beats = common_beats([*heard, beat_odds(background)], background, args.bpm)
@@ -96,6 +98,8 @@ def _restyle(args: argparse.Namespace) -> int:
                 stage,
                 lambda done, words: progress(REMOVAL + (1 - REMOVAL) * done, words),
                 partial(_amended, args=args, separator=separator, origin=origin, apart=apart),
+                # The small separator of the package misses much of drums that are recorded.
+                Removed(old, background.sample_rate, whole=name != "drums"),
             )
         finally:
             progress.close()
@@ -137,17 +141,27 @@ def _own_background(args: argparse.Namespace, song: AudioFile) -> AudioFile:
     return own
 
 
-def _separated(
+def _difference(song: np.ndarray, background: np.ndarray) -> np.ndarray:
+    """What a song (sample, channel) has beside its background, (sample,), as long as that."""
+    from restem.audio.room import blocks, room
+
+    old = room((len(background),), np.float32)
+    for b in blocks(min(len(song), len(background))):
+        old[b] = (song[b] - background[b]).mean(axis=1)
+    return old
+
+
+def _taken_out(
     song: AudioFile,
     args: argparse.Namespace,
     separator: Separator,
     progress: Callable[[float, str], None],
-) -> AudioFile:
-    """The song without the stem; its samples are changed in place, which saves their memory."""
+) -> np.ndarray:
+    """The stem (sample,); it is taken out of the song in place, which saves memory."""
     from restem.restyle.removal import remove_stem
 
     bits = _BITS.get(song.wav_subtype, 24)
-    remove_stem(
+    return remove_stem(
         song.samples,
         song.sample_rate,
         args.stem,
@@ -155,7 +169,6 @@ def _separated(
         bits,
         lambda done, words: progress(REMOVAL * done, words),
     )
-    return song
 
 
 def _write(path: Path, background: AudioFile) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from restem.audio.room import room
 from restem.audio.waveform import resampled
 from restem.dataset.stages.separate import Separator
 from restem.errors import UserError
@@ -23,12 +24,14 @@ def remove_stem(
     separator: Separator,
     bits: int = 24,
     progress: Progress | None = None,
-) -> None:
+) -> np.ndarray:
     """Subtract what `separator` takes for `stem` from `song`, (sample, channel) float64, in place.
 
-    Above 22 kHz the song stays as it is. Beside the song one block is held, however long it is.
-    What is left is rounded to `bits`, so that files of that size hold it exactly.
+    Above 22 kHz the song stays as it is. Beside the song and the mean of what was taken (sample,),
+    which comes back, one block is held, however long it is. What is left is rounded to `bits`, so
+    that files of that size hold it exactly.
     """
+    taken = room((len(song),), np.float32)
     block, overlap = BLOCK_SECONDS * rate, OVERLAP_SECONDS * rate
     half = 1 << (bits - 1)
     rise = np.linspace(0, 1, overlap + 2)[1:-1, None]
@@ -41,9 +44,11 @@ def remove_stem(
         done = len(piece) if start + block >= len(song) else block - overlap
         if done < len(piece):
             carried = found[done:] * rise[::-1]
+        taken[start : start + done] = found[:done].mean(axis=1)
         piece[:done] = np.rint((piece[:done] - found[:done]) * half) / half
         if progress:
             progress((start + done) / len(song), f"taking the {stem} out")
+    return taken
 
 
 def check_stem(separator: Separator | None, stem: str) -> Separator:

@@ -1,0 +1,133 @@
+"""Levels of songs that get softer, fade and stop in; stems that go with them out."""
+
+import numpy as np
+import pytest
+
+from restem import BeatGrid, Inserter
+from restem.audio.spectrogram import SpectrogramConfig, log_mel
+from restem.evaluation.loudness import loudness
+from restem.following import (
+    GENTLE_DB,
+    MOST_LOUDER_DB,
+    levels,
+    levels_of,
+    louder_db,
+    mean_level,
+    old_stem_gains,
+    silence_in,
+    song_gains,
+    stops,
+    turn,
+)
+from restem.hearing import Removed
+
+RATE = 44100
+CONFIG = SpectrogramConfig()
+BAR_S = 2.0
+NOISE = np.random.default_rng(0).normal(0, 0.1, 40 * RATE)
+
+
+def band(seconds, *changes):
+    """Plucked chords on every beat at 120 BPM; each change is from, to and a gain in dB."""
+    time = np.arange(round(seconds * RATE)) / RATE
+    wave = sum(np.sin(2 * np.pi * hz * time) for hz in (220, 277, 330)) * np.exp(-4 * (time % 0.5))
+    for start, end, gain_db in changes:
+        wave[(time >= start) & (time < end)] *= 10 ** (gain_db / 20)
+    return 0.1 * wave
+
+
+def level_db(wave, start, end):
+    return 10 * np.log10(np.mean(wave[round(start * RATE) : round(end * RATE)] ** 2) + 1e-20)
+
+
+def gains_of(wave):
+    return song_gains(levels(log_mel(wave, CONFIG), CONFIG), BAR_S)
+
+
+def test_levels_are_those_of_the_recommendation():
+    """A step of a steady sound is its loudness in LUFS, but for a constant."""
+    time = np.arange(4 * RATE) / RATE
+    apart = []
+    for hz in (60, 1000, 6000):
+        wave = 0.1 * np.sin(2 * np.pi * hz * time)
+        apart.append(mean_level(levels_of(wave, CONFIG)) - loudness(wave, RATE))
+    assert np.ptp(apart) < 1.5  # the lowest bands are coarse
+    wave = np.concatenate([wave, 0.01 * wave])
+    assert np.ptp(levels_of(wave, CONFIG)[[20, 60]]) == pytest.approx(40, abs=1)
+
+
+def test_an_even_song_changes_nothing():
+    assert np.abs(gains_of(band(20))[5:-5]).max() < 0.1
+    assert np.abs(gains_of(band(20, (10, 12, -60)))[5:-5]).max() < 0.1  # rests are played through
+
+
+def test_soft_verses_are_gentler_and_loud_ones_louder_at_once():
+    softer = gains_of(band(40, (12, 28, -10)))
+    assert -5 < softer[200] < -1.5 and softer[60] > -0.5
+    assert softer[115] - softer[200] > 0.9 * (softer[60] - softer[200])  # half a second before
+    assert -30 < gains_of(band(40, (12, 28, -30)))[200] < -30 + GENTLE_DB
+    assert 0.5 < gains_of(band(40, (30, 40, 12)))[350] <= MOST_LOUDER_DB
+
+
+def test_a_stem_fades_with_its_song():
+    song = band(40)
+    fade = np.interp(np.arange(len(song)) / RATE, [25, 40], [0, -60])
+    wave = NOISE.copy()
+    turn(wave, gains_of(song * 10 ** (fade / 20)), RATE)
+    assert level_db(wave, 38.5, 39.5) < level_db(NOISE, 5, 15) - 50
+    for start in (30, 34, 37):
+        apart = level_db(wave, start, start + 1) - level_db(NOISE, 5, 15)
+        assert apart == pytest.approx(np.interp(start + 0.5, [25, 40], [0, -60]), abs=8)
+
+
+def test_a_stem_stops_and_comes_back_with_its_song():
+    song = band(30, (10, 14, -200), (20, 21, -200))  # the second is a rest of half a bar
+    found = stops(log_mel(song, CONFIG), CONFIG, BAR_S)
+    assert found == [(pytest.approx(10, abs=0.1), pytest.approx(14, abs=0.05))]
+    wave = NOISE.copy()
+    silence_in(wave, found, RATE)
+    assert not wave[round(10.5 * RATE) : round(13.9 * RATE)].any()
+    assert level_db(wave, 14.0, 14.05) > -23 and level_db(wave, 20.2, 20.8) > -21
+    assert stops(log_mel(band(20, (0, 4, -200), (16, 20, -200)), CONFIG), CONFIG, BAR_S) == []
+
+
+def test_a_new_stem_is_as_loud_as_the_old_one_and_rests_where_it_did():
+    old = np.where(np.arange(40 * RATE) < 16 * RATE, 0.0, 0.3) * NOISE
+    new = 0.02 * np.random.default_rng(1).normal(0, 1, 40 * RATE)
+    new_db, old_db = levels_of(new, CONFIG), levels_of(old, CONFIG)
+    turn(new, louder_db(new_db, old_db) + old_stem_gains(old_db, BAR_S), RATE)
+    assert level_db(new, 20, 38) == pytest.approx(level_db(old, 20, 38), abs=0.5)
+    assert level_db(new, 2, 14) < level_db(new, 20, 38) - 40
+
+
+@pytest.mark.parametrize("stem", ["drums", "bass"])
+def test_insertion_goes_with_the_song(stem):
+    song = band(30, (8, 12, -200), (16, 26, -9))
+    fade = np.interp(np.arange(len(song)) / RATE, [26, 30], [-9, -60])
+    song[26 * RATE :] *= 10 ** (fade[26 * RATE :] / 20)
+    grid = BeatGrid.from_bpm(120, 0.0, 30.0)
+    made = Inserter.load(stem=stem).insert(song, RATE, f"Add {stem}", beats=grid, steps=3)
+    stem_db = {at: level_db(made.stem, *at) for at in ((2, 8), (9, 11.9), (12, 14), (29, 30))}
+    assert stem_db[9, 11.9] < -100 and stem_db[12, 14] > stem_db[2, 8] - 6
+    assert stem_db[29, 30] < stem_db[2, 8] - 25
+
+
+def test_drums_in_place_of_others_are_as_loud():
+    song, grid = band(12), BeatGrid.from_bpm(120, 0.0, 12.0)
+    inserter = Inserter.load()
+    for old_db in (-6, -26):
+        old = 10 ** (old_db / 20) * NOISE[: 12 * RATE]
+        old[: 4 * RATE] = 0
+        removed = Removed(old, RATE)
+        made = inserter.insert(song, RATE, "Add drums", beats=grid, steps=2, replaced=removed)
+        assert loudness(made.stem, RATE) == pytest.approx(loudness(old, RATE), abs=1.5)
+        assert level_db(made.stem, 0.5, 3) < level_db(made.stem, 5, 11) - 40
+    soft = inserter.insert(song, RATE, "Add soft drums", beats=grid, steps=2, replaced=removed)
+    assert loudness(soft.stem, RATE) == pytest.approx(loudness(old, RATE) - 5, abs=1.5)
+    # Of drums that may be only in part what was taken out, it is known that they were no softer.
+    usual = loudness(inserter.insert(song, RATE, "Add drums", beats=grid, steps=2).stem, RATE)
+    for apart_db, least in ((-20, usual), (6, usual + 6)):
+        part = 10 ** ((usual + apart_db - loudness(old, RATE)) / 20) * old
+        unsure = Removed(part, RATE, whole=False)
+        made = inserter.insert(song, RATE, "Add drums", beats=grid, steps=2, replaced=unsure)
+        assert loudness(made.stem, RATE) == pytest.approx(least, abs=1.5)
