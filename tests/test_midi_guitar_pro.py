@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from restem.errors import UserError
-from restem.symbolic.guitar_pro import playing_order
+from restem.symbolic.guitar_pro import playing_order, song_from_score
 from restem.symbolic.midi_files import song_from_bytes
 from restem.symbolic.scores import read_song
 
@@ -180,6 +180,75 @@ def test_metres_and_tempo_changes_reach_the_midi_bytes(tmp_path: Path) -> None:
     assert np.array_equal(again.tracks[0].notes, read.tracks[0].notes)
     # Tracks are numbered as Guitar Pro shows them; in the MIDI file a track of tempi comes first.
     assert read.tracks[0].number == 1 and again.tracks[0].number == 2
+
+
+@pytest.mark.parametrize("kind", VERSIONS)
+def test_eighth_triplet_feel_swings_pairs_of_eighths_and_nothing_else(
+    tmp_path: Path, kind: str
+) -> None:
+    song = score(2)
+    guitar, other = song.tracks[0], gp.TripletFeel.none if kind == "gp5" else gp.TripletFeel.eighth
+    song.measureHeaders[0].tripletFeel = gp.TripletFeel.eighth
+    song.measureHeaders[1].tripletFeel = other
+    put(guitar, 0, 8, [(1, 0)])
+    put(guitar, 0, 8, [(1, 1)])
+    put(guitar, 0, 8, [])  # a rest is the first of a pair, too
+    put(guitar, 0, 8, [(1, 2)])
+    for fret in (3, 4, 5):
+        put(guitar, 0, 8, [(1, fret)], tuplet=(3, 2))
+    put(guitar, 0, 8, [(1, 6)])
+    put(guitar, 0, 16, [(1, 7)])
+    put(guitar, 0, 16, [(1, 8)])
+    put(guitar, 1, 4, [(1, 0)], dotted=True)
+    put(guitar, 1, 8, [(1, 1)])
+    put(guitar, 1, 8, [(1, 2)])
+    put(guitar, 1, 4, [(1, 3)])
+    put(guitar, 1, 8, [(1, 4)])
+    assert [(a, b, pitch - 64) for a, b, pitch in played(tmp_path, song, kind)] == [
+        (0, 640, 0),
+        (640, 960, 1),
+        (1600, 1920, 2),
+        (1920, 2240, 3),
+        (2240, 2560, 4),
+        (2560, 2880, 5),
+        (2880, 3360, 6),
+        (3360, 3600, 7),
+        (3600, 3840, 8),
+        (3840, 5280, 0),
+        (5280, 5760, 1),
+        (5760, 6240, 2),
+        (6240, 7200, 3),
+        (7200, 7680, 4),
+    ]
+
+
+def test_sixteenth_triplet_feel_is_that_of_its_bars(tmp_path: Path) -> None:
+    song = score(2)
+    song.measureHeaders[1].tripletFeel = gp.TripletFeel.sixteenth
+    for bar in range(2):
+        for fret in range(4):
+            put(song.tracks[0], bar, 16, [(1, fret)])
+        put(song.tracks[0], bar, 8, [(1, 4)])
+        put(song.tracks[0], bar, 8, [(1, 4, gp.NoteType.tie)])
+        put(song.tracks[0], bar, 2, [])
+    starts = [(start, end) for start, end, _ in played(tmp_path, song)]
+    assert starts[:5] == [(0, 240), (240, 480), (480, 720), (720, 960), (960, 1920)]
+    assert [(a - 3840, b - 3840) for a, b in starts[5:]] == [
+        (0, 320),
+        (320, 480),
+        (480, 800),
+        (800, 960),
+        (960, 1920),
+    ]
+
+
+@pytest.mark.parametrize(("above", "below"), [(0, 4), (-3, 4), (4, 3)])
+def test_bars_of_no_metre_are_damage(above: int, below: int) -> None:
+    song = score()
+    put(song.tracks[0], 0, 1, [(1, 0)])
+    song.measureHeaders[0].timeSignature = gp.TimeSignature(above, gp.Duration(below))
+    with pytest.raises(UserError, match=f"damaged Guitar Pro file .a bar of {above}/{below}"):
+        song_from_score(song, "song.gp5")
 
 
 @pytest.mark.parametrize("length", [40, 200, 700])

@@ -1,7 +1,8 @@
 """Guitar Pro files (gp3, gp4, gp5) in; songs, played out bar by bar, with their MIDI bytes out.
 
 A tablature is a score: repeats and endings are unrolled, ties lengthen the note before them, a
-dead note has no pitch and is left out of pitched parts, the capo raises every note of its track.
+dead note has no pitch and is left out of pitched parts, the capo raises every note of its track,
+and triplet feel is played.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from restem.errors import UserError
 from restem.symbolic.midi_files import as_stored, chunk_of, file_of, track_bytes
 from restem.symbolic.parts import DRUM_CHANNEL
 from restem.symbolic.song import NO_NOTES, Song, Track, by_tick, checked
+from restem.symbolic.triplet_feel import swung
 
 QUARTER = 960  # ticks, as Guitar Pro counts
 _EXPORT = "open it in Guitar Pro and export it as MIDI or as Guitar Pro 5 (.gp5)"
@@ -58,10 +61,10 @@ def song_from_score(score: Any, name: str) -> Song:
     order = playing_order(score.measureHeaders)
     starts, metres, now = [], [], 0
     for index in order:
-        signature = score.measureHeaders[index].timeSignature
+        above, below = _metre(score.measureHeaders[index].timeSignature, name)
         starts.append(now)
-        metres.append((now, signature.numerator, signature.denominator.value))
-        now += QUARTER * 4 * signature.numerator // signature.denominator.value
+        metres.append((now, above, below))
+        now += QUARTER * 4 * above // below
     players = [_Player(track) for track in score.tracks]
     for player in players:
         for index, start in zip(order, starts, strict=True):
@@ -86,6 +89,16 @@ def song_from_score(score: Any, name: str) -> Song:
             _notices(score, name, order),
         )
     )
+
+
+def _metre(signature: Any, name: str) -> tuple[int, int]:
+    """Numerator and denominator; UserError for what no bar has and only a damaged file says."""
+    above, below = signature.numerator, signature.denominator.value
+    if not 1 <= above <= 255 or below not in (1, 2, 4, 8, 16, 32, 64):
+        raise UserError(
+            f"{name} is a damaged Guitar Pro file (a bar of {above}/{below}); {_EXPORT}."
+        )
+    return above, below
 
 
 @dataclass
@@ -165,14 +178,15 @@ class _Player:
     strings: dict[int, list[int]] = field(default_factory=dict)  # string -> its latest note
 
     def play(self, bar: int, start: int) -> None:
-        voices = self.track.measures[bar].voices
-        timed = []
-        for voice in voices:
-            now = Fraction(start)
-            for beat in voice.beats:
-                length = _length(beat.duration)
-                timed.append((now, now + length, beat))
-                now += length
+        measure, timed = self.track.measures[bar], []
+        for voice in measure.voices:
+            durations = [beat.duration for beat in voice.beats]
+            ends = list(accumulate(map(_length, durations)))
+            written = list(zip([Fraction(0), *ends], ends, strict=False))
+            times = swung(written, durations, measure.tripletFeel.name)
+            timed += [
+                (start + t[0], start + t[1], b) for t, b in zip(times, voice.beats, strict=True)
+            ]
         for first, last, beat in sorted(timed, key=lambda item: item[0]):
             change = beat.effect.mixTableChange
             if change is not None and change.tempo is not None:
