@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
@@ -50,11 +51,14 @@ class DrumSource:
     notes: np.ndarray
 
 
-def read_groove_midi(folder: Path, split: str | None = None) -> list[DrumSource]:
+def read_groove_midi(
+    folder: Path, split: str | None = None, left_out: Callable[[str], None] | None = None
+) -> list[DrumSource]:
     """The Groove MIDI Dataset's performances in 3/4 and 4/4, beats and fills (CC-BY 4.0).
 
     The dataset's own validation share is kept apart; its test share is never used for training.
-    `split` reads one share only, which saves most of the time.
+    `split` reads one share only, which saves most of the time. A damaged file is passed over, and
+    `left_out` told its name; without one it is a UserError.
     """
     table = folder / "info.csv"
     if not table.is_file():
@@ -69,8 +73,15 @@ def read_groove_midi(folder: Path, split: str | None = None) -> list[DrumSource]
                 continue
             if split not in (None, row["split"]):
                 continue
-            midi = mido.MidiFile(path)
-            notes = _track_notes(mido.merge_tracks(midi.tracks), midi.ticks_per_beat)[0]
+            try:
+                midi = mido.MidiFile(path)
+                notes = _track_notes(mido.merge_tracks(midi.tracks), midi.ticks_per_beat)[0]
+            except Exception:  # mido tells damage by a dozen kinds of exception
+                reason = f"{name} is a damaged MIDI file; get a complete copy of {folder.name}."
+                if left_out is None:
+                    raise UserError(reason) from None
+                left_out(reason)
+                continue
             if not len(notes):
                 continue
             notes[:, 2] = [_ROLAND.get(int(p), int(p)) for p in notes[:, 2]]
