@@ -7,58 +7,14 @@ from pathlib import Path
 import guitarpro as gp
 import numpy as np
 import pytest
+from tablatures import VERSIONS, add_track, put, score
 
 from restem.errors import UserError
 from restem.symbolic.guitar_pro import playing_order, song_from_score
 from restem.symbolic.midi_files import song_from_bytes
 from restem.symbolic.scores import read_song
 
-VERSIONS = {"gp3": (3, 0, 0), "gp4": (4, 0, 6), "gp5": (5, 1, 0)}
 QUARTER = 960
-
-
-def score(bars: int = 1) -> gp.Song:
-    song = gp.Song(tempo=120)
-    for _ in range(bars - 1):
-        song.newMeasure()
-    for track in song.tracks:
-        for measure in track.measures:
-            measure.voices[0].beats.clear()
-    return song
-
-
-def add_track(song: gp.Song, **settings: object) -> gp.Track:
-    track = gp.Track(song, number=len(song.tracks) + 1, **settings)
-    song.tracks.append(track)
-    return track
-
-
-def put(
-    track: gp.Track,
-    bar: int,
-    value: int,
-    notes: list[tuple],
-    *,
-    dotted: bool = False,
-    tuplet: tuple[int, int] = (1, 1),
-) -> gp.Beat:
-    """Add a beat of length 1 / `value` with (string, fret[, type]); no notes make a rest."""
-    voice = track.measures[bar].voices[0]
-    status = gp.BeatStatus.normal if notes else gp.BeatStatus.rest
-    duration = gp.Duration(value=value, isDotted=dotted, tuplet=gp.Tuplet(*tuplet))
-    beat = gp.Beat(voice, duration=duration, status=status)
-    for string, fret, *kind in notes:
-        beat.notes.append(
-            gp.Note(
-                beat,
-                value=fret,
-                string=string,
-                velocity=95,
-                type=kind[0] if kind else gp.NoteType.normal,
-            )
-        )
-    voice.beats.append(beat)
-    return beat
 
 
 def played(tmp_path: Path, song: gp.Song, kind: str = "gp5", track: int = 0) -> list[tuple]:

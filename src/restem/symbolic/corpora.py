@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from restem.dataset.compose import (
 )
 from restem.dataset.drums import read_groove_midi
 from restem.errors import UserError
-from restem.symbolic.parts import KINDS, kind_of, planes_of
+from restem.symbolic.parts import KINDS, STEMS, kind_of, planes_of
 from restem.symbolic.rolls import (
     ONSET,
     STEPS_PER_QUARTER,
@@ -35,6 +35,10 @@ from restem.symbolic.scores import SUFFIXES, read_song
 from restem.symbolic.song import Song, Track
 
 CHUNK_BARS = 16
+LeftOut = Callable[[str], None]  # is told, in a sentence, which file was passed over and why
+# Beside its songs DadaGP holds what its tokens give back: X.gp4.pygp.gp5, X.gp2tokens2gp.gp5.
+_GIVEN_BACK = re.compile(r"\.(pygp|gp2tokens2gp)\.gp5$", re.I)
+_VERSION = re.compile(r"(\s*\((ver(sion|\.)?\s*)?\d+\))?\.gp[345]$")
 
 
 @dataclass(frozen=True)
@@ -68,35 +72,53 @@ def piece_from_song(
     return Piece(song.name, corpus, split, style, parts, bars)
 
 
-def folder_pieces(folder: Path, corpus: str = "folder") -> Iterator[Piece]:
-    """Every MIDI and Guitar Pro song below a folder; unreadable ones are passed over.
+def folder_pieces(folder: Path, left_out: LeftOut | None = None) -> Iterator[Piece]:
+    """Every MIDI and Guitar Pro song below a folder; what cannot be read is passed over, and
+    `left_out` told why.
 
     A song's split hangs on its name alone. Raises UserError if the folder holds no such file.
     """
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
-    if not paths:
-        raise UserError(f"{folder} holds no MIDI or Guitar Pro files; name another folder.")
-    for path in paths:
-        try:
-            song = read_song(path)
-            found: dict[str, list[Track]] = {kind: [] for kind in KINDS}
-            for track in song.tracks:
-                found[kind_of(track)].append(track)
-            yield piece_from_song(song, found, corpus, split_of(path.name))
-        except UserError:
-            continue
+    for path in _song_files(folder, SUFFIXES):
+        yield from _read(path, "folder", path.name, left_out)
 
 
-def dadagp_pieces(folder: Path) -> Iterator[Piece]:
+def dadagp_pieces(folder: Path, left_out: LeftOut | None = None) -> Iterator[Piece]:
     """Chunks of 16 bars of the DadaGP songs below a folder that have drums, bass and guitar.
 
-    DadaGP (Sarmento et al., ISMIR 2021) is a tree of gp3 to gp5 files. All chunks of a song share
-    its split.
+    DadaGP (Sarmento et al., ISMIR 2021) is a tree of gp3 to gp5 files, beside each its tokens as
+    text and what the tokens give back as Guitar Pro, which are passed over. All chunks of a song
+    share its split, and so do the versions "Song.gp4" and "Song (2).gp5" of one song.
     """
-    for piece in folder_pieces(folder, "dadagp"):
-        for chunk in chunks(piece):
-            if all(kind in chunk.parts and chunk.parts[kind][ONSET].any() for kind in KINDS[:3]):
-                yield chunk
+    for path in _song_files(folder, SUFFIXES[2:]):
+        if _GIVEN_BACK.search(path.name):
+            continue
+        for piece in _read(path, "dadagp", _VERSION.sub("", path.name.lower()), left_out):
+            for chunk in chunks(piece):
+                if all(kind in chunk.parts and chunk.parts[kind][ONSET].any() for kind in STEMS):
+                    yield chunk
+
+
+def _song_files(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
+    found = (path for path in folder.rglob("*") if path.suffix.lower() in suffixes)
+    paths = sorted(path for path in found if path.is_file())
+    if not paths:
+        kinds = "MIDI or Guitar Pro" if ".mid" in suffixes else "Guitar Pro (gp3, gp4, gp5)"
+        raise UserError(f"{folder} holds no {kinds} files; name another folder.")
+    return paths
+
+
+def _read(path: Path, corpus: str, song_name: str, left_out: LeftOut | None) -> Iterator[Piece]:
+    """The song of a file, or nothing if it cannot be read; its split is that of `song_name`."""
+    try:
+        song = read_song(path)
+    except UserError as error:
+        if left_out is not None:
+            left_out(str(error))
+        return
+    found: dict[str, list[Track]] = {kind: [] for kind in KINDS}
+    for track in song.tracks:
+        found[kind_of(track)].append(track)
+    yield piece_from_song(song, found, corpus, split_of(song_name))
 
 
 def chunks(piece: Piece, count: int = CHUNK_BARS) -> Iterator[Piece]:
@@ -134,9 +156,10 @@ def mma_pieces(
         yield _composed(parts, groove, bars, name, "mma", split_of(groove.path.name))
 
 
-def groove_pieces(folder: Path) -> Iterator[Piece]:
-    """The performances of the Groove MIDI Dataset, quantised: drums alone, with their styles."""
-    for source in read_groove_midi(folder):
+def groove_pieces(folder: Path, left_out: LeftOut | None = None) -> Iterator[Piece]:
+    """The performances of the Groove MIDI Dataset, quantised: drums alone, with their styles and
+    the dataset's own splits."""
+    for source in read_groove_midi(folder, left_out=left_out or (lambda _: None)):
         count = int(source.quarters // source.quarters_per_bar)
         if source.fill or count < 4:
             continue

@@ -15,6 +15,8 @@ from restem.audio.files import atomic_path
 from restem.dataset.drums import DrumSource, read_groove_midi
 from restem.diffusion.checkpoints import ema_weights
 from restem.diffusion.training import Trainer, TrainingConfig
+from restem.errors import UserError
+from restem.symbolic.corpora import LeftOut
 from restem.symbolic.performance import FEATURES, TIMING_SCALE, VELOCITY_SCALE, features
 from restem.symbolic.rolls import STEPS_PER_QUARTER, planes_from_notes, snapped
 
@@ -29,9 +31,18 @@ class Strokes:
     targets: np.ndarray
 
 
-def read_strokes(folder: Path, split: str) -> Strokes:
-    """All strokes of one split of the Groove MIDI Dataset: scaled velocity and offset."""
-    made = [strokes_of(s) for s in read_groove_midi(folder) if s.split == split]
+def read_strokes(folder: Path, split: str, left_out: LeftOut | None = None) -> Strokes:
+    """All strokes of one split of the Groove MIDI Dataset: scaled velocity and offset.
+
+    Damaged files are passed over, and `left_out` told which. UserError if there is no stroke.
+    """
+    sources = read_groove_midi(folder, split, left_out or (lambda _: None))
+    made = [strokes_of(source) for source in sources]
+    if not made:
+        raise UserError(
+            f"{folder} holds no performance of the {split} split of its info.csv; get a complete "
+            "copy of the Groove MIDI Dataset."
+        )
     return Strokes(np.concatenate([m[0] for m in made]), np.concatenate([m[1] for m in made]))
 
 
@@ -58,10 +69,11 @@ def train_touch(
     batch: int = 1024,
     seed: int = 0,
     resume: bool = False,
+    left_out: LeftOut | None = None,
 ) -> Iterator[tuple[int, float]]:
-    """Train, yielding (step, loss); the checkpoint lies in `out`."""
+    """Train, yielding (step, loss); the checkpoint lies in `out`, `left_out` is told of damage."""
     torch.manual_seed(seed)
-    strokes = read_strokes(folder, "train")
+    strokes = read_strokes(folder, "train", left_out)
     network = nn.Sequential(
         nn.Linear(FEATURES, WIDTH),
         nn.GELU(approximate="tanh"),

@@ -63,11 +63,13 @@ def _corpus(args: argparse.Namespace) -> int:
     from restem.symbolic.corpus_file import save_corpus
     from restem.symbolic.heard_corpus import heard_pieces
 
-    sources: list[Iterable[corpora.Piece]] = [corpora.folder_pieces(folder) for folder in args.midi]
+    sources: list[Iterable[corpora.Piece]] = [
+        corpora.folder_pieces(folder, _say) for folder in args.midi
+    ]
     if args.dadagp is not None:
-        sources.append(corpora.dadagp_pieces(args.dadagp))
+        sources.append(corpora.dadagp_pieces(args.dadagp, _say))
     if args.groove_midi is not None:
-        sources.append(corpora.groove_pieces(args.groove_midi))
+        sources.append(corpora.groove_pieces(args.groove_midi, _say))
     if args.mma is not None:
         sources.append(
             corpora.mma_pieces(args.mma, args.songs, seed=args.seed, leadsheets=args.leadsheets)
@@ -90,6 +92,11 @@ def _corpus(args: argparse.Namespace) -> int:
 
     print(f"{save_corpus(new(), args.output)} songs in {args.output}; {counts[0]} copies left out.")
     return 0
+
+
+def _say(reason: str) -> None:
+    """A file that is passed over does not end a long command, but its owner hears of it."""
+    print(f"restem: note: {reason}", file=sys.stderr)
 
 
 def _add_train(verbs: Any) -> None:
@@ -140,7 +147,12 @@ def _train(args: argparse.Namespace) -> int:
 
     if touch:
         steps = train_touch(
-            args.groove_midi, args.output, args.steps, seed=args.seed, resume=args.resume
+            args.groove_midi,
+            args.output,
+            args.steps,
+            seed=args.seed,
+            resume=args.resume,
+            left_out=_say,
         )
     else:
         steps = train(
