@@ -16,9 +16,10 @@ from restem.manner import dynamics_of_words
 from restem.order import NAMES, named_last
 from restem.symbolic import performance
 from restem.symbolic.arrange import complete
+from restem.symbolic.channels import beside, choose_voices, said_of
 from restem.symbolic.midi_files import track_bytes, with_track
 from restem.symbolic.model import PACKAGED, RollModel
-from restem.symbolic.parts import DRUM_CHANNEL, KINDS, STEMS, find_parts, planes_of
+from restem.symbolic.parts import KINDS, STEMS, find_parts, planes_of
 from restem.symbolic.rhythms import own_words
 from restem.symbolic.rolls import (
     bars_in_steps,
@@ -28,7 +29,6 @@ from restem.symbolic.rolls import (
     ticks_of_step,
 )
 from restem.symbolic.song import Song, Track
-from restem.symbolic.voices import program_for
 from restem.symbolic.wishes import Wishes
 
 Progress = Callable[[float, str], None]
@@ -93,7 +93,7 @@ class MidiInserter:
         steps = int(table[-1, 0] + table[-1, 1])
         parts = {kind: planes_of(tracks, song, steps) for kind, tracks in found.items() if tracks}
         models = {stem: self._model(stem) for stem in wanted}
-        voices = _voices(wanted, found, song, wishes.style)
+        voices = choose_voices(wanted, found, song, wishes.style)
 
         def follow(share: float) -> None:
             if progress is not None:
@@ -119,10 +119,12 @@ class MidiInserter:
             notes[stem] = without_overlaps(
                 inside_bars(played, table, region, song.ticks_per_quarter)
             )
-            channel, program = voices[stem]
+            voice = voices[stem]
+            if voice.shared is not None:
+                notes[stem] = beside(notes[stem], song, voice.channel)
             text = json.dumps({"restem": settings}, ensure_ascii=True)
             data = with_track(
-                data, track_bytes(f"restem {stem}", channel, program, notes[stem], text)
+                data, track_bytes(f"restem {stem}", voice.channel, voice.program, notes[stem], text)
             )
         return MidiInsertion(
             data,
@@ -131,7 +133,11 @@ class MidiInserter:
             made,
             table,
             settings,
-            [*song.notices, *_notices(wanted, notes, found, bars, song, wishes.style)],
+            [
+                *song.notices,
+                *said_of(voices),
+                *_notices(wanted, notes, found, bars, song, wishes.style),
+            ],
         )
 
     def _model(self, stem: str) -> RollModel:
@@ -226,29 +232,6 @@ def _region(bars: tuple[int, int] | None, count: int) -> tuple[int, int] | None:
             f"The song has bars 1 to {count}; bars {bars[0]} to {bars[1]} are not in it."
         )
     return bars[0] - 1, bars[1]
-
-
-def _voices(
-    wanted: list[str], found: Mapping[str, list[Track]], song: Song, style: str
-) -> dict[str, tuple[int, int | None]]:
-    """Channel and program of each new track.
-
-    Channels of which the song says nothing come first, then those on which nothing plays: some
-    files set all sixteen at their beginning.
-    """
-    playing = {track.channel for track in song.tracks}
-    order = sorted(set(range(16)) - playing - {DRUM_CHANNEL}, key=lambda c: (c in song.channels, c))
-    voices: dict[str, tuple[int, int | None]] = {}
-    for stem in wanted:
-        if stem == "drums":
-            # On a channel that is in use a program change would alter the user's own kit.
-            voices[stem] = DRUM_CHANNEL, None if DRUM_CHANNEL in song.channels else 0
-            continue
-        if not order:
-            raise UserError("All MIDI channels of the song are in use; free one for the new part.")
-        own = found[stem][0].program if found[stem] else None
-        voices[stem] = order.pop(0), program_for(stem, style) if own is None else own
-    return voices
 
 
 def _notices(
