@@ -71,7 +71,7 @@ def test_drums_are_added_to_the_channel_of_drums() -> None:
 
 def test_a_part_that_the_song_lacks_asks_for_a_sound_to_share() -> None:
     song = full(bass=81)
-    with pytest.raises(UserError, match=r"none plays bass; .* --track-map ch5=bass --force") as info:
+    with pytest.raises(UserError, match=r"none plays bass; .* ch5=bass --force") as info:
         inserter().insert(song, ["bass"], Wishes(steps=2))
     assert str(info.value).count(".") == 1
     told = {"ch5": "bass"}
