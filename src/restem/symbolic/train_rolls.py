@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from restem.diffusion.training import Trainer, TrainingConfig
+from restem.errors import UserError
 from restem.networks.embedded import EmbeddedNetwork, NetworkConfig
 from restem.symbolic import cells, shared
 from restem.symbolic.bernoulli import BinaryNoise, noised
@@ -56,6 +57,11 @@ def train(settings: RollTraining) -> Iterator[tuple[int, float]]:
     """Train by the settings, yielding (step, loss); the checkpoint lies in `settings.out`."""
     torch.manual_seed(settings.seed)
     pieces = [piece for split in settings.splits for piece in load_corpus(settings.corpus, split)]
+    if not pieces:
+        raise UserError(
+            f"{settings.corpus} holds songs for validation and test only, by their names; add more "
+            "songs with restem midi corpus."
+        )
     shares = settings.stem == shared.FILE
     batches, rates, usual = (_shared_batches if shares else _batches)(pieces, settings)
     noise = settings.noise or replace(BinaryNoise(), density=round(float(rates.mean()), 5))
