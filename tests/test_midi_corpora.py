@@ -90,7 +90,7 @@ def test_copies_in_another_key_are_left_out_and_damaged_files_named(
     (tmp_path / "d" / "A" / "Dd - Cut.gp5").write_bytes(whole[: len(whole) // 3])
     assert corpus(tmp_path, "--dadagp", tmp_path / "d") == 0
     said = capsys.readouterr()
-    assert said.out.startswith("2 songs in") and "1 copies left out" in said.out
+    assert said.out.startswith("2 songs or chunks of songs in") and "1 copies left out" in said.out
     assert said.err.count("restem: note:") == 1 and "Dd - Cut.gp5 is a damaged" in said.err
     pieces = load_corpus(tmp_path / "c.npz")
     assert [p.name for p in pieces] == ["Dd - One.gp5:1", "Ee - Another.gp4:1"]
@@ -204,6 +204,9 @@ def test_a_trained_touch_plays_as_the_drummer_did(
     assert main([*words, "--steps", "300", "--resume"]) == 0
     checkpoint = str(out / "checkpoint.safetensors")
     assert main(["midi", "export", checkpoint, "--touch", "-o", str(tmp_path / "model")]) == 0
+    capsys.readouterr()
+    assert main(["midi", "export", checkpoint, "-o", str(tmp_path / "part")]) == 2
+    assert "add --touch" in capsys.readouterr().err and not (tmp_path / "part").exists()
     (rock,) = (p for p in groove_pieces(folder) if p.split == "test")
     strokes = play(
         Touch.load(tmp_path / "model" / "touch.npz"), rock.parts["drums"], rock.bars, 0, 0.2
@@ -225,6 +228,15 @@ def test_a_groove_midi_without_its_train_split_is_one_sentence(tmp_path: Path) -
     with pytest.raises(UserError, match="no performance of the train split"):
         next(train_touch(tmp_path, tmp_path / "out", 2))
     assert not (tmp_path / "out").exists()
+
+
+def test_a_missing_folder_for_the_corpus_is_said_before_anything_is_gathered(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    save(tmp_path, band(8)[:50], "broken.mid")
+    assert corpus(tmp_path / "none", "--midi", tmp_path) == 2
+    said = capsys.readouterr().err
+    assert "There is no folder" in said and "broken.mid" not in said
 
 
 @pytest.mark.skipif(not shutil.which("mma"), reason="mma is missing: its songs NOT CHECKED")

@@ -105,6 +105,9 @@ def test_training_by_the_paper_runs_resumes_and_makes_a_model_that_inserts(
     assert made.noise == PAPER and made.stem == "drums"
     described = json.loads((model / "drums.json").read_text())
     assert described["splits"] == ["train"] and described["stem"] == "drums"
+    told = ["midi", "export", str(run / "checkpoint.safetensors"), "--touch"]
+    assert main([*told, "-o", str(tmp_path / "touch")]) == 2
+    assert "leave out --touch" in capsys.readouterr().err and not (tmp_path / "touch").exists()
     song, out = save(tmp_path, band(2)), tmp_path / "out.mid"
     told = ["midi", "insert", str(song), "--stem", "drums", "--model", str(model)]
     assert main([*told, "--steps", "2", "-o", str(out)]) == 0

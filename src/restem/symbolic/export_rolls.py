@@ -24,8 +24,16 @@ HALF = "_half"
 
 
 def export_model(checkpoint: Path, folder: Path, description: dict[str, Any]) -> None:
-    """Write `STEM.onnx` (weights in half precision, computed in single) and `STEM.json`."""
+    """Write `STEM.onnx` (weights in half precision, computed in single) and `STEM.json`.
+
+    Raises UserError, and makes no folder, if it is no checkpoint of a part.
+    """
     weights, meta = ema_weights(checkpoint)
+    if not {"network", "stem"} <= meta.keys():
+        raise UserError(
+            f"{checkpoint} is not of restem midi train for a part; name one that is, or add "
+            "--touch if it is of --stem touch."
+        )
     network = EmbeddedNetwork(NetworkConfig(**meta["network"]))
     network.load_state_dict({k: v.half().float() for k, v in weights.items()})
     folder.mkdir(parents=True, exist_ok=True)

@@ -105,11 +105,20 @@ def stroke_loss(raw: Tensor, targets: Tensor) -> Tensor:
 
 
 def export_touch(checkpoint: Path, path: Path) -> None:
-    """Write the averaged weights, in half precision, as the file that Touch.load reads."""
-    weights, _ = ema_weights(checkpoint)
+    """Write the averaged weights, in half precision, as the file that Touch.load reads.
+
+    Raises UserError, and makes no folder, if it is a checkpoint of anything else.
+    """
+    weights, meta = ema_weights(checkpoint)
+    if "strokes" not in meta:
+        raise UserError(
+            f"{checkpoint} is not of restem midi train --stem touch; leave out --touch, or name "
+            "one that is."
+        )
     arrays: dict[str, Any] = {}
     for index, layer in enumerate(sorted({name.split(".")[0] for name in weights}, key=int)):
         arrays[f"weight{index}"] = weights[f"{layer}.weight"].numpy().astype(np.float16)
         arrays[f"bias{index}"] = weights[f"{layer}.bias"].numpy().astype(np.float16)
+    path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(path) as part, part.open("wb") as file:
         np.savez_compressed(file, **arrays)

@@ -63,6 +63,8 @@ def _corpus(args: argparse.Namespace) -> int:
     from restem.symbolic.corpus_file import save_corpus
     from restem.symbolic.heard_corpus import heard_pieces
 
+    if not args.output.parent.is_dir():  # gathering takes minutes: not after it
+        raise UserError(f"There is no folder {args.output.parent}; make it, or give another -o.")
     sources: list[Iterable[corpora.Piece]] = [
         corpora.folder_pieces(folder, _say) for folder in args.midi
     ]
@@ -81,7 +83,9 @@ def _corpus(args: argparse.Namespace) -> int:
             fresh = known.is_new(piece)
             counts[fresh] += 1
             if sum(counts) % 100 == 0:
-                print(f"restem: {counts[1]} songs, {counts[0]} left out as copies", file=sys.stderr)
+                print(
+                    f"restem: {counts[1]} pieces, {counts[0]} left out as copies", file=sys.stderr
+                )
             if fresh:
                 yield piece
         heard = (heard_pieces(songs, args.seed + n) for n, songs in enumerate(args.heard))
@@ -90,7 +94,8 @@ def _corpus(args: argparse.Namespace) -> int:
                 print(f"restem: {count} parts of songs heard", file=sys.stderr)
             yield piece
 
-    print(f"{save_corpus(new(), args.output)} songs in {args.output}; {counts[0]} copies left out.")
+    count = save_corpus(new(), args.output)
+    print(f"{count} songs or chunks of songs in {args.output}; {counts[0]} copies left out.")
     return 0
 
 
@@ -221,7 +226,6 @@ def _export(args: argparse.Namespace) -> int:
     from restem.symbolic.export_rolls import export_model
     from restem.symbolic.train_touch import export_touch
 
-    args.output.mkdir(parents=True, exist_ok=True)
     if args.touch:
         export_touch(args.checkpoint, args.output / "touch.npz")
     else:
