@@ -182,6 +182,16 @@ def test_the_gain_is_that_of_the_stem_and_leaves_the_song(song, model):
     assert record["request"]["gain"] == -6
 
 
+def test_the_sentence_chooses_the_stem_unless_an_option_does(song, model, capsys):
+    assert run("insert", song, "Add a funky bass") == 0
+    assert model.received["stem"] == "bass" and "song.bass.wav" in listing()
+    assert "The stem is bass, as in the sentence" in capsys.readouterr().err
+    assert run("insert", song, "Add a funky bass", "--stem", "drums", "-o", "other") == 0
+    assert model.received["stem"] == "drums"
+    assert run("insert", song, SAY, "-o", "plain") == 0
+    assert model.received["stem"] == "drums" and "The stem is" not in capsys.readouterr().err
+
+
 def test_stems_of_an_earlier_run_are_named(song, model, capsys):
     assert run("insert", song, SAY) == 0
     assert "earlier run" not in capsys.readouterr().err

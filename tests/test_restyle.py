@@ -190,6 +190,13 @@ def test_bad_requests_are_one_sentence(parts, model, capsys, words, sentence):
     assert not Path("restem-out").exists()
 
 
+def test_a_sentence_of_another_stem_says_that_the_separator_finds_drums(parts, model, capsys):
+    assert run("song.wav", "jazzy piano") == 2
+    assert "finds drums, not keys; choose another" in capsys.readouterr().err
+    assert run("song.wav", "jazzy piano", "--without", "own.wav") == 0
+    assert Path("restem-out/song.keys.wav").exists()
+
+
 def test_no_result_replaces_an_input(parts, model, capsys):
     Path("own.wav").rename("song.background.wav")
     assert run("song.wav", SAY, "--without", "song.background.wav", "-o", ".", "--force") == 2

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from restem.manner import density_of_words, dynamics_of_words
-from restem.order import Order
+from restem.order import Order, asked_stem
 from restem.symbolic.articulation import is_broken
 from restem.symbolic.rhythms import A_BAR, Rhythm, rhythm_of
 from restem.symbolic.voices import program_for
@@ -75,6 +75,17 @@ def test_how_hard(words: str, way: int) -> None:
         ("Simply add some drums", 0),
         ("play simply", -1),
         ("Drums that start simple and become more complex", 0),
+        ("only a few hits per bar", -1),
+        ("drums with just a few notes", -1),
+        ("a few well-placed chords", -1),
+        ("a couple of hits per bar", -1),
+        ("a few times per bar", -1),
+        ("a few fills", 0),
+        ("only a few fills per bar", 0),
+        ("a few more notes", 0),
+        ("a few ghost notes", 0),
+        ("quite a few notes", 0),
+        ("come in after a few bars", 0),
     ],
 )
 def test_how_many(words: str, way: int) -> None:
@@ -116,6 +127,50 @@ def test_how_many(words: str, way: int) -> None:
 )
 def test_what_the_song_has_gets_no_notice(words: str, stem: str) -> None:
     assert not Order(words, stem).doubts()
+
+
+@pytest.mark.parametrize(
+    ("words", "stem"),
+    [
+        ("add a funky bass", "bass"),
+        ("Add jazzy brushed drums", "drums"),
+        ("Add drums that lock with the bass", "drums"),
+        ("a walking bass", "bass"),
+        ("jazzy piano comping", "keys"),
+        ("jazzy", "drums"),
+        ("something for my piano song", "drums"),
+        ("bass and drums", "drums"),
+        ("Add a guitar and drums", "drums"),
+        ("piano and guitar", "keys"),
+        ("add a synth bass", "bass"),
+        ("a bass synth", "bass"),
+        ("a synth-pop bass line", "bass"),
+        ("bass guitar", "bass"),
+        ("strummed chords", "guitar"),
+        ("piano with Alberti bass", "keys"),
+        ("Add bass to the drums", "bass"),
+        ("Add to the song a Hammond organ", "keys"),
+        ("I have drums and guitar, please add bass", "bass"),
+        ("Here's a song with vocals and guitar. Please add some soft drums.", "drums"),
+        ("Guitar to go with drums and bass", "guitar"),
+        ("Keys to complement the bass and drums", "keys"),
+        ("a bass line that follows the kick", "bass"),
+        ("Double the guitar riff an octave down", "drums"),
+        ("bass drum only", "drums"),
+        ("drum and bass", "drums"),
+        ("piano chords on every beat", "keys"),
+        ("a disco beat", "drums"),
+        ("bass, no drums", "bass"),
+        ("no bass, just rock", "drums"),
+        ("reggae skank guitar", "guitar"),
+        ("a guitar over the piano", "guitar"),
+        ("My song has drums. Add a Rhodes.", "keys"),
+        ("My song needs bass", "bass"),
+        ("Leave space for the piano", "drums"),
+    ],
+)
+def test_the_sentence_names_the_stem(words: str, stem: str) -> None:
+    assert asked_stem(words) == stem
 
 
 @pytest.mark.parametrize(

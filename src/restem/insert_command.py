@@ -40,7 +40,8 @@ def add_song_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("song", metavar="SONG", type=Path, help="WAV, FLAC, OGG, Opus, MP3, AIFF (m4a with ffmpeg)")
     add("instruction", metavar="INSTRUCTION", type=sentence_of, help="what to play, in a sentence")
-    add("--stem", choices=STEMS, help="which stem to make (default: drums)")
+    add("--stem", choices=STEMS,
+        help="which stem to make (default: what the sentence names, else drums)")  # fmt: skip
     add("-o", "--output", metavar="DIR", type=Path, default=Path("restem-out"),
         help="folder for the results (default: restem-out)")  # fmt: skip
     add("--seed", metavar="N", type=within(int, 0, 2**63 - 1), default=0,
@@ -116,7 +117,15 @@ def settle_model(args: argparse.Namespace) -> None:
     UserError for options that the model does not follow.
     """
     args.riffusion = open_riffusion(args)
-    args.stem = args.riffusion.settings.stem if args.riffusion else args.stem or "drums"
+    if args.riffusion:
+        args.stem = args.riffusion.settings.stem
+    elif args.stem is None:
+        from restem.order import asked_stem
+
+        args.stem = asked_stem(args.instruction)
+        if args.stem != "drums":
+            note = f"The stem is {args.stem}, as in the sentence; --stem chooses another."
+            print(f"restem: note: {note}", file=sys.stderr)
 
 
 def result_names(song: Path, stem: str, takes: int = 1) -> list[str]:

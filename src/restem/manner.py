@@ -18,9 +18,17 @@ MOST = 2.0  # controls lie between -MOST and MOST
 # How far a step of a control goes, in the numbers that a model is told: 0.8 octaves of hits, 5 dB.
 DENSITY_STEP, DYNAMICS_STEP = 0.4, 0.5
 # What words say of how many notes there shall be, in steps of density.
+# "A few hits per bar" are few; a few fills, or a few more notes, are more than none.
+_A_FEW = (
+    r"(?<!quite )a (?:few|couple of)(?= (?:(?!more|extra|other|ghost|grace|passing|fills?|licks?|"
+    r"rolls?|for|to|in|on|at|and|with|bars?|beats?)[\w-]+ ){0,2}"
+    r"(?:(?:notes|hits|strokes|chords|strums|stabs|taps)\b|(?:per|each|every|in (?:a|each|every)) "
+    r"bar\b))"
+)
 FEW = re.compile(
     r"\b(sparse|sparser|sparsely|simple|simpler|(?<=play )simply|(?<=played )simply|"
     r"(?<=playing )simply|simply(?= played)|minimal|minimalist|(?<!a )few|fewer|"
+    rf"{_A_FEW}|"
     r"restrained|understated|half as (?:busy|dense|full|many))\b"
 )
 MANY = re.compile(

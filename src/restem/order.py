@@ -21,6 +21,7 @@ NAMES = {
     "guitar": re.compile(r"guitar|\bstrum"),
     "keys": re.compile(r"piano|\bkeys\b|keyboard|organ\b|rhodes|clavinet|synth"),
 }
+BASS_SYNTH = re.compile(r"\bbass (?:synth(?:esi[sz]er)?|keyboard)\b")
 # Of another stem's sentence: a chord "on every beat" is no wish for drums, "add a disco beat" is.
 NAMES_OTHERS = NAMES | {
     "drums": re.compile(
@@ -50,6 +51,12 @@ _ALONG = re.compile(
 _PLAYS = re.compile(
     r"^\w*(?:['’]s)? (?:is|are|was|has|have|plays?|holds?|enters?|already|"
     r"players? (?:can|is|plays?|will))\b"
+)
+_ADDED_TO = re.compile(
+    r"\bto (?:the|these|this|our|your) (?:(?!song|track|mix|tune|music)[\w-]+ )?(?:and (?:the )?)?$"
+)
+_PHRASE_END = re.compile(
+    r"[,.;:!?&()]|\b(?:and|plus|or|with|on|in|to|that|which|who|playing|plays?|like)\b"
 )
 OF_A_GUITAR = re.compile(
     r"\b(?:nylon|steel|muted?|the|six|open|low|high) strings\b|\bsinging(?:,| lead| tone| solo)"
@@ -204,6 +211,24 @@ def named_last(words: str) -> str | None:
     words = BASS_DRUM.sub("drum", words).replace(ALBERTI, "alberti").strip(" .!")
     noun = LAST_NOUN.search(words.replace(BASS_GUITAR, "bass"))
     return next((s for s, names in NAMES.items() if noun and names.search(noun[0])), None)
+
+
+def asked_stem(instruction: str) -> str:
+    """The stem that a sentence asks for: drums where it names them beside another or names none,
+    else the one it names first; of such as "synth-pop bass" the last."""
+    words = BASS_DRUM.sub("drum", instruction.lower()).replace(ALBERTI, "alberti")
+    words = BASS_SYNTH.sub("bass", words.replace(BASS_GUITAR, "bass"))
+    named = sorted(
+        (found.start(), stem)
+        for stem, names in NAMES_OTHERS.items()
+        for found in meant(names, words)
+        if not (_is_of_the_song(found, words) or _ADDED_TO.search(words[: found.start()]))
+    )
+    stems = [stem for _, stem in named]
+    if not stems or "drums" in stems:
+        return "drums"
+    end = _PHRASE_END.search(words, named[0][0])
+    return [stem for start, stem in named if not end or start < end.start()][-1]
 
 
 def names_another(words: str, stem: str) -> str | None:
