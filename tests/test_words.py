@@ -7,6 +7,7 @@ import pytest
 from restem.manner import density_of_words, dynamics_of_words
 from restem.order import Order, asked_stem
 from restem.symbolic.articulation import is_broken
+from restem.symbolic.lines import is_short, is_single
 from restem.symbolic.rhythms import A_BAR, Rhythm, rhythm_of
 from restem.symbolic.voices import program_for
 
@@ -123,6 +124,10 @@ def test_how_many(words: str, way: int) -> None:
         ("leave space for the singer", "guitar"),
         ("Nylon strings, tender", "guitar"),
         ("let the strings ring", "guitar"),
+        ("leave room for the guitar solo", "drums"),
+        ("Add a bass under the synth drone", "bass"),
+        ("solo jazz piano", "keys"),
+        ("no ghost notes", "drums"),
     ],
 )
 def test_what_the_song_has_gets_no_notice(words: str, stem: str) -> None:
@@ -197,6 +202,20 @@ def test_the_sentence_names_the_stem(words: str, stem: str) -> None:
         ("Skip the hi-hats", "drums", "hi-hats"),
         ("Just add a snare", "drums", "snare"),
         ("Start sparse, then build", "drums", "start sparse"),
+        ("crash on the one", "drums", '"crash on the one" may not be heeded'),
+        ("rolling hi-hats", "drums", "rolling hi-hats"),
+        ("open hats on the chorus", "drums", "on the chorus"),
+        ("open hats", "drums", '"open hats" may not be heeded'),
+        ("Drums, louder on the chorus", "drums", "on the chorus"),
+        ("ghost notes on the snare", "drums", '"ghost notes on the snare"'),
+        ("house drums, four-on-the-floor", "drums", "where and how single drums strike"),
+        ("four on the floor kick", "drums", '"four on the floor"'),
+        ("kick on every beat", "drums", '"kick on every beat"'),
+        ("Add a guitar solo", "guitar", '"solo" may not be heeded'),
+        ("drum solo", "drums", '"solo" may not be heeded'),
+        ("pedal tone on A", "bass", '"pedal tone" may not be heeded'),
+        ("organ drone", "keys", "the notes follow the song's chords"),
+        ("bass in the high register", "bass", "a bass stays low"),
     ],
 )
 def test_what_is_not_made_gets_a_notice(words: str, stem: str, said: str) -> None:
@@ -297,6 +316,57 @@ def test_rhythms(words: str, stem: str, rhythm: Rhythm) -> None:
 )
 def test_instruments(words: str, stem: str, program: int) -> None:
     assert program_for(stem, words) == program
+
+
+@pytest.mark.parametrize(
+    ("words", "stem", "single"),
+    [
+        ("single note riff", "guitar", True),
+        ("piano melody, single notes", "keys", True),
+        ("a funky guitar with single notes", "guitar", True),
+        ("Add a lead line", "guitar", True),
+        ("a simple piano melody", "keys", True),
+        ("Add a Moog lead", "keys", True),
+        ("guitar solo", "guitar", True),
+        ("guitar in octaves", "guitar", True),
+        ("piano in octaves", "keys", False),
+        ("solo jazz guitar", "guitar", False),
+        ("chords under the melody", "keys", False),
+        ("follow the melody", "guitar", False),
+        ("piano melody and chords", "keys", False),
+        ("single notes, no chords", "guitar", True),
+        ("no single notes", "guitar", False),
+        ("single notes", "bass", False),
+        ("leave room for the lead vocal", "keys", False),
+        ("a chord melody", "guitar", False),
+    ],
+)
+def test_one_note_at_a_time(words: str, stem: str, single: bool) -> None:
+    assert is_single(words, stem) == single
+
+
+@pytest.mark.parametrize(
+    ("words", "stem", "short"),
+    [
+        ("reggae skank", "guitar", True),
+        ("off-beat chops", "guitar", True),
+        ("staccato chords", "keys", True),
+        ("muted guitar", "guitar", True),
+        ("choppy rhythm guitar", "guitar", True),
+        ("short stabs", "keys", True),
+        ("funky chops", "guitar", True),
+        ("Let the notes be short", "keys", True),
+        ("palm-muted power chords", "guitar", True),
+        ("not staccato", "keys", False),
+        ("a short chord progression", "keys", False),
+        ("guitar with a muted trumpet", "keys", False),
+        ("piano for my staccato strings song", "drums", False),
+        ("Add guitar", "guitar", False),
+        ("a line that supports the reggae skank guitar", "bass", False),
+    ],
+)
+def test_short_notes(words: str, stem: str, short: bool) -> None:
+    assert is_short(words, stem) == short
 
 
 def test_what_another_breaks_is_not_broken() -> None:

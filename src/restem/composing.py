@@ -28,11 +28,13 @@ from restem.region import Region
 from restem.symbolic import shared
 from restem.symbolic.arrange import fill
 from restem.symbolic.articulation import LOWEST_STRING
+from restem.symbolic.lines import is_short
 from restem.symbolic.model import RollModel, is_model
 from restem.symbolic.on_beats import bars_of, notes_in_seconds, planes_heard
 from restem.symbolic.performance import accents
 from restem.symbolic.rhythms import rhythm_of
 from restem.symbolic.rolls import STEPS_PER_QUARTER
+from restem.symbolic.strumming import string_delays
 from restem.symbolic.voices import program_for
 from restem.symbolic.wishes import Wishes
 from restem.tokens import TokenConfig
@@ -48,6 +50,7 @@ LOOSE_S, LOOSE_VELOCITY = 0.005, 4.0  # how far a hand is off, as standard devia
 TEMPERATURES = {"bass": 0.7, "guitar": 0.45, "keys": 0.6}
 EARLY_S = 0.03  # before the song's first sample
 LEAST_S = 0.05  # that a note has before the song or the region ends
+SHORT_S = 0.13  # of notes that shall not ring
 HELD_S = 0.25  # that a note begun before the region must still have
 PICKUP_S = 0.05  # what of a song before its first beat is no upbeat
 NO_NOTES = "The stem has no notes there; try another seed, or a region in which the song plays."
@@ -131,13 +134,18 @@ class Composer:
             rows, times = _above_lowest_string(rows, times)
         region = order.region or (0.0, seconds)
         inside = times[:, 0] > region[0] - EARLY_S
-        if rhythm_of(order.instruction, order.stem).is_long:
+        rhythm = rhythm_of(order.instruction, order.stem)
+        if rhythm.is_long:
             inside |= times[:, 1] > region[0] + HELD_S  # what sounds on when the region begins
             _begin_with(heard, times)
         kept = _song_plays(heard, times[:, 0])
         kept &= inside & (times[:, 0] < region[1] - LEAST_S)
         rows, times = rows[kept], times[kept].clip(*region)
-        notes = _played(rows, times, accents(rows[:, 0], bars), seed, order.tight, region)
+        if is_short(order.instruction, order.stem) and not rhythm.is_long:
+            times[:, 1] = np.minimum(times[:, 1], times[:, 0] + SHORT_S)
+        late = string_delays(rows, times, bars, seed) if self.model.stem == "guitar" else 0.0
+        hard = accents(rows[:, 0], bars)
+        notes = _played(rows, times, hard, seed, order.tight, region, late)
         say(0.9, "playing the notes")
         whole = play_notes(notes, self.program(order), len(heard.mono) + rate, rate)
         # Where the song rests says nothing of how loud it is.
@@ -209,14 +217,15 @@ def _played(
     seed: int,
     tight: float,
     region: Region,
+    late: np.ndarray | float = 0.0,
 ) -> PitchNotes:
     """Notes (note, 3) that sound from and to `times` (note, 2), as a hand would play them: notes
-    of one moment together, a little off unless it is to be `tight`, not all alike. Of one pitch
-    each ends before the next begins."""
+    of one moment together or so many seconds `late`, a little off unless it is to be `tight`, not
+    all alike. Of one pitch each ends before the next begins."""
     rng = np.random.default_rng([seed, 1])
     moments, which = np.unique(rows[:, 0], return_inverse=True)
     off = rng.normal(0.0, LOOSE_S, len(moments)).clip(-2 * LOOSE_S, 2 * LOOSE_S)
-    starts = (times[:, 0] + (1 - tight) * off[which]).clip(*region)
+    starts = (times[:, 0] + (1 - tight) * (off[which] + late)).clip(*region)
     ends = times[:, 1].copy()
     for pitch in np.unique(rows[:, 2]):
         same = np.flatnonzero(rows[:, 2] == pitch)
@@ -224,7 +233,8 @@ def _played(
         ends[same[:-1]] = np.minimum(ends[same[:-1]], starts[same[1:]])
     ends = np.maximum(ends, starts)
     velocities = np.rint(hard + rng.normal(0.0, LOOSE_VELOCITY, len(rows))).clip(1, 127).astype(int)
-    return PitchNotes(starts, ends, rows[:, 2], velocities)
+    order = np.lexsort((rows[:, 2], starts))
+    return PitchNotes(starts[order], ends[order], rows[order, 2], velocities[order])
 
 
 def _above_lowest_string(rows: np.ndarray, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -112,20 +112,17 @@ def insert(args: argparse.Namespace) -> int:
 
 
 def settle_model(args: argparse.Namespace) -> None:
-    """Set `args.riffusion`, a loaded model or None, and `args.stem` where the user gave none.
-
-    UserError for options that the model does not follow.
-    """
+    """Set `args.riffusion`, a loaded model or None, and `args.stem` where the user gave none;
+    UserError for options that the model does not follow."""
     args.riffusion = open_riffusion(args)
     if args.riffusion:
         args.stem = args.riffusion.settings.stem
-    elif args.stem is None:
+    if args.stem is None:
         from restem.order import asked_stem
 
         args.stem = asked_stem(args.instruction)
         if args.stem != "drums":
-            note = f"The stem is {args.stem}, as in the sentence; --stem chooses another."
-            print(f"restem: note: {note}", file=sys.stderr)
+            print(f"restem: note: The stem is {args.stem}, as in the sentence.", file=sys.stderr)
 
 
 def result_names(song: Path, stem: str, takes: int = 1) -> list[str]:

@@ -81,6 +81,24 @@ ONE_DRUM = re.compile(
     r"(?:don['’]?t|do not|never) (?:use|play|hit)(?: the| any)?) "
     rf"{_DRUM}\b|\b{_DRUM} only\b"
 )
+# Nor where or how one of them strikes.
+DRUM_STROKES = re.compile(
+    rf"\b(?:{_DRUM}|crash(?:es)?)(?: (?:hits?|cymbals?|drums?))? (?:only )?on "
+    r"(?:the |each |every |all )?(?:beats? )?(?:one|two|three|four|[1-4]|(?:down-?|back-?|off-?)?beats?|"
+    rf"and)\b|\b(?:open|closed|half-open|rolling|skittering) {_DRUM}\b|"
+    r"\bghost(?:ed)?[- ](?:notes?|snares?|strokes?)(?: on the snare)?\b|"
+    rf"\b{_DRUM} rolls?\b|\bdouble[- ](?:kicks?|bass(?! line))\b|"
+    r"\bfour[- ](?:on|to)[- ]the[- ]floor\b"
+)
+# What no part of notes is told: tones that stay while the chords change, and to stand out.
+PEDAL = re.compile(r"\bpedal (?:tones?|points?|notes?|bass)\b|\bdron(?:e|es|ing)\b")
+SOLO = re.compile(
+    r"\bsolo(?:s|ing)?\b(?! (?:[\w-]+ )?(?:guitar|piano|keys|organ|bass|drums|section|artist)\b)"
+)
+HIGH_BASS = re.compile(
+    r"\bhigh(?:er)? (?:register|range|notes)\b|\b(?:high|higher|far) up the neck\b|"
+    r"\b(?:an? |one )?octave (?:higher|up)\b"
+)
 # Nor that the beats shall be counted otherwise.
 COUNTED = re.compile(r"\b(half|double)[- ]?time\b")
 HAND_DRUMS = re.compile(
@@ -93,8 +111,8 @@ _FORM = (
     r"(?:chorus(?:es)?|verses?|intro|outro|breakdown|refrain)\b(?!-| (?:effect|pedal|reverb|tone))"
 )
 WHEN = re.compile(
-    r"\b(?:at|in|for|during|from|until|till|after|before|only|louder|quieter|softer|busier|bigger) "
-    rf"(?:the |each |every |a )?(?:(?:first|second|third|last|final) )?{_FORM}|"
+    r"\b(?:at|in|on|for|during|from|until|till|after|before|only|louder|quieter|softer|busier|"
+    rf"bigger) (?:the |each |every |a )?(?:(?:first|second|third|last|final) )?{_FORM}|"
     rf"\b(?:after|until|till|wait(?: for)?|for the first|in the last) {_NUMBER} "
     rf"(?:seconds?|secs?|s|bars?|measures?|minutes?)\b|"
     r"\b(?:in|during) the bridge\b|\bskip the (?:intro|verse|chorus|bridge)\b|"
@@ -202,6 +220,21 @@ class Order:
         never = [m for m in never if not own and not _is_of_the_song(m, words)]
         if found := next(iter(never), None):
             return [f"restem makes {', '.join(NAMES)}, no {found[0]}; this stem is {self.stem}."]
+        return self._unheeded(words)
+
+    def _unheeded(self, words: str) -> list[str]:
+        """The notice of what no words of the sentence can tell this stem's model."""
+        rows = [(SOLO, "a stem accompanies the song, and has no solo part.")]
+        if self.stem == "drums":
+            rows.append((DRUM_STROKES, "where and how single drums strike cannot be chosen."))
+        else:
+            rows.append((PEDAL, "the notes follow the song's chords."))
+        if self.stem == "bass":
+            rows.append((HIGH_BASS, "a bass stays low."))
+        for pattern, why in rows:
+            asked = [m for m in meant(pattern, words) if not _is_of_the_song(m, words)]
+            if asked:
+                return [f'"{asked[0][0]}" may not be heeded: {why}']
         return []
 
 

@@ -10,6 +10,17 @@ import numpy as np
 from restem.manner import meant
 from restem.order import ALBERTI
 from restem.symbolic.cells import chroma
+from restem.symbolic.lines import (
+    has_octaves,
+    in_octaves,
+    in_register,
+    is_short,
+    is_single,
+    lowest,
+    shortened,
+    top_line,
+    with_line,
+)
 from restem.symbolic.rhythms import own_words, rhythm_of
 from restem.symbolic.rolls import ONSET, SOUND, STEPS_PER_QUARTER
 
@@ -34,23 +45,31 @@ def as_worded(
     own: np.ndarray | None = None,
 ) -> np.ndarray:
     """The planes (2, step, 128) of a part with notes as long, and chords of a guitar or keys broken
-    or thinned to fifths, as the words ask for; a bass is one line, a guitar has six strings.
+    or thinned to fifths or to a line, in octaves and in the register that the words ask for; a bass
+    is one line, a guitar has six strings.
     `around` are the planes of the song's other tones, `own` those of such a part that the song has
     in other bars."""
     rhythm = rhythm_of(words, stem)
     if stem == "guitar" and meant(_POWER, words.lower()):
         planes = fifths(planes, around)
-    if is_broken(words, stem):
-        sixteenths = rhythm.value == STEPS_PER_QUARTER // 4
-        return arpeggios(planes, bars, STEPS_PER_QUARTER // (4 if sixteenths else 2))
+    broken, single = is_broken(words, stem), is_single(words, stem)
     if stem == "bass":
         planes = one_line(planes, own)
         if rhythm.walking:
             planes = walked(planes, around, bars)
-    if stem == "guitar":
+    elif single and not broken:
+        planes = top_line(planes)
+    planes = in_register(planes, words, stem)
+    if has_octaves(words, stem) and not broken:
+        planes = in_octaves(planes, stem)
+    if broken:
+        sixteenths = rhythm.value == STEPS_PER_QUARTER // 4
+        planes = arpeggios(planes, bars, STEPS_PER_QUARTER // (4 if sixteenths else 2))
+    elif stem == "guitar":
         planes = on_strings(planes)
-    long = rhythm.value is not None and (rhythm.value <= 0 or rhythm.value >= STEPS_PER_QUARTER)
-    return held(planes, bars) if long else planes
+    if rhythm.value is not None and (rhythm.value <= 0 or rhythm.value >= STEPS_PER_QUARTER):
+        return planes if broken else held(planes, bars)
+    return shortened(planes) if is_short(words, stem) else planes
 
 
 def is_broken(words: str, stem: str) -> bool:
@@ -63,20 +82,20 @@ def one_line(planes: np.ndarray, own: np.ndarray | None = None) -> np.ndarray:
     """A bass's lowest note of each stroke, to the next stroke at most, in its register or, if there
     is one, in that of the song's `own`: some of those trained on double their notes, and one that
     is told to strike where it would not thinks of other instruments."""
-    struck, lowest = _line(planes)
-    pitches = lowest.copy()
+    struck, line = lowest(planes)
+    pitches = line.copy()
     if not len(struck):
         return np.zeros_like(planes)
-    median = float(np.median(lowest))  # the whole line is moved, so that it stays one
+    median = float(np.median(line))  # the whole line is moved, so that it stays one
     if own is not None and own[ONSET].any():
-        pitches -= 12 * round((median - float(np.median(_line(own)[1]))) / 12)
+        pitches -= 12 * round((median - float(np.median(lowest(own)[1]))) / 12)
         low, high = 0, planes.shape[2] - 1
     else:
         pitches -= 12 * max(int(np.ceil((median - HIGHEST_MEDIAN) / 12)), 0)
         low, high = LOWEST_BASS, HIGHEST_BASS
     pitches -= 12 * np.maximum(-((high - pitches) // 12), 0)
     pitches += 12 * np.maximum(-((pitches - low) // 12), 0)
-    return _with_line(planes, struck, lowest, pitches)
+    return with_line(planes, struck, line, pitches)
 
 
 def on_strings(planes: np.ndarray) -> np.ndarray:
@@ -115,7 +134,7 @@ def walked(planes: np.ndarray, around: Sequence[np.ndarray], bars: np.ndarray) -
     """A line whose notes never stand still but over a bar line: one that would goes to a tone that
     sounds in the song around it, near by; before a bar line, if it can, to a neighbour of the next
     bar's note. Where nothing around has tones it stays as it is."""
-    struck, own = _line(planes)
+    struck, own = lowest(planes)
     if not any(part[SOUND].any() for part in around):
         return planes
     sounding = np.asarray(np.sum([chroma(part[SOUND]) for part in around], axis=0))
@@ -137,25 +156,7 @@ def walked(planes: np.ndarray, around: Sequence[np.ndarray], bars: np.ndarray) -
         if to_bar:
             merit += 1.5 * (abs(near - following) <= 2)
         pitches[i] = near[merit.argmax()]
-    return _with_line(planes, struck, own, pitches)
-
-
-def _line(planes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The steps that are struck, and the lowest pitch of each."""
-    struck = np.flatnonzero(planes[ONSET].any(axis=1))
-    return struck, planes[ONSET, struck].argmax(axis=1)
-
-
-def _with_line(
-    planes: np.ndarray, struck: np.ndarray, own: np.ndarray, pitches: np.ndarray
-) -> np.ndarray:
-    """The planes with their `own` notes alone, at other pitches, none beyond the next stroke."""
-    out, ends = np.zeros_like(planes), np.append(struck, len(planes[ONSET]))[1:]
-    for start, end, pitch, new in zip(struck, ends, own, pitches, strict=True):
-        sounds = np.append(planes[SOUND, start:end, pitch], False)
-        out[ONSET, start, new] = True
-        out[SOUND, start : start + max(int(sounds.argmin()), 1), new] = True
-    return out
+    return with_line(planes, struck, own, pitches)
 
 
 def held(planes: np.ndarray, bars: np.ndarray) -> np.ndarray:
