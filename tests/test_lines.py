@@ -29,6 +29,8 @@ def listed(planes: np.ndarray) -> list[tuple[int, int]]:
         ("guitar in octaves", "guitar", [50, 62]),
         ("bass in octaves", "bass", [43, 55]),
         ("an octave higher", "keys", [67, 71, 74]),
+        ("two octaves higher", "keys", [79, 83, 86]),
+        ("keys on the upper octaves", "keys", [79, 83, 86]),
         ("guitar an octave lower", "guitar", [43, 47, 50]),
         ("guitar high up the neck", "guitar", [67, 71, 74]),
         ("piano in a high register", "keys", [79, 83, 86]),

@@ -172,6 +172,10 @@ def test_what_the_song_has_gets_no_notice(words: str, stem: str) -> None:
         ("My song has drums. Add a Rhodes.", "keys"),
         ("My song needs bass", "bass"),
         ("Leave space for the piano", "drums"),
+        ("double bass", "bass"),
+        ("double bass drum", "drums"),
+        ("give the song a guitar-driven rock beat", "drums"),
+        ("guitar on the beat", "guitar"),
     ],
 )
 def test_the_sentence_names_the_stem(words: str, stem: str) -> None:

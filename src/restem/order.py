@@ -21,7 +21,12 @@ NAMES = {
     "guitar": re.compile(r"guitar|\bstrum"),
     "keys": re.compile(r"piano|\bkeys\b|keyboard|organ\b|rhodes|clavinet|synth"),
 }
-BASS_SYNTH = re.compile(r"\bbass (?:synth(?:esi[sz]er)?|keyboard)\b")
+# One bass each; and what ends in a beat is of drums, but for "on the beat".
+A_BASS = re.compile(r"\bbass (?:synth(?:esi[sz]er)?|keyboard|guitar)\b|\bdouble[- ]bass\b")
+A_BEAT = re.compile(
+    r"(?:^|(?<!\bon )\b(?:an?|some) )(?:(?!(?:on|in|at|to|off|back|down|each|every|per|an?|the|one|two|"
+    r"three|four|eight)\b)[\w-]+ ){0,4}beats?\W*$"
+)
 # Of another stem's sentence: a chord "on every beat" is no wish for drums, "add a disco beat" is.
 NAMES_OTHERS = NAMES | {
     "drums": re.compile(
@@ -84,10 +89,10 @@ ONE_DRUM = re.compile(
 # Nor where or how one of them strikes.
 DRUM_STROKES = re.compile(
     rf"\b(?:{_DRUM}|crash(?:es)?)(?: (?:hits?|cymbals?|drums?))? (?:only )?on "
-    r"(?:the |each |every |all )?(?:beats? )?(?:one|two|three|four|[1-4]|(?:down-?|back-?|off-?)?beats?|"
-    rf"and)\b|\b(?:open|closed|half-open|rolling|skittering) {_DRUM}\b|"
+    r"(?:the |each |every |all )?(?:beats? )?(?:one|two|three|four|[1-4]|and|"
+    rf"(?:down-?|back-?|off-?)?beats?)\b|\b(?:open|closed|half-open|rolling|skittering) {_DRUM}\b|"
     r"\bghost(?:ed)?[- ](?:notes?|snares?|strokes?)(?: on the snare)?\b|"
-    rf"\b{_DRUM} rolls?\b|\bdouble[- ](?:kicks?|bass(?! line))\b|"
+    rf"\b{_DRUM} rolls?\b|\bdouble[- ]kicks?\b|"
     r"\bfour[- ](?:on|to)[- ]the[- ]floor\b"
 )
 # What no part of notes is told: tones that stay while the chords change, and to stand out.
@@ -250,7 +255,9 @@ def asked_stem(instruction: str) -> str:
     """The stem that a sentence asks for: drums where it names them beside another or names none,
     else the one it names first; of such as "synth-pop bass" the last."""
     words = BASS_DRUM.sub("drum", instruction.lower()).replace(ALBERTI, "alberti")
-    words = BASS_SYNTH.sub("bass", words.replace(BASS_GUITAR, "bass"))
+    words = A_BASS.sub("bass", words)
+    if meant(A_BEAT, words):
+        return "drums"
     named = sorted(
         (found.start(), stem)
         for stem, names in NAMES_OTHERS.items()

@@ -22,12 +22,13 @@ _WHOSE = re.compile(r"\b(?:the|my|our|this|your|vocal|sung|vocals?['’]s?)(?: [
 _CHORDS = re.compile(r"\bchord|\bcomp(?:s|ing)?\b|\bstrum|\bskank|\bpads?\b|\bleft[- ]hand\b")
 _OCTAVES = re.compile(
     r"(?<!two )(?<!three )(?<!four )(?<!few )(?<!several )(?<!across )(?<!over )(?<!through )"
+    r"(?<!upper )(?<!high )(?<!higher )(?<!lower )(?<!low )(?<!top )"
     r"\boctaves\b(?! (?:higher|lower|up|down|above|below|apart|deeper))"
 )
-_OCTAVE = r"\b(?:(?:an?|one) octave|octave) "
+_OCTAVE = r"\b(?:two octaves|octave) "
 _HIGHER = re.compile(_OCTAVE + r"(?:higher|up|above)\b")
 _LOWER = re.compile(_OCTAVE + r"(?:lower|down|below|deeper)\b")
-_PLACE = r"(?:register|range|octaves?|part of the (?:keyboard|neck)|end of the (?:keyboard|neck))\b"
+_PLACE = r"(?:register|range|notes|octaves?|(?:part|end) of the (?:keyboard|neck))\b"
 HIGH = re.compile(
     rf"\b(?:high|higher|upper|top) {_PLACE}|\b(?:high|higher|far) up the (?:neck|keyboard)\b"
 )
@@ -105,7 +106,8 @@ def in_register(planes: np.ndarray, words: str, stem: str) -> np.ndarray:
     if stem not in HIGH_MEDIAN or not len(notes):
         return planes
     median = float(np.median(notes[:, 2]))
-    octaves = bool(meant(_HIGHER, own)) - bool(meant(_LOWER, own))
+    moved = [(1, m) for m in meant(_HIGHER, own)] + [(-1, m) for m in meant(_LOWER, own)]
+    octaves = sum(way * (2 if m[0].startswith("two") else 1) for way, m in moved[:1])
     if meant(HIGH, own):
         octaves = max(int(np.ceil((HIGH_MEDIAN[stem] - median) / 12)), 0)
     elif meant(LOW, own):
