@@ -24,8 +24,8 @@ NAMES = {
 # One bass each; and what ends in a beat is of drums, but for "on the beat".
 A_BASS = re.compile(r"\bbass (?:synth(?:esi[sz]er)?|keyboard|guitar)\b|\bdouble[- ]bass\b")
 A_BEAT = re.compile(
-    r"(?:^|(?<!\bon )\b(?:an?|some) )(?:(?!(?:on|in|at|to|off|back|down|each|every|per|an?|the|one|two|"
-    r"three|four|eight)\b)[\w-]+ ){0,4}beats?\W*$"
+    r"(?:^|(?<!\bon )\b(?:an?|some) )(?:(?!(?:on|in|at|to|off|back|down|each|every|per|an?|the|"
+    r"one|two|three|four|eight)\b)[\w-]+ ){0,4}beats?\W*$"
 )
 # Of another stem's sentence: a chord "on every beat" is no wish for drums, "add a disco beat" is.
 NAMES_OTHERS = NAMES | {
