@@ -173,6 +173,40 @@ def test_a_region_is_given_in_seconds_or_minutes(song, model, text, region):
     assert model.received["region"] == region
 
 
+def test_a_region_is_given_in_bars_of_the_beats_used(song, model, beats_file, capsys):
+    words = ["insert", song, SAY, "--beats", beats_file, "--force", "--bars"]
+    assert run(*words, "1") == 0  # from its first beat at 0.1 s to the next bar's at 2.1 s
+    assert model.received["region"] == pytest.approx((0.07, 2.07))
+    assert run(*words, "2-2") == 0
+    assert model.received["region"] == pytest.approx((2.07, 3.0), abs=0.001)  # the song's end
+    assert run(*words, "1-2", "--shift", "1") == 0
+    assert model.received["region"] == pytest.approx((0.57, 3.0), abs=0.001)
+    capsys.readouterr()
+    assert run(*words, "2-9") == 2
+    assert "The song has bars 1 to 2; --bars 2-9 goes beyond." in capsys.readouterr().err
+
+
+def test_a_silent_region_is_told_of(song, model, capsys):
+    samples = np.random.default_rng(0).normal(0, 0.1, (3 * RATE, 2))
+    samples[RATE : 2 * RATE] = 0.0
+    sf.write("stop.wav", samples, RATE)
+    assert run("insert", "stop.wav", SAY, "--region", "1-2") == 0
+    assert "The song is silent in most of that region" in capsys.readouterr().err
+    assert run("insert", "stop.wav", SAY, "--region", "2-3", "--force") == 0
+    assert "silent" not in capsys.readouterr().err
+
+
+def test_the_metre_can_be_given(song, model, capsys):
+    Path("plain.txt").write_text("\n".join(f"{i / 2}" for i in range(7)))
+    assert run("insert", song, SAY, "--beats", "plain.txt", "--metre", "3/4") == 0
+    assert given_beats(model)[1] == [1, 2, 3, 1, 2, 3, 1]
+    assert run("insert", song, SAY, "--metre", "6/8", "--force") == 0
+    assert model.received["beats"].beats_per_bar == 2
+    Path("fours.txt").write_text("\n".join(f"{i / 2} {i % 4 + 1}" for i in range(9)))
+    assert run("insert", song, SAY, "--beats", "fours.txt", "--metre", "3/4", "--force") == 2
+    assert "fours.txt has 4 beats in a bar and 3/4 has 3" in capsys.readouterr().err
+
+
 def test_the_gain_is_that_of_the_stem_and_leaves_the_song(song, model):
     assert run("insert", song, SAY, "--gain", "-6") == 0
     assert read("song.drums.wav").max() == pytest.approx(0.3 * 10 ** (-6 / 20) * 32768, abs=1)
@@ -293,6 +327,9 @@ def test_what_was_heard_is_corrected(song, model):
         (["insert", "song.flac", SAY, "--region", "soon"], "no region such as"),
         (["insert", "song.flac", SAY, "--region", "1-2-3"], "no region such as"),
         (["insert", "song.flac", SAY, "--region", "2:00-1:00"], "must end after it begins"),
+        (["insert", "song.flac", SAY, "--metre", "7/8"], "choose from '2/4', '3/4', '4/4', '6/8'"),
+        (["insert", "song.flac", SAY, "--bars", "4-2"], "not of the form 9-16"),
+        (["insert", "song.flac", SAY, "--bars", "1", "--region", "0-1"], "give one"),
         (["insert", "song.mid", SAY], "no file song.mid"),
         (["insert", "song.flac", SAY, "--gain", "99"], "from -60 to 24"),
         (["insert", "song.flac", SAY, "--density", "3"], "from -2 to 2"),

@@ -5,7 +5,7 @@ import pytest
 
 from restem.audio.presence import drums_present, presence_features
 from restem.audio.spectrogram import log_mel
-from restem.hearing import DRUMS_SHARE_DB, NO_DRUMS_DB, drums_play, drums_share_db
+from restem.hearing import DRUMS_SHARE_DB, drums_play, drums_share_db, sounds_inside
 from restem.tokens import TokenConfig
 
 RATE = 44100
@@ -62,4 +62,20 @@ def test_the_separator_hears_drums_that_the_picture_does_not_tell(monkeypatch):
     assert drums_play(plucks + hits, mel) and drums_play(hits, mel)
     late = np.concatenate([0.1 * plucks, plucks + hits])  # the loudest place counts
     assert drums_play(late, mel)
-    assert drums_share_db(plucks) < NO_DRUMS_DB < DRUMS_SHARE_DB < drums_share_db(hits)
+    assert drums_share_db(plucks) < DRUMS_SHARE_DB - 10 < DRUMS_SHARE_DB < drums_share_db(hits)
+
+
+@pytest.mark.parametrize(("share", "drums"), [(-14.9, False), (-10.3, True)])
+def test_strummed_strings_are_no_drums_and_real_ones_in_a_song_are(monkeypatch, share, drums):
+    """A strummed guitar comes to -14.9 dB in any second and a half, a rock song to -10.3 dB."""
+    monkeypatch.setattr("restem.hearing.drums_share_db", lambda mono: share)
+    monkeypatch.setattr("restem.hearing.drums_present", lambda mel: 0.35)
+    assert drums_play(np.zeros(RATE, np.float32), np.zeros((1, 96))) == drums
+
+
+def test_a_stop_of_the_song_is_silent():
+    song = np.concatenate([_plucks(2.0), np.zeros(2 * RATE), _plucks(2.0)])[:, None]
+    assert not sounds_inside(song, RATE, (2.0, 4.0))
+    assert not sounds_inside(song, RATE, (1.8, 4.1))  # what rings on at the ends is not enough
+    assert sounds_inside(song, RATE, (0.5, 1.5)) and sounds_inside(song, RATE, (1.0, 3.0))
+    assert sounds_inside(0.001 * song, RATE, (0.5, 1.5))

@@ -55,6 +55,26 @@ def test_steady_songs_in_every_metre(bpm, metre):
     assert np.sqrt(np.mean(error**2)) < 0.005  # a quarter of a frame, in spite of the noise
 
 
+def test_a_metre_that_is_named_is_the_only_one():
+    times = np.arange(0.37, 30, 0.5)
+    made = made_log_odds(times, np.arange(len(times)) % 4 == 1, 30, np.random.default_rng(0))
+    for metre, beats_per_bar in (("2/4", 2), ("3/4", 3), ("4/4", 4)):
+        grid = grid_from_log_odds(made, 30.0, metre)
+        assert grid.beats_per_bar == beats_per_bar and f_measure(grid, times) > 0.98
+    assert track_beats(np.zeros(SAMPLE_RATE), "6/8").beats_per_bar == 2
+
+
+def test_eighths_are_counted_in_dotted_quarters():
+    eighths = np.arange(0.25, 40, 1 / 3)
+    down = np.arange(len(eighths)) % 6 == 0
+    made = made_log_odds(eighths, down, 40, np.random.default_rng(0))
+    assert grid_from_log_odds(made, 40.0).bpm == pytest.approx(180, rel=0.01)
+    grid = grid_from_log_odds(made, 40.0, "6/8")
+    assert grid.bpm == pytest.approx(60, rel=0.01) and grid.beats_per_bar == 2
+    assert f_measure(grid, eighths[::3]) > 0.95
+    assert mir_eval.beat.f_measure(eighths[down], grid.downbeats) > 0.95
+
+
 @pytest.mark.parametrize("change", [0.05, -0.05])
 def test_follows_a_ramp_of_tempo(change):
     rng = np.random.default_rng(3)

@@ -50,6 +50,15 @@ def region_of(text: str) -> tuple[float, float]:
     return start, end
 
 
+def bars_of(text: str) -> tuple[int, int]:
+    """First and last of "9-16", counted from 1; "9" is that bar alone."""
+    match = re.fullmatch(r"(\d{1,6})(?:-(\d{1,6}))?", text.strip(), re.ASCII)
+    first, last = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
+    if not 1 <= first <= last:
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form 9-16")
+    return first, last
+
+
 def seconds_of(text: str) -> float | None:
     """Seconds of "90", "1:30" or "0:01:30"; None for anything else."""
     if not re.fullmatch(r"\d{1,9}(:\d{1,2}){0,2}(\.\d{1,9})?", text.strip(), re.ASCII):

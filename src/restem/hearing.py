@@ -20,9 +20,10 @@ from restem.errors import UserError
 WORKING_DB = -20.0  # the song is brought to this level before its mel, so that the floor is far
 SILENCE_DB = -75.0
 DRUMS_HEARD = 0.9  # probability from which a song counts as having drums
-DRUMS_SHARE_DB = -15.0  # `drums_share_db` from which it does so too
-NO_DRUMS_DB = -25.0  # and under which nothing in it can be taken for drums
+DRUMS_SHARE_DB = -12.0  # `drums_share_db` from which it does so too; strummed strings reach -15
 DRUMS_ALREADY = "This song seems to have drums already; the new ones are added to them."
+SILENT_REGION = "The song is silent in most of that region, so hardly anything is played there."
+SOUNDING = 0.25  # of a region that must sound, or it counts as silent
 FAINT_DB = 60.0  # under a song's loudest moments, where it counts as silent
 MOST_CONSTANT = 0.001  # of a song's energy that may be an offset; more is taken away
 UNSURE = 0.6  # expected beat F below which the tracked beats may mislead more than they help
@@ -170,6 +171,15 @@ def drums_play(mono: np.ndarray, context_db: np.ndarray) -> bool:
     than what the log-mel's judge was shown.
     """
     return drums_present(context_db) > DRUMS_HEARD or drums_share_db(mono) > DRUMS_SHARE_DB
+
+
+def sounds_inside(song: np.ndarray, sample_rate: int, region: tuple[float, float]) -> bool:
+    """Whether a song (sample, channel) is heard in enough of a region of seconds."""
+    size = max(sample_rate // 20, 1)
+    power = np.array([np.square(song[s : s + size]).mean() for s in range(0, len(song), size)])
+    first, end = (round(edge * sample_rate / size) for edge in region)
+    inside = power[first : max(end, first + 1)] > power.max() * 10 ** (-FAINT_DB / 10)
+    return bool(inside.sum() >= SOUNDING * len(inside))
 
 
 def drums_share_db(mono: np.ndarray) -> float:

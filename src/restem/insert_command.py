@@ -11,7 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from restem.arguments import region_of, sentence_of, within
-from restem.beat_options import corrected_beats
+from restem.beat_options import (
+    add_beat_options,
+    check_beat_options,
+    corrected_beats,
+    given_beats,
+)
 from restem.errors import UserError
 from restem.riffusion_options import add_riffusion_options, insertion_by, open_riffusion
 
@@ -55,13 +60,7 @@ def add_song_options(parser: argparse.ArgumentParser) -> None:
     add("--model", metavar="MODEL", default="embedded",
         help="a model of your own, from `restem train export` or `restem midi export`; or a "
         "Riffusion folder, or OWNER/NAME on the hub")  # fmt: skip
-    add("--bpm", metavar="X", type=within(float, 20, 400), help="the song's tempo")
-    add("--beats", metavar="FILE", type=Path,
-        help="the song's beats: a time in seconds a line, then the number in the bar")  # fmt: skip
-    add("--half", action="store_true", help="half the tempo that was heard")
-    add("--double", action="store_true", help="twice the tempo that was heard")
-    add("--shift", metavar="BEATS", type=within(float, -64, 64), default=0.0,
-        help="move the downbeats later (negative: earlier); 0.5 moves all beats")  # fmt: skip
+    add_beat_options(parser)
     add("--region", metavar="FROM-TO", type=region_of,
         help="make the stem there alone, as in 0:30-1:00 or 30-60; silence elsewhere")  # fmt: skip
     add("--density", metavar="X", type=within(float, -2, 2),
@@ -88,7 +87,6 @@ def insert(args: argparse.Namespace) -> int:
     names = asked_names(args)
     check_request(args, names)
 
-    from restem.audio.beats import read_beats
     from restem.audio.files import check_wav_subtype, read_audio
     from restem.audio.room import check_room
     from restem.progress import Progress
@@ -96,7 +94,7 @@ def insert(args: argparse.Namespace) -> int:
 
     if args.subtype:
         args.subtype = check_wav_subtype(args.subtype)
-    beats = read_beats(args.beats) if args.beats else None
+    beats = given_beats(args)
     audio = read_audio(args.song)
     check_room(WORK_BYTES * audio.samples.size)
     with all_or_nothing(args.output, names) as stage:
@@ -155,12 +153,9 @@ def check_request(args: argparse.Namespace, names: list[str], *inputs: Path | No
 
     `inputs`: files that the verb reads beside the song and its beats.
     """
-    if args.half and args.double:
-        raise UserError("--half and --double exclude each other; give one.")
+    check_beat_options(args)
     if args.like and args.stem != "drums":
         raise UserError("--like takes over the sound of drums; leave it out for other stems.")
-    if args.bpm and (args.half or args.double or args.beats):
-        raise UserError("--bpm sets the tempo by itself; leave out --half, --double and --beats.")
     for path in (args.output / name for name in names):
         for source in (args.song, args.beats, args.like, *inputs):
             if source and path.exists() and source.exists() and path.samefile(source):
@@ -208,7 +203,7 @@ def compute(
             write_wav(stage / name, mixdown.stem, audio.sample_rate, mixdown.subtype)
             continue
         best = amended(made)
-        notices = [*best.notices, *mixdown.notices]
+        notices = [*best.notices, *_silent_region(args, audio), *mixdown.notices]
         if args.subtype and mixdown.song_rounded:
             notices.append(f"{mixdown.subtype} is coarser than the song, which was rounded to it.")
         take = None if args.takes == 1 else number
@@ -233,10 +228,7 @@ def _takes(
     if args.riffusion:
         yield insertion_by(args.riffusion, args, audio, beats, progress)
         return
-    from restem.audio.drums_separator import SAMPLE_RATE
     from restem.audio.files import read_audio
-    from restem.audio.waveform import mono_from_channels, resampled, rms_db
-    from restem.hearing import NO_DRUMS_DB, SILENCE_DB, drums_share_db
     from restem.insertion import Inserter, Order
     from restem.kits import kit_of
     from restem.takes import make_takes
@@ -245,11 +237,6 @@ def _takes(
     how: dict[str, Any] = {name: getattr(args, name) for name in _ORDERED} | {"replaced": replaced}
     if args.like:
         like = read_audio(args.like)
-        mono = resampled(mono_from_channels(like.samples), like.sample_rate, SAMPLE_RATE)
-        if rms_db(mono) > SILENCE_DB and drums_share_db(mono) < NO_DRUMS_DB:
-            raise UserError(
-                f"No drums are heard in {args.like.name}; give a recording of drums alone."
-            )
         how["like"] = kit_of(like.samples, like.sample_rate, inserter.model.tokens)
     rest: dict[str, Any] = {
         "seed": args.seed,
@@ -265,10 +252,18 @@ def _takes(
         yield from make_takes(inserter, samples, rate, order, args.takes, **rest)
 
 
+def _silent_region(args: argparse.Namespace, audio: AudioFile) -> list[str]:
+    from restem.hearing import SILENT_REGION, sounds_inside
+
+    if not args.region or sounds_inside(audio.samples, audio.sample_rate, args.region):
+        return []
+    return [SILENT_REGION]
+
+
 def _request(args: argparse.Namespace) -> dict[str, Any]:
     """What was asked for, JSON-ready; the rest is in the insertion's settings."""
-    asked = ("seed", "steps", "guidance", "bpm", "half", "double", "shift", "gain", "subtype")
-    request = {name: getattr(args, name) for name in (*asked, "takes")}
+    asked = ("seed", "steps", "guidance", "bpm", "metre", "half", "double", "shift", "bars")
+    request = {name: getattr(args, name) for name in (*asked, "gain", "subtype", "takes")}
     return request | {"beats": args.beats and args.beats.name, "like": args.like and args.like.name}
 
 
@@ -298,6 +293,6 @@ def report(
         print("Riffusion plays by ear; picture, record and pack alone follow these beats.")
         return
     print(
-        "To correct it, run again with --force and --half or --double (tempo), --shift 1 "
-        "(downbeats a beat later; 0.5: half a beat), --bpm X or --beats FILE."
+        "To correct it, run again with --force and --half or --double (tempo), --metre 3/4, "
+        "--shift 1 (downbeats a beat later; 0.5: half a beat), --bpm X or --beats FILE."
     )

@@ -16,7 +16,7 @@ import numpy as np
 from restem.audio.spectrogram import log_mel
 from restem.audio.waveform import mono_from_channels, resampled, rms_db
 from restem.errors import UserError
-from restem.hearing import SILENCE_DB, WORKING_DB
+from restem.hearing import SILENCE_DB, WORKING_DB, drums_play
 from restem.tokens import (
     PHASES,
     RISE,
@@ -122,7 +122,8 @@ def stored(stem: np.ndarray, silence: float) -> np.ndarray:
 def kit_of(samples: np.ndarray, sample_rate: int, config: TokenConfig) -> Kit:
     """The kit of a recording of drums alone, (sample,) or (sample, channel): its loudest second.
 
-    Its beats are not known to the model. Raises UserError if it is silent or shorter than 1.28 s.
+    Its beats are not known to the model. Raises UserError if it is silent, if it is shorter than
+    1.28 s, and if no drums are heard in it.
     """
     spectrogram = config.spectrogram
     samples = samples[:, None] if samples.ndim == 1 else samples
@@ -133,7 +134,12 @@ def kit_of(samples: np.ndarray, sample_rate: int, config: TokenConfig) -> Kit:
         raise UserError(
             "The recording to sound like is silent or shorter than 1.3 s; give another."
         )
-    mel = log_mel(mono * np.float32(10 ** ((WORKING_DB - level) / 20)), spectrogram)
+    gain = np.float32(10 ** ((WORKING_DB - level) / 20))
+    if not drums_play(mono, log_mel(mono, config.context_spectrogram, float(gain))):
+        raise UserError(
+            "No drums are heard in the recording to sound like; give one of drums alone."
+        )
+    mel = log_mel(mono * gain, spectrogram)
     loudness = np.convolve(np.maximum(mel, WORKING_DB - 60).mean(axis=1), np.ones(frames), "valid")
     first = int(np.argmax(loudness))
     level_db = context_level_db(mel[:, : spectrogram.mels]) + BESIDE_DB

@@ -13,7 +13,7 @@ import onnxruntime
 import scipy.fft
 from numpy.typing import NDArray
 
-from restem.audio.bar_pointer import FRAMES_PER_SECOND, BarPointer
+from restem.audio.bar_pointer import FRAMES_PER_SECOND, NAMED_METRES, BarPointer
 from restem.audio.beats import BeatGrid
 
 SAMPLE_RATE = 44100
@@ -73,8 +73,9 @@ def beat_log_odds(features: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.concatenate(pieces)
 
 
-def track_beats(waveform: NDArray[np.floating]) -> BeatGrid:
-    """Hears the beats of a mono waveform, (sample,) at 44.1 kHz.
+def track_beats(waveform: NDArray[np.floating], metre: str | None = None) -> BeatGrid:
+    """Hears the beats of a mono waveform, (sample,) at 44.1 kHz, in a `metre` of NAMED_METRES or
+    in the one that fits best.
 
     Always answers with a usable grid; the confidence is the F-measure to expect of it, and 0 for
     silence and for sound too short to hold two beats (then a steady 120 BPM).
@@ -82,17 +83,18 @@ def track_beats(waveform: NDArray[np.floating]) -> BeatGrid:
     samples = np.asarray(waveform)
     duration = len(samples) / SAMPLE_RATE
     if not np.any(samples):
-        return _unheard(duration)
-    return grid_from_log_odds(beat_log_odds(tracker_features(band_powers(samples))), duration)
+        return _unheard(duration, NAMED_METRES[metre] if metre else 4)
+    log_odds = beat_log_odds(tracker_features(band_powers(samples)))
+    return grid_from_log_odds(log_odds, duration, metre)
 
 
 def grid_from_log_odds(
-    log_odds: NDArray[np.floating], duration: float, model: BarPointer | None = None
+    log_odds: NDArray[np.floating], duration: float, metre: str | None = None
 ) -> BeatGrid:
     """(frame, 2) log-odds and seconds of song -> beats, decoded, then refined below the frame."""
-    path = (model or BarPointer()).decode(log_odds)
+    path = (BarPointer.of_metre(metre) if metre else BarPointer()).decode(log_odds)
     if len(path.frames) < 2:
-        return _unheard(duration)
+        return _unheard(duration, path.beats_per_bar)
     times = refined_times(path.frames, log_odds[:, 0])
     return BeatGrid(times, path.positions, path.beats_per_bar, confidence(path.frames, log_odds))
 
@@ -183,8 +185,8 @@ def confidence(frames: NDArray[np.floating], log_odds: NDArray[np.floating]) -> 
     return float(1 / (1 + np.exp(1.77 - 2.80 * at_beats - 1.49 * explained)))
 
 
-def _unheard(duration: float) -> BeatGrid:
-    steady = BeatGrid.from_bpm(120.0, 0.0, duration)
+def _unheard(duration: float, beats_per_bar: int) -> BeatGrid:
+    steady = BeatGrid.from_bpm(120.0, 0.0, duration, beats_per_bar)
     return BeatGrid(steady.times, steady.positions, steady.beats_per_bar, confidence=0.0)
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from restem.beat_options import corrected_beats
+from restem.beat_options import corrected_beats, given_beats
 from restem.errors import UserError
 from restem.insert_command import (
     add_song_options,
@@ -58,7 +58,6 @@ def _restyle(args: argparse.Namespace) -> int:
     names = [kept, *asked_names(args)]
     check_request(args, names, args.without)
 
-    from restem.audio.beats import read_beats
     from restem.audio.files import check_wav_subtype, read_audio
     from restem.dataset.stages.separate import open_separator
     from restem.hearing import Removed
@@ -69,7 +68,7 @@ def _restyle(args: argparse.Namespace) -> int:
 
     if args.subtype:
         args.subtype = check_wav_subtype(args.subtype)
-    beats = read_beats(args.beats) if args.beats else None
+    beats = given_beats(args)
     name = "none" if args.without else args.separator or "drums"
     separator = None if args.without else check_stem(open_separator(name), args.stem)
     song = read_audio(args.song)
@@ -90,7 +89,8 @@ def _restyle(args: argparse.Namespace) -> int:
                 background, old = song, _taken_out(song, args, separator, progress)
             _write(stage / kept, background)
             if beats is None:
-                beats = common_beats([*heard, beat_odds(background)], background, args.bpm)
+                odds = [*heard, beat_odds(background)]
+                beats = common_beats(odds, background, args.bpm, args.metre)
             notices, result = compute(
                 args,
                 background,

@@ -23,12 +23,15 @@ def beat_odds(audio: AudioFile) -> np.ndarray:
     return beat_log_odds(tracker_features(band_powers(mono)))
 
 
-def common_beats(odds: list[np.ndarray], audio: AudioFile, bpm: float | None) -> BeatGrid:
-    """The beats by the mean of several log-odds (frame, 2) of one song; `bpm` fixes the tempo.
+def common_beats(
+    odds: list[np.ndarray], audio: AudioFile, bpm: float | None, metre: str | None = None
+) -> BeatGrid:
+    """The beats by the mean of several log-odds (frame, 2) of one song; `bpm` fixes the tempo,
+    `metre` (of NAMED_METRES) the bar.
 
     Drums tell the beat, what plays without them tells the bar better.
     """
     frames = min(map(len, odds))
     seconds = len(audio.samples) / audio.sample_rate
-    grid = grid_from_log_odds(np.mean([odd[:frames] for odd in odds], axis=0), seconds)
+    grid = grid_from_log_odds(np.mean([odd[:frames] for odd in odds], axis=0), seconds, metre)
     return grid if bpm is None else at_tempo(grid, bpm, seconds)
