@@ -58,7 +58,7 @@ class BarPointer:
 
         Of eighths, which the network hears as beats too, and two of them even more, it looks for
         every third: dotted quarters are slow, and the bar tells them from all else. Its values were
-        tuned on 36 songs in 6/8 out of the network's training.
+        tuned on 37 songs in 6/8, 36 of which the network was trained on.
         """
         penalty = tuple(0.0 if n == NAMED_METRES[metre] else np.inf for n in METRES)
         if not metre.endswith("/8"):
