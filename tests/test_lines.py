@@ -71,7 +71,7 @@ def test_strings_follow_one_another_down_on_the_beat_and_up_off_it() -> None:
     down, up = late[:4], late[4:8]
     assert down[0] == 0 and up[3] == 0 and not late[12:].any(), "the first on time, fifths at once"
     for gaps in (np.diff(down), -np.diff(up)):
-        assert ((gaps >= 0.008) & (gaps <= 0.014)).all()
+        assert ((gaps >= 0.004) & (gaps <= 0.007)).all()
     assert np.array_equal(late, string_delays(rows, times, BARS, 5))
     assert not np.array_equal(late, string_delays(rows, times, BARS, 6))
     fast = string_delays(rows, rows[:, :2] / 240, BARS, 5)

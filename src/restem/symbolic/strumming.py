@@ -7,7 +7,7 @@ import numpy as np
 from restem.symbolic.rolls import STEPS_PER_QUARTER
 
 CHORD = 3  # notes of a stroke that are strummed
-APART_S = (0.008, 0.014)  # from string to string
+APART_S = (0.004, 0.007)  # from string to string; slower strums blur the beat
 MOST_OF_NOTE = 0.5  # that a stroke takes, so that the last string has time to sound
 
 
