@@ -7,11 +7,9 @@ from restem import BeatGrid, Inserter
 from restem.audio.spectrogram import SpectrogramConfig, log_mel
 from restem.evaluation.loudness import loudness
 from restem.following import (
-    GENTLE_DB,
     MOST_LOUDER_DB,
     levels,
     levels_of,
-    louder_db,
     mean_level,
     old_stem_gains,
     silence_in,
@@ -61,12 +59,28 @@ def test_an_even_song_changes_nothing():
     assert np.abs(gains_of(band(20, (10, 12, -60)))[5:-5]).max() < 0.1  # rests are played through
 
 
-def test_soft_verses_are_gentler_and_loud_ones_louder_at_once():
+def test_soft_verses_are_softer_and_loud_ones_louder_at_once():
     softer = gains_of(band(40, (12, 28, -10)))
-    assert -5 < softer[200] < -1.5 and softer[60] > -0.5
-    assert softer[115] - softer[200] > 0.9 * (softer[60] - softer[200])  # half a second before
-    assert -30 < gains_of(band(40, (12, 28, -30)))[200] < -30 + GENTLE_DB
-    assert 0.5 < gains_of(band(40, (30, 40, 12)))[350] <= MOST_LOUDER_DB
+    assert -10 < softer[200] < -4 and softer[110] > -0.5
+    assert softer[280] > -0.5  # the first stroke of what is loud again
+    assert gains_of(band(40, (12, 28, -30)))[200] == pytest.approx(-27, abs=4)
+    assert 0.5 < gains_of(band(40, (30, 40, 12)))[350] < MOST_LOUDER_DB + 0.01
+
+
+def test_the_first_stroke_of_a_song_is_whole():
+    song = np.concatenate([np.zeros(round(0.3 * RATE)), band(20)])
+    assert np.abs(gains_of(song)[:5]).max() < 0.3
+    after_stop = gains_of(band(30, (8, 16, -200)))
+    assert after_stop[120] < -60 and after_stop[160] > -0.3
+
+
+def test_a_sparse_song_is_played_through():
+    """One short chord in two bars, or in four, is no stop and no fade-out, even at the end."""
+    for bars in (2, 4):
+        pauses = [(at + 0.4, at + bars * BAR_S, -200) for at in np.arange(0, 40, bars * BAR_S)]
+        song = band(40, *pauses)
+        assert stops(log_mel(song, CONFIG), CONFIG, BAR_S) == []
+        assert gains_of(song).min() > -3
 
 
 def test_a_stem_fades_with_its_song():
@@ -77,13 +91,14 @@ def test_a_stem_fades_with_its_song():
     assert level_db(wave, 38.5, 39.5) < level_db(NOISE, 5, 15) - 50
     for start in (30, 34, 37):
         apart = level_db(wave, start, start + 1) - level_db(NOISE, 5, 15)
-        assert apart == pytest.approx(np.interp(start + 0.5, [25, 40], [0, -60]), abs=8)
+        assert apart == pytest.approx(np.interp(start + 0.5, [25, 40], [0, -60]), abs=6)
 
 
 def test_a_stem_stops_and_comes_back_with_its_song():
-    song = band(30, (10, 14, -200), (20, 21, -200))  # the second is a rest of half a bar
-    found = stops(log_mel(song, CONFIG), CONFIG, BAR_S)
-    assert found == [(pytest.approx(10, abs=0.1), pytest.approx(14, abs=0.05))]
+    for end in (12, 14):  # a whole bar, and two
+        song = band(30, (10, end, -200), (20, 21, -200))  # the second is a rest of half a bar
+        found = stops(log_mel(song, CONFIG), CONFIG, BAR_S)
+        assert found == [(pytest.approx(10, abs=0.1), pytest.approx(end, abs=0.05))]
     wave = NOISE.copy()
     silence_in(wave, found, RATE)
     assert not wave[round(10.5 * RATE) : round(13.9 * RATE)].any()
@@ -91,13 +106,12 @@ def test_a_stem_stops_and_comes_back_with_its_song():
     assert stops(log_mel(band(20, (0, 4, -200), (16, 20, -200)), CONFIG), CONFIG, BAR_S) == []
 
 
-def test_a_new_stem_is_as_loud_as_the_old_one_and_rests_where_it_did():
+def test_a_new_stem_is_turned_like_the_old_one():
     old = np.where(np.arange(40 * RATE) < 16 * RATE, 0.0, 0.3) * NOISE
     new = 0.02 * np.random.default_rng(1).normal(0, 1, 40 * RATE)
-    new_db, old_db = levels_of(new, CONFIG), levels_of(old, CONFIG)
-    turn(new, louder_db(new_db, old_db) + old_stem_gains(old_db, BAR_S), RATE)
-    assert level_db(new, 20, 38) == pytest.approx(level_db(old, 20, 38), abs=0.5)
+    turn(new, old_stem_gains(levels_of(old, CONFIG), BAR_S), RATE)
     assert level_db(new, 2, 14) < level_db(new, 20, 38) - 40
+    assert level_db(new, 16, 16.1) > level_db(new, 20, 38) - 1
 
 
 @pytest.mark.parametrize("stem", ["drums", "bass"])
@@ -118,10 +132,15 @@ def test_drums_in_place_of_others_are_as_loud():
     for old_db in (-6, -26):
         old = 10 ** (old_db / 20) * NOISE[: 12 * RATE]
         old[: 4 * RATE] = 0
+        old[10 * RATE :] *= 0.2
         removed = Removed(old, RATE)
         made = inserter.insert(song, RATE, "Add drums", beats=grid, steps=2, replaced=removed)
         assert loudness(made.stem, RATE) == pytest.approx(loudness(old, RATE), abs=1.5)
         assert level_db(made.stem, 0.5, 3) < level_db(made.stem, 5, 11) - 40
+        region = inserter.insert(
+            song, RATE, "Add drums", beats=grid, steps=2, replaced=removed, region=(1.0, 3.0)
+        )  # where the old ones rest
+        assert loudness(region.stem, RATE) == pytest.approx(loudness(old, RATE), abs=2)
     soft = inserter.insert(song, RATE, "Add soft drums", beats=grid, steps=2, replaced=removed)
     assert loudness(soft.stem, RATE) == pytest.approx(loudness(old, RATE) - 5, abs=1.5)
     # Of drums that may be only in part what was taken out, it is known that they were no softer.

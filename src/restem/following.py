@@ -7,13 +7,13 @@ stops where all stop.
 from __future__ import annotations
 
 import numpy as np
-from scipy.ndimage import gaussian_filter1d, grey_closing
+from scipy.ndimage import gaussian_filter1d, grey_closing, maximum_filter1d
 
 from restem.audio.loudness import ear_weights
 from restem.audio.room import blocks
 from restem.audio.spectrogram import SpectrogramConfig, log_mel, peak_hz
 from restem.audio.waveform import resampled, rms_db
-from restem.hearing import SILENCE_DB, WORKING_DB, Heard
+from restem.hearing import SILENCE_DB, WORKING_DB, Heard, Removed
 from restem.manner import dynamics_of_words
 from restem.order import Order
 
@@ -22,14 +22,15 @@ FRAMES = 4096  # worked on at once
 SILENT_DB = -120.0
 PAUSE_DB = 40.0  # under the loudest moment, where nothing counts as played
 HARDLY = 0.1  # of a region; where a song sounds no more than that, it is not followed
-REST_BARS = 3.0  # as long as this a song may rest without its stem going softer
-EVEN_DB = 3.0  # above and below the mean, where a stem stays as it is
-GENTLY, GENTLE_DB = 0.5, 9.0  # beyond, it goes half as far, down to there
-CATCHING_UP = 1.2  # and below, as in a fade-out, until it lies as far down as the song
-MOST_LOUDER_DB = 3.0
-SMOOTH_S = 0.15
-STOP_BARS, STOP_S = 1.0, 1.5  # a silence at least as long as both is a stop
-STOPS_S, ENTERS_S = 0.35, 0.03  # in which a stem falls silent then, and how early it may come back
+REST_BARS = 2.0  # so long a song may rest without its stem going softer
+EVEN_DB = 1.5  # beyond so little apart from its mean, a stem goes as far as its song
+MOST_LOUDER_DB = 2.0
+LOWEST_DB = -80.0
+AHEAD_S, SMOOTH_S = 0.2, 0.1  # it is as loud as its song a moment before, so that strokes are whole
+GAP_DB, GAP_BARS = 25.0, 8.0  # how far under its mean a song pauses, and for how long at most
+OFTEN, LONGER = 3, 1.25  # as often, pauses are how a song goes; one so many times longer is not
+STOP_BARS, STOP_S = 0.75, 1.2  # a silence at least as long as both is a stop
+LEAVES_S, STOPS_S, ENTERS_S = 0.05, 0.2, 0.03  # how early a stem falls silent, for how long; enters
 DYNAMICS_DB = 5.0  # a step of them
 MOST_MATCHED_DB = 20.0  # by which a stem is turned to be as loud as the one before it
 
@@ -45,18 +46,12 @@ def follow(wave: np.ndarray, rate: int, heard: Heard, order: Order) -> None:
     config, bar_s = heard.config, heard.beats.beats_per_bar * 60 / heard.beats.bpm
     start, end = order.region or (0.0, len(wave) / rate)
     here = slice(round(start / STEP_S), max(round(end / STEP_S), round(start / STEP_S) + 1))
-    part = wave[round(start * rate) : round(end * rate)]
-    old = None if order.replaced is None else order.replaced.within(start, end)
-    if old and rms_db(old.wave) > SILENCE_DB:
-        old_db, new_db = (
-            levels_of(resampled(w, r, config.sample_rate), config)
-            for w, r in ((old.wave, old.sample_rate), (part, rate))
-        )
-        gains = louder_db(new_db, old_db) + DYNAMICS_DB * _harder(order)
+    old = order.replaced
+    if old is not None and rms_db(old.wave) > SILENCE_DB:
+        part = wave[round(start * rate) : round(end * rate)]
+        _replace(part, rate, old, here, config, bar_s, _harder(order))
         if old.whole:
-            turn(part, gains + old_stem_gains(old_db, bar_s), rate)
             return
-        turn(part, np.maximum(gains, 0.0), rate)
     song = levels(heard.context_db, config)
     if np.mean(song[here] > song.max() - PAUSE_DB) > HARDLY:
         turn(wave, song_gains(song, bar_s), rate)
@@ -101,78 +96,118 @@ def mean_level(level_db: np.ndarray) -> float:
 def song_gains(level_db: np.ndarray, bar_s: float) -> np.ndarray:
     """Gains in dB (step,) for a stem played to a song of such `levels`, whose bars last `bar_s`.
 
-    Rests shorter than REST_BARS and not at the song's ends are played through.
+    Pauses of up to REST_BARS, and those that come again and again, are played through.
     """
-    apart = _phrases(level_db, REST_BARS * bar_s) - mean_level(level_db)
-    louder = np.clip(apart - EVEN_DB, 0, None) * GENTLY
-    softer = np.clip(-apart - EVEN_DB, 0, None)
-    gentle = np.minimum(softer, GENTLE_DB - EVEN_DB)
-    softer = np.minimum(GENTLY * gentle + CATCHING_UP * (softer - gentle), softer + EVEN_DB)
-    return _smooth(np.minimum(louder, MOST_LOUDER_DB) - softer)
+    mean, played = mean_level(level_db), np.flatnonzero(level_db > level_db.max() - PAUSE_DB)
+    sparse = _closed(level_db, GAP_BARS * bar_s) > mean - GAP_DB
+    usual = LONGER * _often(_runs((level_db < mean - GAP_DB) & sparse))
+    # A song that pauses so may begin and end with such a pause.
+    loud = np.flatnonzero(level_db > mean - GAP_DB / 2)
+    padded = np.pad(level_db, round(GAP_BARS * bar_s / STEP_S), constant_values=SILENT_DB)
+    before = (len(padded) - len(level_db)) // 2
+    if len(loud) and loud[0] <= usual:
+        padded[:before] = mean
+    if len(loud) and len(level_db) - 1 - loud[-1] <= usual:
+        padded[before + len(level_db) :] = mean
+    phrases = _closed(padded, max(REST_BARS * bar_s, usual * STEP_S))[before:][: len(level_db)]
+    apart = phrases - mean
+    apart[: played[0]] = apart[played[0]]  # what is silent before the song is no soft beginning
+    louder = np.minimum(np.clip(apart - EVEN_DB, 0, None) / 2, MOST_LOUDER_DB)
+    return _smooth(louder - np.clip(-apart - EVEN_DB, 0, None))
 
 
 def stops(mel_db: np.ndarray, config: SpectrogramConfig, bar_s: float) -> list[tuple[float, float]]:
-    """From and to which seconds a song, of a log-mel (frame, mel), is silent amid its playing."""
+    """From and to which seconds a song, of a log-mel (frame, mel), is silent amid its playing.
+
+    Silences that come again and again are how it goes, and no stops.
+    """
     frames = powers(mel_db, config)
-    sounding = np.flatnonzero(frames > frames.max() / 10 ** (PAUSE_DB / 10))
-    long = max(STOP_BARS * bar_s, STOP_S) * config.frame_rate
-    after = np.flatnonzero(np.diff(sounding) >= long)
-    return [
-        (float(sounding[i] + 1) / config.frame_rate, float(sounding[i + 1]) / config.frame_rate)
-        for i in after
-    ]
+    gaps = _runs(frames <= frames.max() / 10 ** (PAUSE_DB / 10))
+    rate = config.frame_rate
+    least = max(STOP_BARS * bar_s * rate, STOP_S * rate, LONGER * _often(gaps))
+    return [(start / rate, end / rate) for start, end in gaps if end - start >= least]
 
 
 def silence_in(stem: np.ndarray, stops: list[tuple[float, float]], rate: int) -> None:
     """Let a stem (sample,) fall silent, in place, in each stop, and come back with the song."""
     for start, end in stops:
-        first, back = (round(s * rate) for s in (start, end - ENTERS_S))
+        first, back = (round(s * rate) for s in (start - LEAVES_S, end - ENTERS_S))
         silent = min(first + round(STOPS_S * rate), back)
         fall = stem[first:silent]
-        fall *= np.linspace(1, 0, silent - first, dtype=np.float32)[: len(fall)] ** 2
+        fall *= np.linspace(1, 0, silent - first, dtype=np.float32)[: len(fall)] ** 3
         stem[silent:back] = 0.0
         rise = stem[back : round(end * rate)]
         rise *= np.linspace(0, 1, len(rise), dtype=np.float32)
 
 
 def turn(stem: np.ndarray, gains_db: np.ndarray, rate: int) -> None:
-    """Turn a stem (sample,), in place, by gains (step,) in dB every STEP_S."""
+    """Turn a stem (sample,), in place, by gains (step,) in dB every STEP_S; one alone holds
+    throughout."""
     if not np.any(gains_db):
         return
-    at = np.arange(len(gains_db)) * STEP_S  # one gain alone holds throughout
+    at = np.arange(len(gains_db)) * STEP_S
     for b in blocks(len(stem)):
         seconds = np.arange(b.start, b.stop) / rate
         stem[b] *= 10 ** (np.interp(seconds, at, gains_db) / 20).astype(np.float32)
 
 
-def louder_db(new_db: np.ndarray, old_db: np.ndarray) -> np.ndarray:
-    """By how much a stem of levels `new_db` must be turned up to be as loud as one of `old_db` is
-    while that plays: (1,) dB."""
-    steps, old_mean = min(len(new_db), len(old_db)), mean_level(old_db)
-    played = old_db[:steps] > old_db.max() - PAUSE_DB
-    now = float(_db(np.mean(10 ** (new_db[:steps][played] / 10)))) if played.any() else old_mean
-    return np.clip([old_mean - now], -MOST_MATCHED_DB, MOST_MATCHED_DB)
-
-
 def old_stem_gains(old_db: np.ndarray, bar_s: float) -> np.ndarray:
     """Gains in dB (step,) by which a stem rises, falls and rests like one of levels `old_db`."""
-    apart = _phrases(old_db, bar_s) - mean_level(old_db)
+    padded = np.pad(old_db, size := round(bar_s / STEP_S) + 1, constant_values=SILENT_DB)
+    apart = _closed(padded, bar_s)[size:-size] - mean_level(old_db)
     return _smooth(np.sign(apart) * np.clip(np.abs(apart) - EVEN_DB, 0, None))
+
+
+def _replace(
+    stem: np.ndarray,
+    rate: int,
+    old: Removed,
+    here: slice,
+    config: SpectrogramConfig,
+    bar_s: float,
+    harder: float,
+) -> None:
+    """Make a stem (sample,) of the steps `here`, in place, as loud as the old one is there or, if
+    that rests, elsewhere. One that is not sure to be whole makes it louder only."""
+    old_db = levels_of(resampled(old.wave, old.sample_rate, config.sample_rate), config)
+    played = old_db[here] > old_db.max() - PAUSE_DB
+    if old.whole and played.any():
+        turn(stem, old_stem_gains(old_db, bar_s)[here], rate)
+    new_db = levels_of(resampled(stem, rate, config.sample_rate), config)
+    wanted = mean_level(old_db[here] if played.any() else old_db)
+    both = played[: len(new_db)] if played.any() else np.ones(len(new_db), bool)
+    now = float(_db(np.mean(10 ** (new_db[: len(both)][both] / 10)))) if both.any() else wanted
+    gain_db = float(np.clip(wanted - now, -MOST_MATCHED_DB, MOST_MATCHED_DB))
+    gain_db += DYNAMICS_DB * harder
+    turn(stem, np.array([gain_db if old.whole else max(gain_db, 0.0)]), rate)
+
+
+def _runs(mask: np.ndarray) -> list[tuple[int, int]]:
+    """First index of each run of a mask (step,) and the one after its last; none at the ends."""
+    edges = np.flatnonzero(np.diff(mask.astype(np.int8))) + 1
+    inner = edges[1:] if mask[0] else edges
+    return [(int(a), int(b)) for a, b in zip(inner[::2], inner[1::2], strict=False)]
+
+
+def _often(runs: list[tuple[int, int]]) -> int:
+    """The length that OFTEN runs have at least; 0 where there are fewer."""
+    lengths = sorted((end - start for start, end in runs), reverse=True)
+    return lengths[OFTEN - 1] if len(lengths) >= OFTEN else 0
+
+
+def _closed(level_db: np.ndarray, rest_s: float) -> np.ndarray:
+    """Levels (step,) without the dips that are no longer than `rest_s`."""
+    return np.asarray(grey_closing(level_db, 2 * round(rest_s / STEP_S / 2) + 1))
+
+
+def _smooth(gains_db: np.ndarray) -> np.ndarray:
+    size = 2 * round(AHEAD_S / STEP_S) + 1
+    gains = 10 ** (maximum_filter1d(np.maximum(gains_db, LOWEST_DB), size) / 20)
+    return 20 * np.log10(gaussian_filter1d(gains, SMOOTH_S / STEP_S, mode="nearest"))
 
 
 def _harder(order: Order) -> float:
     return dynamics_of_words(order.instruction) if order.dynamics is None else order.dynamics
-
-
-def _phrases(level_db: np.ndarray, rest_s: float) -> np.ndarray:
-    """Levels (step,) without the dips of notes that die away and of rests up to `rest_s`."""
-    size = 2 * round(rest_s / STEP_S / 2) + 1
-    padded = np.pad(level_db, size, constant_values=SILENT_DB)
-    return np.asarray(grey_closing(padded, size)[size:-size])
-
-
-def _smooth(gains_db: np.ndarray) -> np.ndarray:
-    return np.asarray(gaussian_filter1d(gains_db, SMOOTH_S / STEP_S, mode="nearest"))
 
 
 def _db(power: np.ndarray | float) -> np.ndarray:
