@@ -237,6 +237,16 @@ def test_seeds_of_one_sentence_are_about_as_loud_and_weigh_as_drums_do(inserter,
     assert min(deep) > 0.3  # as in the kits, of which none has less
 
 
+def test_styles_are_as_loud_as_they_are_played(inserter):
+    loudness = {
+        words: wish(inserter.text, words, usual=(0.25, usual)).level
+        for usual in (-0.3, 0.3)
+        for words in (f"{style} drums {usual}" for style in ("rock", "hard rock", "brushed jazz"))
+    }
+    assert [round(value, 2) for value in loudness.values()] == [-0.3, 0.15, -0.3, 0.3, 0.3, -0.15]
+    assert wish(inserter.text, "a metal ballad", usual=(0.25, 0.0)).level < 0
+
+
 def test_few_notes_are_softer_but_not_lost(inserter, song, grid, monkeypatch):
     """Drums that came out 20 dB too soft are brought to where so few notes belong."""
     plain, sparse = (

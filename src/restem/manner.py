@@ -43,6 +43,14 @@ DENSE_STYLES = re.compile(
     r"blast[ -]?beats?)\b"
 )
 STEPS_OF_STYLES = 1.0
+# The loudness (`tokens.loudness_value`) that drums have in the middle of training songs, and how far
+# from it those of such styles are at least: bands that play hard had hidden theirs.
+MIDDLE_LOUDNESS, HARD_OFFSET, GENTLE_OFFSET = 0.05, 0.1, -0.2
+HARD_STYLES = re.compile(
+    r"\b(metal|punk|grunge|hardcore|thrash|(?:hard|stadium|arena|heavy|garage)[ -]rock|"
+    r"drum ?(?:and|n|&|'n'?) ?bass|techno)\b(?![ -]ballad)"
+)
+GENTLE_STYLES = re.compile(r"\b(brush(?:es|ed)?|ballads?|lullab(?:y|ies)|ambient)\b")
 # And of how hard it shall be played, in steps of dynamics. "Soft rock" is a style.
 SOFT = re.compile(
     r"\b(soft(?![ -](?:rock|shoe|clip))|softer|softly|quiet|quieter|quietly|gentle|gentler|gently|"
@@ -134,7 +142,8 @@ def wish(
         return Wish(text, null, asked)
     loudness = near[1] + DYNAMICS_STEP * (dynamics or 0.0)
     fuller = 0.0 if asked is None else asked - near[0]
-    return Wish(text, null, asked, loudness, loudness + LOUDER_WITH_NOTES * fuller)
+    louder = _as_hard(instruction, near[1]) - near[1] if usual else 0.0
+    return Wish(text, null, asked, loudness, loudness + louder + LOUDER_WITH_NOTES * fuller)
 
 
 def naming(stem: str, instruction: str) -> str:
@@ -156,6 +165,14 @@ def _density_of_style(instruction: str) -> float:
     words = instruction.lower()
     told = meant(MANY, words) or meant(FEW, words)
     return STEPS_OF_STYLES * bool(meant(DENSE_STYLES, words) and not told)
+
+
+def _as_hard(instruction: str, usual: float) -> float:
+    """The loudness that is usual, or that of a style that is played hard or gently."""
+    words = instruction.lower()
+    if meant(GENTLE_STYLES, words):
+        return min(usual, MIDDLE_LOUDNESS + GENTLE_OFFSET)
+    return max(usual, MIDDLE_LOUDNESS + HARD_OFFSET) if meant(HARD_STYLES, words) else usual
 
 
 def dynamics_of_words(instruction: str) -> float:
