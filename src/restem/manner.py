@@ -43,8 +43,8 @@ DENSE_STYLES = re.compile(
     r"blast[ -]?beats?)\b"
 )
 STEPS_OF_STYLES = 1.0
-# The loudness (`tokens.loudness_value`) that drums have in the middle of training songs, and how far
-# from it those of such styles are at least: bands that play hard had hidden theirs.
+# The loudness (`tokens.loudness_value`) that drums have in the middle of training songs, and how
+# far from it those of such styles are at least: bands that play hard had hidden theirs.
 MIDDLE_LOUDNESS, HARD_OFFSET, GENTLE_OFFSET = 0.05, 0.1, -0.2
 HARD_STYLES = re.compile(
     r"\b(metal|punk|grunge|hardcore|thrash|(?:hard|stadium|arena|heavy|garage)[ -]rock|"
