@@ -110,8 +110,10 @@ def song_gains(level_db: np.ndarray, bar_s: float) -> np.ndarray:
     if len(loud) and len(level_db) - 1 - loud[-1] <= usual:
         padded[before + len(level_db) :] = mean
     phrases = _closed(padded, max(REST_BARS * bar_s, usual * STEP_S))[before:][: len(level_db)]
-    apart = phrases - mean
-    apart[: played[0]] = apart[played[0]]  # what is silent before the song is no soft beginning
+    apart = phrases - mean_level(phrases)
+    # What is silent before the song, and blocks in which it begins, are no soft beginning.
+    first = min(int(played[0]) + round(BLOCK_S / STEP_S / 2), len(apart) - 1)
+    apart[:first] = apart[first]
     louder = np.minimum(np.clip(apart - EVEN_DB, 0, None) / 2, MOST_LOUDER_DB)
     return _smooth(louder - np.clip(-apart - EVEN_DB, 0, None))
 
@@ -154,7 +156,8 @@ def turn(stem: np.ndarray, gains_db: np.ndarray, rate: int) -> None:
 def old_stem_gains(old_db: np.ndarray, bar_s: float) -> np.ndarray:
     """Gains in dB (step,) by which a stem rises, falls and rests like one of levels `old_db`."""
     padded = np.pad(old_db, size := round(bar_s / STEP_S) + 1, constant_values=SILENT_DB)
-    apart = _closed(padded, bar_s)[size:-size] - mean_level(old_db)
+    phrases = _closed(padded, bar_s)[size:-size]
+    apart = phrases - mean_level(phrases)
     return _smooth(np.sign(apart) * np.clip(np.abs(apart) - EVEN_DB, 0, None))
 
 
