@@ -28,6 +28,7 @@ from restem.region import Region
 from restem.symbolic import shared
 from restem.symbolic.arrange import fill
 from restem.symbolic.articulation import LOWEST_STRING
+from restem.symbolic.blips import without_blips, without_doubles
 from restem.symbolic.lines import is_short
 from restem.symbolic.model import RollModel, is_model
 from restem.symbolic.on_beats import bars_of, notes_in_seconds, planes_heard
@@ -143,6 +144,8 @@ class Composer:
         rows, times = rows[kept], times[kept].clip(*region)
         if is_short(order.instruction, order.stem) and not rhythm.is_long:
             times[:, 1] = np.minimum(times[:, 1], times[:, 0] + SHORT_S)
+        else:
+            rows, times = without_blips(rows, times, region[1])
         late = string_delays(rows, times, bars, seed) if self.model.stem == "guitar" else 0.0
         hard = accents(rows[:, 0], bars)
         notes = _played(rows, times, hard, seed, order.tight, region, late)
@@ -242,8 +245,4 @@ def _above_lowest_string(rows: np.ndarray, times: np.ndarray) -> tuple[np.ndarra
     of two that are one then, the longer one."""
     rows = rows.copy()
     rows[:, 2] += 12 * np.maximum(np.ceil((LOWEST_STRING - rows[:, 2]) / 12).astype(int), 0)
-    order = np.lexsort((-times[:, 1], rows[:, 2], rows[:, 0]))
-    rows, times = rows[order], times[order]
-    again = (np.diff(rows[:, 0]) == 0) & (np.diff(rows[:, 2]) == 0)
-    kept = np.append(True, ~again)[: len(rows)]
-    return rows[kept], times[kept]
+    return without_doubles(rows, times)

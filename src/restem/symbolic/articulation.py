@@ -18,11 +18,12 @@ from restem.symbolic.lines import (
     is_single,
     lowest,
     shortened,
-    top_line,
+    single_line,
     with_line,
 )
 from restem.symbolic.rhythms import own_words, rhythm_of
 from restem.symbolic.rolls import ONSET, SOUND, STEPS_PER_QUARTER
+from restem.symbolic.voicing import OWN, grip_of, gripped, root_of, together
 
 _BROKEN = re.compile(
     r"arpeggi|\barps?\b|\b(broken|picked|plucked) chords?\b|\bfinger-?[ -]?(pick|styl)|"
@@ -44,21 +45,26 @@ def as_worded(
     stem: str,
     own: np.ndarray | None = None,
 ) -> np.ndarray:
-    """The planes (2, step, 128) of a part with notes as long, and chords of a guitar or keys broken
-    or thinned to fifths or to a line, in octaves and in the register that the words ask for; a bass
-    is one line, a guitar has six strings.
+    """The planes (2, step, 128) of a part with notes as long, and chords of a guitar or keys
+    gripped, broken or thinned to fifths or to a line, in octaves and in the register that the words
+    ask for; a bass is one line, a guitar has six strings.
     `around` are the planes of the song's other tones, `own` those of such a part that the song has
     in other bars."""
     rhythm = rhythm_of(words, stem)
-    if stem == "guitar" and meant(_POWER, words.lower()):
-        planes = fifths(planes, around)
     broken, single = is_broken(words, stem), is_single(words, stem)
+    grip, power = grip_of(words, stem), stem == "guitar" and bool(meant(_POWER, words.lower()))
+    if (power or single or grip) and not broken:
+        planes = together(planes)
+    if power:
+        planes = fifths(planes, around)
     if stem == "bass":
         planes = one_line(planes, own)
         if rhythm.walking:
             planes = walked(planes, around, bars)
     elif single and not broken:
-        planes = top_line(planes)
+        planes = single_line(planes, stem)
+    elif grip and not broken and not power:
+        planes = gripped(planes, around, bars, grip)
     planes = in_register(planes, words, stem)
     if has_octaves(words, stem) and not broken:
         planes = in_octaves(planes, stem)
@@ -197,23 +203,18 @@ def fifths(planes: np.ndarray, around: Sequence[np.ndarray] = ()) -> np.ndarray:
     The root is that of the triad which the chord and all `around` it sound longest.
     """
     out, playing = np.zeros_like(planes), planes[SOUND] | planes[ONSET]
-    tones = [playing, *(part[SOUND, : len(playing)] for part in around)]
-    sounding = np.sum([chroma(part) for part in tones], axis=0)
+    sounding = OWN * chroma(playing)
+    for part in around:
+        sounding += chroma(part[SOUND, : len(playing)])
     moments = np.flatnonzero(planes[ONSET].any(axis=1)).tolist()
     for start, following in zip(moments, [*moments[1:], len(playing)], strict=True):
         chord = np.flatnonzero(planes[ONSET, start])
         end = start + int(np.append(playing[start:following][:, chord].any(axis=1), False).argmin())
-        root = LOWEST_STRING + (_root(sounding[start:end].sum(axis=0)) - LOWEST_STRING) % 12
+        root = LOWEST_STRING + (root_of(sounding[start:end].sum(axis=0)) - LOWEST_STRING) % 12
         for pitch in (root, root + 7, root + 12):
             out[ONSET, start, pitch] = True
             out[SOUND, start:end, pitch] = True
     return out
-
-
-def _root(lengths: np.ndarray) -> int:
-    """The pitch class whose triad holds most of what sounds, as long as `lengths` (12,)."""
-    minor, major, fifth = (np.roll(lengths, -interval) for interval in (3, 4, 7))
-    return int(np.argmax(lengths + fifth + 0.5 * np.maximum(minor, major)))
 
 
 def _moments(planes: np.ndarray, bars: np.ndarray) -> list[tuple[int, int]]:

@@ -41,7 +41,11 @@ _SHORT = re.compile(
 )
 _MUTED = re.compile(r"\bmuted\b|\bpalm[- ]?mut|\bchugs?\b|\bchugging\b")  # of strings
 REACH = {"bass": (28, 67), "guitar": (40, 88), "keys": (21, 108)}  # MIDI pitches
-HIGH_MEDIAN, LOW_MEDIAN = {"guitar": 64, "keys": 72}, {"guitar": 52, "keys": 50}
+LINE = {"guitar": (48, 79), "keys": (55, 88)}  # in which single notes lie
+# Semitones from the middle to either end of that, at least; and what a note of a single line costs,
+# in semitones that it leaps: for each from the part's middle, and for one that is not the highest.
+FROM_END, OFF_MIDDLE, NOT_TOP = 9, 0.2, 3.5
+HIGH_MEDIAN, LOW_MEDIAN = {"guitar": 67.5, "keys": 72}, {"guitar": 52, "keys": 50}
 SHORT = 3  # steps: a sixteenth
 
 
@@ -83,11 +87,25 @@ def with_line(
     return out
 
 
-def top_line(planes: np.ndarray) -> np.ndarray:
-    """The highest note of each stroke, to the next stroke at most."""
+def single_line(planes: np.ndarray, stem: str) -> np.ndarray:
+    """One note of each stroke, to the next stroke at most: its highest by name, or another that
+    leaps less, in the octave that is nearest to the note before and to where the part lies."""
     struck = np.flatnonzero(planes[ONSET].any(axis=1))
     highest = PITCHES - 1 - planes[ONSET, struck][:, ::-1].argmax(axis=1)
-    return with_line(planes, struck, highest, highest)
+    if not len(struck):
+        return np.zeros_like(planes)
+    low, high = LINE[stem]
+    middle = float(np.median(highest).clip(low + FROM_END, high - FROM_END))
+    own, pitches, last = highest.copy(), highest.copy(), middle
+    near = np.arange(low, high + 1)
+    for i, step in enumerate(struck.tolist()):
+        names = np.flatnonzero(planes[ONSET, step])
+        tones = near[np.isin(near % 12, names % 12)]
+        cost = abs(tones - last) + OFF_MIDDLE * abs(tones - middle)
+        cost += NOT_TOP * (tones % 12 != highest[i] % 12)
+        pitches[i] = last = tones[cost.argmin()]
+        own[i] = names[names % 12 == pitches[i] % 12][-1]
+    return with_line(planes, struck, own, pitches)
 
 
 def in_octaves(planes: np.ndarray, stem: str) -> np.ndarray:

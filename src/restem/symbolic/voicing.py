@@ -1,0 +1,149 @@
+"""Strokes of any notes in; chords in one position, as a hand grips them, out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from restem.manner import meant
+from restem.symbolic.cells import CHROMA, chroma
+from restem.symbolic.rhythms import own_words
+from restem.symbolic.rolls import ONSET, SOUND, notes_from_roll, planes_from_notes
+
+_STABS = re.compile(r"\bskank|\bchop(?:s|py)\b|\bstabs?\b")
+_PADS = re.compile(r"\bpads?\b")
+_STRUMMED = re.compile(r"\bstrum")
+TRIAD, MOST = 3, 4  # names of the notes of a chord
+HEARD, OWN = 0.2, 0.5  # of the longest tone: what sounds, and what a stroke's own note counts
+# What a position costs, in semitones that its highest note moves: for each semitone from the middle
+# of the register, for a lowest note that is not the root, for each string that is left out.
+OFF_MIDDLE, NOT_ROOT, LEFT_OUT = 0.25, 7.0, 3.0
+
+
+@dataclass(frozen=True)
+class Grip:
+    """How many notes a chord has and between which pitches, and whether it stands on its root."""
+
+    least: int
+    most: int
+    low: int
+    high: int
+    on_root: bool = False
+
+
+STABS, PADS = Grip(3, 4, 55, 76), Grip(3, 4, 52, 74)
+STRUMMED = Grip(4, 6, 43, 72, on_root=True)
+
+
+def grip_of(words: str, stem: str) -> Grip | None:
+    """How the words ask a guitar or keys to grip chords; None where they say nothing of it."""
+    own = own_words(words, stem)
+    if stem == "guitar" and meant(_STRUMMED, own):
+        return STRUMMED
+    if stem not in ("guitar", "keys"):
+        return None
+    return STABS if meant(_STABS, own) else PADS if meant(_PADS, own) else None
+
+
+def gripped(
+    planes: np.ndarray, around: Sequence[np.ndarray], bars: np.ndarray, grip: Grip
+) -> np.ndarray:
+    """Each stroke of planes (2, step, 128) as a chord in one position of the grip.
+
+    It has those of the stroke's notes, by name, that sound `around` it too, if they are three or
+    four, and else those of the triad that is sounded longest; where there is none, those of the
+    nearest stroke that has one. The highest note moves as little as it can.
+    """
+    struck = np.flatnonzero(planes[ONSET].any(axis=1))
+    if not len(struck):
+        return planes
+    ends = np.append(struck[1:], len(planes[ONSET]))
+    spans = list(zip(struck.tolist(), ends.tolist(), strict=True))
+    own = chroma(planes[ONSET, struck])
+    lines = np.append(bars[1:, 0], len(planes[ONSET]))  # where chords change
+    until = np.minimum(ends, lines[np.searchsorted(bars[1:, 0], struck, side="right")])
+    song = np.array([_lengths(around, *span) for span in zip(struck, until, strict=True)])
+    chords = _chords(own, song, struck)
+    out, top = np.zeros_like(planes), None
+    for i, (start, end) in enumerate(spans):
+        pitches = np.flatnonzero(planes[ONSET, start])
+        sounds = planes[SOUND, start:end, pitches].any(axis=0)
+        if chords[i].sum() >= TRIAD:
+            root = root_of((song[i] + own[i]) * chords[i])
+            pitches = _position(chords[i], root, grip, top)
+            top = int(pitches[-1])
+        out[ONSET, start, pitches] = True
+        out[SOUND, start : start + max(int(np.append(sounds, False).argmin()), 1), pitches] = True
+    return out
+
+
+def together(planes: np.ndarray) -> np.ndarray:
+    """The planes with strokes that lie one step apart, which nobody hears as two, made one."""
+    notes = notes_from_roll(planes[None])
+    struck = np.unique(notes[:, 0]).tolist()
+    joined = dict[int, int]()
+    for step in struck:
+        if step - 1 in struck and step - 1 not in joined:
+            joined[step] = step - 1
+    notes[:, 0] = [joined.get(step, step) for step in notes[:, 0].tolist()]
+    return planes_from_notes(notes, planes.shape[1])
+
+
+def root_of(lengths: np.ndarray) -> int:
+    """The pitch class whose triad holds most of what sounds, as long as `lengths` (12,)."""
+    minor, major, fifth = (np.roll(lengths, -interval) for interval in (3, 4, 7))
+    return int(np.argmax(lengths + fifth + 0.5 * np.maximum(minor, major)))
+
+
+def _lengths(around: Sequence[np.ndarray], start: int, end: int) -> np.ndarray:
+    """How many steps of a span each pitch class (12,) sounds in the song, all parts together."""
+    parts = [chroma(part[SOUND, start:end]).sum(axis=0) for part in around]
+    return np.asarray(np.sum([np.zeros(CHROMA), *parts], axis=0))
+
+
+def _chords(own: np.ndarray, song: np.ndarray, struck: np.ndarray) -> np.ndarray:
+    """The pitch classes (stroke, 12) of the chord of each of the strokes at the steps `struck`,
+    whose `own` are given, and how long the `song` sounds each; or else its own."""
+    usual = 1e-6 * song.sum(axis=0)  # decides on a third that does not sound
+    out = own.copy()
+    for i, lengths in enumerate(song):
+        sounding = lengths > HEARD * lengths.max()
+        known = sounding.sum() >= TRIAD
+        if known:
+            out[i] &= sounding
+        if not TRIAD <= out[i].sum() <= MOST and (known or own[i].sum() > MOST):
+            out[i] = _triad(lengths + OWN * own[i] * max(lengths.max(), 1) + usual)
+    full = np.flatnonzero(out.sum(axis=1) >= TRIAD)
+    for i in np.flatnonzero(out.sum(axis=1) < TRIAD) if len(full) else ():
+        out[i] = out[full[np.abs(struck[full] - struck[i]).argmin()]]
+    return out
+
+
+def _triad(lengths: np.ndarray) -> np.ndarray:
+    root, out = root_of(lengths), np.zeros(CHROMA, bool)
+    third = 3 if lengths[(root + 3) % CHROMA] > lengths[(root + 4) % CHROMA] else 4
+    out[[root, (root + third) % CHROMA, (root + 7) % CHROMA]] = True
+    return out
+
+
+def _position(chord: np.ndarray, root: int, grip: Grip, top: int | None) -> np.ndarray:
+    """The pitches of a chord that lie next to one another and cost least."""
+    near = np.arange(grip.low, grip.high + 1)
+    near = near[chord[near % CHROMA]]
+    most = grip.most if grip.least > MOST - 1 else int(chord.sum())
+    options = [
+        near[first : first + count]
+        for count in range(grip.least, most + 1)
+        for first in range(len(near) - count + 1)
+    ]
+
+    def cost(pitches: np.ndarray) -> float:
+        moved = 0 if top is None else abs(int(pitches[-1]) - top)
+        middle = abs(float(pitches[0] + pitches[-1]) - grip.low - grip.high) / 2
+        wrong = NOT_ROOT * (grip.on_root and pitches[0] % CHROMA != root)
+        return moved + OFF_MIDDLE * middle + wrong + LEFT_OUT * (most - len(pitches))
+
+    return min(options, key=cost)
