@@ -43,13 +43,13 @@ def test_broken_chords_go_up_and_down_and_ring() -> None:
 
 def test_power_chords_are_root_fifth_and_octave_low_on_the_guitar() -> None:
     triad = part(*((0, 24, pitch) for pitch in (55, 59, 62, 67)))  # G major
-    assert listed(fifths(triad)) == [(0, 43), (0, 50), (0, 55)]
+    assert listed(fifths(triad, [], BARS)) == [(0, 43), (0, 50), (0, 55)]
     inverted = part(*((0, 24, pitch) for pitch in (52, 55, 60)))  # C major over E
-    assert listed(fifths(inverted)) == [(0, 48), (0, 55), (0, 60)]
+    assert listed(fifths(inverted, [], BARS)) == [(0, 48), (0, 55), (0, 60)]
     third = part((0, 24, 52), (0, 24, 55))  # E and G over a C in the bass, or over an E
     for bass, root in ((36, 48), (40, 40)):
-        assert listed(fifths(third, [part((0, 24, bass), (0, 24, bass + 7))]))[0] == (0, root)
-    assert fifths(triad)[SOUND, 23].sum() == 3 and not fifths(triad)[SOUND, 24].any()
+        assert listed(fifths(third, [part((0, 24, bass), (0, 24, bass + 7))], BARS))[0] == (0, root)
+    assert fifths(triad, [], BARS)[SOUND, 23].sum() == 3 and not fifths(triad, [], BARS)[SOUND, 24].any()
 
 
 def test_a_guitar_has_six_strings_and_one_hand() -> None:

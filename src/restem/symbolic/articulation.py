@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -23,7 +24,7 @@ from restem.symbolic.lines import (
 )
 from restem.symbolic.rhythms import own_words, rhythm_of
 from restem.symbolic.rolls import ONSET, SOUND, STEPS_PER_QUARTER
-from restem.symbolic.voicing import OWN, grip_of, gripped, root_of, together
+from restem.symbolic.voicing import grip_of, gripped, harmony_at, root_of, together, with_own
 
 _BROKEN = re.compile(
     r"arpeggi|\barps?\b|\b(broken|picked|plucked) chords?\b|\bfinger-?[ -]?(pick|styl)|"
@@ -56,7 +57,7 @@ def as_worded(
     if (power or single or grip) and not broken:
         planes = together(planes)
     if power:
-        planes = fifths(planes, around)
+        planes = fifths(planes, around, bars)
     if stem == "bass":
         planes = one_line(planes, own)
         if rhythm.walking:
@@ -197,20 +198,18 @@ def arpeggios(planes: np.ndarray, bars: np.ndarray, every: int) -> np.ndarray:
     return out
 
 
-def fifths(planes: np.ndarray, around: Sequence[np.ndarray] = ()) -> np.ndarray:
+def fifths(planes: np.ndarray, around: Sequence[np.ndarray], bars: np.ndarray) -> np.ndarray:
     """Each chord as its root, the fifth and the octave, low on a guitar.
 
     The root is that of the triad which the chord and all `around` it sound longest.
     """
     out, playing = np.zeros_like(planes), planes[SOUND] | planes[ONSET]
-    sounding = OWN * chroma(playing)
-    for part in around:
-        sounding += chroma(part[SOUND, : len(playing)])
-    moments = np.flatnonzero(planes[ONSET].any(axis=1)).tolist()
-    for start, following in zip(moments, [*moments[1:], len(playing)], strict=True):
+    struck = np.flatnonzero(planes[ONSET].any(axis=1))
+    own, song = chroma(planes[ONSET, struck]), harmony_at(struck, around, bars)
+    for i, (start, following) in enumerate(pairwise([*struck.tolist(), len(playing)])):
         chord = np.flatnonzero(planes[ONSET, start])
         end = start + int(np.append(playing[start:following][:, chord].any(axis=1), False).argmin())
-        root = LOWEST_STRING + (root_of(sounding[start:end].sum(axis=0)) - LOWEST_STRING) % 12
+        root = LOWEST_STRING + (root_of(with_own(song[i], own[i])) - LOWEST_STRING) % 12
         for pitch in (root, root + 7, root + 12):
             out[ONSET, start, pitch] = True
             out[SOUND, start:end, pitch] = True

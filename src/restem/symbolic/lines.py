@@ -44,7 +44,7 @@ REACH = {"bass": (28, 67), "guitar": (40, 88), "keys": (21, 108)}  # MIDI pitche
 LINE = {"guitar": (48, 79), "keys": (55, 88)}  # in which single notes lie
 # Semitones from the middle to either end of that, at least; and what a note of a single line costs,
 # in semitones that it leaps: for each from the part's middle, and for one that is not the highest.
-FROM_END, OFF_MIDDLE, NOT_TOP = 9, 0.2, 3.5
+FROM_END, OFF_MIDDLE, NOT_TOP = 9, 0.3, 3.5
 HIGH_MEDIAN, LOW_MEDIAN = {"guitar": 67.5, "keys": 72}, {"guitar": 52, "keys": 50}
 SHORT = 3  # steps: a sixteenth
 

@@ -11,13 +11,15 @@ import numpy as np
 from restem.manner import meant
 from restem.symbolic.cells import CHROMA, chroma
 from restem.symbolic.rhythms import own_words
-from restem.symbolic.rolls import ONSET, SOUND, notes_from_roll, planes_from_notes
+from restem.symbolic.rolls import ONSET, SOUND, STEPS_PER_QUARTER, notes_from_roll, planes_from_notes
 
 _STABS = re.compile(r"\bskank|\bchop(?:s|py)\b|\bstabs?\b")
 _PADS = re.compile(r"\bpads?\b")
 _STRUMMED = re.compile(r"\bstrum")
+SIXTEENTH = STEPS_PER_QUARTER // 4  # in steps: the least length
 TRIAD, MOST = 3, 4  # names of the notes of a chord
-HEARD, OWN = 0.2, 0.5  # of the longest tone: what sounds, and what a stroke's own note counts
+HEARD, OWN = 0.3, 0.5  # of the longest tone: what sounds, and what a stroke's own note counts
+OF_BAR = 0.25  # what a bar counts beside a moment of it, of which not all notes are heard
 # What a position costs, in semitones that its highest note moves: for each semitone from the middle
 # of the register, for a lowest note that is not the root, for each string that is left out.
 OFF_MIDDLE, NOT_ROOT, LEFT_OUT = 0.25, 7.0, 3.0
@@ -60,23 +62,20 @@ def gripped(
     struck = np.flatnonzero(planes[ONSET].any(axis=1))
     if not len(struck):
         return planes
-    ends = np.append(struck[1:], len(planes[ONSET]))
-    spans = list(zip(struck.tolist(), ends.tolist(), strict=True))
-    own = chroma(planes[ONSET, struck])
-    lines = np.append(bars[1:, 0], len(planes[ONSET]))  # where chords change
-    until = np.minimum(ends, lines[np.searchsorted(bars[1:, 0], struck, side="right")])
-    song = np.array([_lengths(around, *span) for span in zip(struck, until, strict=True)])
+    spans = list(zip(struck.tolist(), [*struck[1:].tolist(), len(planes[ONSET])], strict=True))
+    own, song = chroma(planes[ONSET, struck]), harmony_at(struck, around, bars)
     chords = _chords(own, song, struck)
     out, top = np.zeros_like(planes), None
     for i, (start, end) in enumerate(spans):
         pitches = np.flatnonzero(planes[ONSET, start])
         sounds = planes[SOUND, start:end, pitches].any(axis=0)
+        sounds[:SIXTEENTH] = True
         if chords[i].sum() >= TRIAD:
-            root = root_of((song[i] + own[i]) * chords[i])
+            root = root_of(with_own(song[i], own[i]) * chords[i])
             pitches = _position(chords[i], root, grip, top)
             top = int(pitches[-1])
         out[ONSET, start, pitches] = True
-        out[SOUND, start : start + max(int(np.append(sounds, False).argmin()), 1), pitches] = True
+        out[SOUND, start : start + int(np.append(sounds, False).argmin()), pitches] = True
     return out
 
 
@@ -92,16 +91,30 @@ def together(planes: np.ndarray) -> np.ndarray:
     return planes_from_notes(notes, planes.shape[1])
 
 
+def harmony_at(struck: np.ndarray, around: Sequence[np.ndarray], bars: np.ndarray) -> np.ndarray:
+    """How many steps each pitch class sounds in all parts `around`, from each of the steps struck
+    to the next or its bar's end, and a little what its whole bar sounds: (stroke, 12)."""
+    steps = int(bars[-1, :2].sum())
+    sounding = np.zeros((steps, CHROMA))
+    for part in around:
+        sounding += chroma(part[SOUND, :steps])
+    before = np.concatenate([np.zeros((1, CHROMA)), sounding.cumsum(axis=0)])
+    lines = np.append(bars[:, 0], steps)
+    bar = np.searchsorted(bars[:, 0], struck, side="right")
+    ends = np.minimum(np.append(struck[1:], steps), lines[bar])
+    whole = before[lines[bar]] - before[lines[bar - 1]]
+    return np.asarray(before[ends] - before[struck] + OF_BAR * whole)
+
+
+def with_own(song: np.ndarray, own: np.ndarray) -> np.ndarray:
+    """Lengths (12,) as `harmony_at` has them with those that a stroke's own classes count for."""
+    return np.asarray(song + OWN * own * max(float(song.max()), 1.0))
+
+
 def root_of(lengths: np.ndarray) -> int:
     """The pitch class whose triad holds most of what sounds, as long as `lengths` (12,)."""
     minor, major, fifth = (np.roll(lengths, -interval) for interval in (3, 4, 7))
     return int(np.argmax(lengths + fifth + 0.5 * np.maximum(minor, major)))
-
-
-def _lengths(around: Sequence[np.ndarray], start: int, end: int) -> np.ndarray:
-    """How many steps of a span each pitch class (12,) sounds in the song, all parts together."""
-    parts = [chroma(part[SOUND, start:end]).sum(axis=0) for part in around]
-    return np.asarray(np.sum([np.zeros(CHROMA), *parts], axis=0))
 
 
 def _chords(own: np.ndarray, song: np.ndarray, struck: np.ndarray) -> np.ndarray:
@@ -111,11 +124,11 @@ def _chords(own: np.ndarray, song: np.ndarray, struck: np.ndarray) -> np.ndarray
     out = own.copy()
     for i, lengths in enumerate(song):
         sounding = lengths > HEARD * lengths.max()
-        known = sounding.sum() >= TRIAD
-        if known:
+        if sounding.sum() >= TRIAD:
             out[i] &= sounding
-        if not TRIAD <= out[i].sum() <= MOST and (known or own[i].sum() > MOST):
-            out[i] = _triad(lengths + OWN * own[i] * max(lengths.max(), 1) + usual)
+        known = sounding.sum() > 1 or own[i].sum() > MOST  # two notes tell of their third
+        if known and not TRIAD <= out[i].sum() <= MOST:
+            out[i] = _triad(with_own(lengths, own[i]) + usual)
     full = np.flatnonzero(out.sum(axis=1) >= TRIAD)
     for i in np.flatnonzero(out.sum(axis=1) < TRIAD) if len(full) else ():
         out[i] = out[full[np.abs(struck[full] - struck[i]).argmin()]]
