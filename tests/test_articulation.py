@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from midi_builders import part
 
 from restem.symbolic.articulation import (
@@ -49,7 +50,66 @@ def test_power_chords_are_root_fifth_and_octave_low_on_the_guitar() -> None:
     third = part((0, 24, 52), (0, 24, 55))  # E and G over a C in the bass, or over an E
     for bass, root in ((36, 48), (40, 40)):
         assert listed(fifths(third, [part((0, 24, bass), (0, 24, bass + 7))], BARS))[0] == (0, root)
-    assert fifths(triad, [], BARS)[SOUND, 23].sum() == 3 and not fifths(triad, [], BARS)[SOUND, 24].any()
+    assert (
+        fifths(triad, [], BARS)[SOUND, 23].sum() == 3
+        and not fifths(triad, [], BARS)[SOUND, 24].any()
+    )
+
+
+def test_power_chords_stand_on_the_chord_of_the_song() -> None:
+    guess = part(*((0, 24, p) for p in (57, 60, 64, 65)), (24, 25, 60), (25, 48, 57), (25, 48, 64))
+    minor = part(*((0, 48, pitch) for pitch in (45, 57, 60)), (30, 48, 64))
+    made = as_worded(guess, [minor], BARS, "power chords", "guitar")
+    power = (45, 52, 57)
+    assert listed(made) == [(at, pitch) for at in (0, 24) for pitch in power], "a step is no stroke"
+
+
+A_MINOR, F = (45, 57, 60, 64), (41, 57, 60, 65)
+SONG = part(*((0, 24, pitch) for pitch in A_MINOR), *((24, 48, pitch) for pitch in F))
+LOOSE = part(
+    (6, 12, 77), (18, 24, 45), *((18, 24, p) for p in (69, 72, 76, 77, 81)), (30, 31, 72),
+    *((42, 48, p) for p in (41, 53, 69, 72, 77)),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("words", "stem", "counts", "lowest", "highest"),
+    [
+        ("reggae skank", "guitar", {3}, 55, 76),
+        ("choppy stabs", "keys", {3}, 55, 76),
+        ("soft pads", "keys", {3}, 52, 74),
+        ("strummed acoustic guitar", "guitar", {4, 5, 6}, 43, 72),
+    ],
+)
+def test_chords_are_full_and_in_one_position(
+    words: str, stem: str, counts: set[int], lowest: int, highest: int
+) -> None:
+    made = as_worded(LOOSE, [SONG], BARS, words, stem)
+    strokes = [np.flatnonzero(made[ONSET, step]) for step in (6, 18, 30, 42)]
+    assert sum(map(len, strokes)) == made[ONSET].sum()
+    for stroke, names in zip(strokes, ({9, 0, 4}, {9, 0, 4}, {5, 9, 0}, {5, 9, 0}), strict=True):
+        assert len(stroke) in counts and set((stroke % 12).tolist()) == names
+        assert lowest <= stroke.min() and stroke.max() <= highest
+        assert np.diff(stroke).max() <= 9, "nothing is left out between"
+    assert np.abs(np.diff([stroke.max() for stroke in strokes])).max() <= 5
+    assert made[SOUND, 30:33].any(axis=1).all(), "a sixteenth at least"
+    single = as_worded(LOOSE, [SONG], BARS, f"single note {words}", stem)
+    if "strum" not in words and "skank" not in words and "pads" not in words:
+        assert single[ONSET].sum() == 4
+
+
+def test_a_strum_stands_on_its_root_if_that_is_low() -> None:
+    triad = part(*((0, 24, pitch) for pitch in (64, 67, 60)))
+    assert listed(as_worded(triad, [], BARS, "strummed guitar", "guitar"))[0] == (0, 48)
+
+
+def test_without_song_a_lone_note_is_the_nearest_chord() -> None:
+    chord = part((6, 12, 72), *((18, 24, p) for p in (60, 65, 69)), (54, 60, 76))
+    made = as_worded(chord, [], BARS, "guitar stabs", "guitar")
+    for step in (6, 18, 54):
+        assert set((np.flatnonzero(made[ONSET, step]) % 12).tolist()) == {0, 5, 9}
+    lone = part((6, 12, 72))
+    assert listed(as_worded(lone, [], BARS, "guitar stabs", "guitar")) == [(6, 72)]
 
 
 def test_a_guitar_has_six_strings_and_one_hand() -> None:
@@ -121,7 +181,7 @@ def test_a_walking_bass_walks() -> None:
 def test_only_what_the_words_name_is_changed() -> None:
     chord = part(*((0, 24, pitch) for pitch in (55, 59, 62)))
     for words, stem in (
-        ("strummed guitar", "guitar"),
+        ("strummed keys", "keys"),
         ("power chords", "keys"),
         ("no power chords", "guitar"),
         ("walking", "drums"),

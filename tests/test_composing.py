@@ -9,6 +9,7 @@ from restem import BeatGrid, Inserter, UserError
 from restem.audio.waveform import rms_db, sounding_db
 from restem.composing import _above_lowest_string
 from restem.insertion import Order
+from restem.symbolic.blips import without_blips
 from restem.symbolic.voices import program_for
 from restem.takes import make_takes
 
@@ -261,6 +262,33 @@ def test_a_low_note_that_is_lifted_to_another_is_one_with_it():
     assert times[:, 1].tolist() == [1.2, 1.2, 1.8]
     none = np.zeros((0, 3), int)
     assert len(_above_lowest_string(none, np.zeros((0, 2)))[0]) == 0
+
+
+def test_a_blip_is_lengthened_or_one_with_the_next_stroke():
+    rows = np.array(
+        [[0, 12, 60], [12, 13, 60], [12, 13, 64], [13, 24, 60], [24, 25, 65], [27, 28, 67],
+         [36, 48, 60], [36, 37, 64], [37, 48, 67], [59, 60, 72]]
+    )  # fmt: skip
+    times = rows[:, :2] * 0.04
+    mended, after = without_blips(rows, times, 2.42)
+    assert mended[:, 0].tolist() == [0, 12, 12, 24, 27, 36, 36, 36, 59]
+    lengths = np.diff(after)[:, 0]
+    expected = [0.48, 0.48, 0.15, 0.12, 0.15, 0.48, 0.15, 0.48, 0.06]
+    np.testing.assert_allclose(lengths, expected, atol=1e-9)
+    assert (after[:, 0] == mended[:, 0] * 0.04).all()
+    long = np.array([[0, 12, 60], [1, 12, 64], [12, 15, 62]])  # a rolled chord stays one
+    same, still = without_blips(long, long[:, :2] * 0.04, 9.0)
+    assert np.array_equal(same, long) and np.array_equal(still, long[:, :2] * 0.04)
+    none = np.zeros((0, 3), int)
+    assert len(without_blips(none, np.zeros((0, 2)), 1.0)[0]) == 0
+
+
+def test_no_note_of_a_recording_is_a_blip(song):
+    guitar = Inserter.load(stem="guitar")
+    notes = made(guitar, song, "Add a busy disco guitar", "guitar", region=(2.0, 8.0)).notes
+    following = np.append(notes.starts, 8.0)[np.searchsorted(notes.starts, notes.starts + 0.025)]
+    least = np.minimum(0.09, following - notes.starts)
+    assert (notes.ends - notes.starts > least - 0.025).all()
 
 
 def test_a_guitar_has_no_string_below_e(song):

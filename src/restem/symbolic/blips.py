@@ -9,9 +9,7 @@ import numpy as np
 BLIP_S, ENOUGH_S = 0.09, 0.15
 
 
-def without_blips(
-    rows: np.ndarray, times: np.ndarray, end: float
-) -> tuple[np.ndarray, np.ndarray]:
+def without_blips(rows: np.ndarray, times: np.ndarray, end: float) -> tuple[np.ndarray, np.ndarray]:
     """Notes (note, 3) in steps and from and to when they sound (note, 2), none shorter than BLIP_S
     where the next stroke or the `end` does not come before.
 

@@ -11,14 +11,20 @@ import numpy as np
 from restem.manner import meant
 from restem.symbolic.cells import CHROMA, chroma
 from restem.symbolic.rhythms import own_words
-from restem.symbolic.rolls import ONSET, SOUND, STEPS_PER_QUARTER, notes_from_roll, planes_from_notes
+from restem.symbolic.rolls import (
+    ONSET,
+    SOUND,
+    STEPS_PER_QUARTER,
+    notes_from_roll,
+    planes_from_notes,
+)
 
 _STABS = re.compile(r"\bskank|\bchop(?:s|py)\b|\bstabs?\b")
 _PADS = re.compile(r"\bpads?\b")
 _STRUMMED = re.compile(r"\bstrum")
 SIXTEENTH = STEPS_PER_QUARTER // 4  # in steps: the least length
 TRIAD, MOST = 3, 4  # names of the notes of a chord
-HEARD, OWN = 0.3, 0.5  # of the longest tone: what sounds, and what a stroke's own note counts
+HEARD, OWN = 0.3, 0.25  # of the longest tone: what sounds, and what a stroke's own note counts
 OF_BAR = 0.25  # what a bar counts beside a moment of it, of which not all notes are heard
 # What a position costs, in semitones that its highest note moves: for each semitone from the middle
 # of the register, for a lowest note that is not the root, for each string that is left out.
@@ -65,10 +71,10 @@ def gripped(
     spans = list(zip(struck.tolist(), [*struck[1:].tolist(), len(planes[ONSET])], strict=True))
     own, song = chroma(planes[ONSET, struck]), harmony_at(struck, around, bars)
     chords = _chords(own, song, struck)
-    out, top = np.zeros_like(planes), None
+    out, top = np.zeros_like(planes), -1
     for i, (start, end) in enumerate(spans):
         pitches = np.flatnonzero(planes[ONSET, start])
-        sounds = planes[SOUND, start:end, pitches].any(axis=0)
+        sounds = np.asarray(planes[SOUND, start:end][:, pitches].any(axis=1))
         sounds[:SIXTEENTH] = True
         if chords[i].sum() >= TRIAD:
             root = root_of(with_own(song[i], own[i]) * chords[i])
@@ -136,17 +142,18 @@ def _chords(own: np.ndarray, song: np.ndarray, struck: np.ndarray) -> np.ndarray
 
 
 def _triad(lengths: np.ndarray) -> np.ndarray:
-    root, out = root_of(lengths), np.zeros(CHROMA, bool)
+    root: int = root_of(lengths)
+    out = np.zeros(CHROMA, bool)
     third = 3 if lengths[(root + 3) % CHROMA] > lengths[(root + 4) % CHROMA] else 4
     out[[root, (root + third) % CHROMA, (root + 7) % CHROMA]] = True
     return out
 
 
-def _position(chord: np.ndarray, root: int, grip: Grip, top: int | None) -> np.ndarray:
+def _position(chord: np.ndarray, root: int, grip: Grip, top: int) -> np.ndarray:
     """The pitches of a chord that lie next to one another and cost least."""
     near = np.arange(grip.low, grip.high + 1)
     near = near[chord[near % CHROMA]]
-    most = grip.most if grip.least > MOST - 1 else int(chord.sum())
+    most = grip.most if grip.on_root else int(chord.sum())  # else each name once
     options = [
         near[first : first + count]
         for count in range(grip.least, most + 1)
@@ -154,7 +161,7 @@ def _position(chord: np.ndarray, root: int, grip: Grip, top: int | None) -> np.n
     ]
 
     def cost(pitches: np.ndarray) -> float:
-        moved = 0 if top is None else abs(int(pitches[-1]) - top)
+        moved = 0 if top < 0 else abs(int(pitches[-1]) - top)
         middle = abs(float(pitches[0] + pitches[-1]) - grip.low - grip.high) / 2
         wrong = NOT_ROOT * (grip.on_root and pitches[0] % CHROMA != root)
         return moved + OFF_MIDDLE * middle + wrong + LEFT_OUT * (most - len(pitches))
