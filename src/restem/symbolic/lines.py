@@ -41,10 +41,11 @@ _SHORT = re.compile(
 )
 _MUTED = re.compile(r"\bmuted\b|\bpalm[- ]?mut|\bchugs?\b|\bchugging\b")  # of strings
 REACH = {"bass": (28, 67), "guitar": (40, 88), "keys": (21, 108)}  # MIDI pitches
-LINE = {"guitar": (48, 79), "keys": (55, 88)}  # in which single notes lie
+LINE = {"guitar": (45, 81), "keys": (52, 88)}  # in which single notes lie
 # Semitones from the middle to either end of that, at least; and what a note of a single line costs,
 # in semitones that it leaps: for each from the part's middle, and for one that is not the highest.
-FROM_END, OFF_MIDDLE, NOT_TOP = 9, 0.3, 3.5
+FROM_END, OFF_MIDDLE, NOT_TOP = 12, 0.3, 3.5
+FIFTH, FAR = 7, 6.0  # and what it costs to leap farther
 HIGH_MEDIAN, LOW_MEDIAN = {"guitar": 67.5, "keys": 72}, {"guitar": 52, "keys": 50}
 SHORT = 3  # steps: a sixteenth
 
@@ -102,7 +103,7 @@ def single_line(planes: np.ndarray, stem: str) -> np.ndarray:
         names = np.flatnonzero(planes[ONSET, step])
         tones = near[np.isin(near % 12, names % 12)]
         cost = abs(tones - last) + OFF_MIDDLE * abs(tones - middle)
-        cost += NOT_TOP * (tones % 12 != highest[i] % 12)
+        cost += NOT_TOP * (tones % 12 != highest[i] % 12) + FAR * (abs(tones - last) > FIFTH)
         pitches[i] = last = tones[cost.argmin()]
         own[i] = names[names % 12 == pitches[i] % 12][-1]
     return with_line(planes, struck, own, pitches)

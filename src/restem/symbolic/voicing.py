@@ -25,7 +25,7 @@ _STRUMMED = re.compile(r"\bstrum")
 SIXTEENTH = STEPS_PER_QUARTER // 4  # in steps: the least length
 TRIAD, MOST = 3, 4  # names of the notes of a chord
 HEARD, OWN = 0.3, 0.25  # of the longest tone: what sounds, and what a stroke's own note counts
-OF_BAR = 0.25  # what a bar counts beside a moment of it, of which not all notes are heard
+OF_BAR = 0.15  # what a bar counts beside a moment of it, of which not all notes are heard
 # What a position costs, in semitones that its highest note moves: for each semitone from the middle
 # of the register, for a lowest note that is not the root, for each string that is left out.
 OFF_MIDDLE, NOT_ROOT, LEFT_OUT = 0.25, 7.0, 3.0
@@ -99,7 +99,7 @@ def together(planes: np.ndarray) -> np.ndarray:
 
 def harmony_at(struck: np.ndarray, around: Sequence[np.ndarray], bars: np.ndarray) -> np.ndarray:
     """How many steps each pitch class sounds in all parts `around`, from each of the steps struck
-    to the next or its bar's end, and a little what its whole bar sounds: (stroke, 12)."""
+    to the next or the next beat, and a little what its whole bar sounds: (stroke, 12)."""
     steps = int(bars[-1, :2].sum())
     sounding = np.zeros((steps, CHROMA))
     for part in around:
@@ -107,7 +107,9 @@ def harmony_at(struck: np.ndarray, around: Sequence[np.ndarray], bars: np.ndarra
     before = np.concatenate([np.zeros((1, CHROMA)), sounding.cumsum(axis=0)])
     lines = np.append(bars[:, 0], steps)
     bar = np.searchsorted(bars[:, 0], struck, side="right")
-    ends = np.minimum(np.append(struck[1:], steps), lines[bar])
+    into = (struck - lines[bar - 1]) % STEPS_PER_QUARTER  # the beat; chords change on beats
+    ends = np.minimum(np.append(struck[1:], steps), struck + STEPS_PER_QUARTER - into)
+    ends = np.minimum(ends, lines[bar])
     whole = before[lines[bar]] - before[lines[bar - 1]]
     return np.asarray(before[ends] - before[struck] + OF_BAR * whole)
 
@@ -136,13 +138,13 @@ def _chords(own: np.ndarray, song: np.ndarray, struck: np.ndarray) -> np.ndarray
         if known and not TRIAD <= out[i].sum() <= MOST:
             out[i] = _triad(with_own(lengths, own[i]) + usual)
     full = np.flatnonzero(out.sum(axis=1) >= TRIAD)
-    for i in np.flatnonzero(out.sum(axis=1) < TRIAD) if len(full) else ():
-        out[i] = out[full[np.abs(struck[full] - struck[i]).argmin()]]
+    for lone in np.flatnonzero(out.sum(axis=1) < TRIAD) if len(full) else ():
+        out[lone] = out[full[np.abs(struck[full] - struck[lone]).argmin()]]
     return out
 
 
 def _triad(lengths: np.ndarray) -> np.ndarray:
-    root: int = root_of(lengths)
+    root = root_of(lengths)
     out = np.zeros(CHROMA, bool)
     third = 3 if lengths[(root + 3) % CHROMA] > lengths[(root + 4) % CHROMA] else 4
     out[[root, (root + third) % CHROMA, (root + 7) % CHROMA]] = True
