@@ -63,7 +63,8 @@ def as_worded(
         if rhythm.walking:
             planes = walked(planes, around, bars)
     elif single and not broken:
-        planes = single_line(planes, stem)
+        struck = np.flatnonzero(planes[ONSET].any(axis=1))
+        planes = single_line(planes, stem, harmony_at(struck, around, bars))
     elif grip and not broken and not power:
         planes = gripped(planes, around, bars, grip)
     planes = in_register(planes, words, stem)

@@ -46,6 +46,7 @@ LINE = {"guitar": (45, 81), "keys": (52, 88)}  # in which single notes lie
 # in semitones that it leaps: for each from the part's middle, and for one that is not the highest.
 FROM_END, OFF_MIDDLE, NOT_TOP = 12, 0.3, 3.5
 FIFTH, FAR = 7, 6.0  # and what it costs to leap farther
+HEARD, FOREIGN = 0.3, 6.0  # of the song's longest tone; what a note costs that sounds less
 HIGH_MEDIAN, LOW_MEDIAN = {"guitar": 67.5, "keys": 72}, {"guitar": 52, "keys": 50}
 SHORT = 3  # steps: a sixteenth
 
@@ -88,9 +89,10 @@ def with_line(
     return out
 
 
-def single_line(planes: np.ndarray, stem: str) -> np.ndarray:
+def single_line(planes: np.ndarray, stem: str, song: np.ndarray) -> np.ndarray:
     """One note of each stroke, to the next stroke at most: its highest by name, or another that
-    leaps less, in the octave that is nearest to the note before and to where the part lies."""
+    leaps less or sounds in the `song` (stroke, 12), how long each pitch class does; in the octave
+    that is nearest to the note before and to where the part lies."""
     struck = np.flatnonzero(planes[ONSET].any(axis=1))
     highest = PITCHES - 1 - planes[ONSET, struck][:, ::-1].argmax(axis=1)
     if not len(struck):
@@ -104,6 +106,7 @@ def single_line(planes: np.ndarray, stem: str) -> np.ndarray:
         tones = near[np.isin(near % 12, names % 12)]
         cost = abs(tones - last) + OFF_MIDDLE * abs(tones - middle)
         cost += NOT_TOP * (tones % 12 != highest[i] % 12) + FAR * (abs(tones - last) > FIFTH)
+        cost += FOREIGN * (song[i, tones % 12] <= HEARD * song[i].max())
         pitches[i] = last = tones[cost.argmin()]
         own[i] = names[names % 12 == pitches[i] % 12][-1]
     return with_line(planes, struck, own, pitches)
