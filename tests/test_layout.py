@@ -107,7 +107,8 @@ MAY_IMPORT = {
         "tokens",
         "__init__",
     },
-    "order": {"hearing", "kits", "manner", "region"},
+    "naming": {"manner"},
+    "order": {"hearing", "kits", "manner", "naming", "region"},
 }
 
 
