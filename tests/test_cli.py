@@ -222,6 +222,8 @@ def test_the_sentence_chooses_the_stem_unless_an_option_does(song, model, capsys
     assert "The stem is bass, as in the sentence" in capsys.readouterr().err
     assert run("insert", song, "Add a funky bass", "--stem", "drums", "-o", "other") == 0
     assert model.received["stem"] == "drums"
+    assert run("insert", song, "power chords", "-o", "implied") == 0
+    assert model.received["stem"] == "guitar" and "The stem is guitar" in capsys.readouterr().err
     assert run("insert", song, SAY, "-o", "plain") == 0
     assert model.received["stem"] == "drums" and "The stem is" not in capsys.readouterr().err
 

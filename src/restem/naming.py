@@ -10,10 +10,45 @@ NAMES = {
     "drums": re.compile(
         r"drum|\bbeats?\b|percussion|\bkit\b|brush|cymbal|\b(hi-?)?hats?\b|snare|kick"
     ),
-    "bass": re.compile(r"\bbass"),
-    "guitar": re.compile(r"guitar|\bstrum"),
-    "keys": re.compile(r"piano|\bkeys\b|keyboard|organ\b|rhodes|clavinet|synth"),
+    "bass": re.compile(
+        r"\b(?:contra)?bass(?!oon|et|[ -](?:clarinet|flute|harmonica|recorder|sax|singer|trombone|"
+        r"trumpet|tuba|viol|vocal|voice))"
+    ),
+    "guitar": re.compile(
+        r"guitar|\bstrum|\b(?:tele|strat)(?:caster)?s?\b|\bles paul|"
+        r"\b(?:(?:six|seven|twelve|6|7|12)[- ]string|(?:nylon|steel)[- ]strings?)\b"
+    ),
+    "keys": re.compile(
+        r"piano|\bkeys\b|keyboard|organ\b|rhodes|\bclav(?:inet|s?\b)|synth(?!etic)|hammond|\bwurl[iy]|"
+        r"harpsichord|farfisa|\bb-?3\b|vibraphone"
+    ),
 }
+# What one stem alone would play, for sentences that name none; the words of guitars go first.
+IMPLIED = {
+    "guitar": re.compile(
+        r"\bpower[ -]?chords?\b|\bpalm[- ]?mut|\bchug(?:s|ging)?\b(?! (?:along|groove|feel))|"
+        r"\bskank|\briff(?:s|ing)?\b|\blicks?\b|\bfinger-?[ -]?(?:pick|styl)|\bflat-?pick|"
+        r"(?<!-)\bpick(?:ed|ing)\b(?! up)|\bshred(?:s|ding)?\b|\bwah\b|"
+        r"\b(?:pedal|lap) steel\b|\b(?:acoustic|barre|clean|crunchy|distorted|jangly|muted|open|"
+        r"overdriven|twangy) (?:arpeggios?|chords?|rhythm)\b"
+    ),
+    "bass": re.compile(
+        r"(?<!tr)(?<!tr[- ])\b808s?\b(?! (?:[\w-]+ )?(?:groove|loop|machine|pattern|rhythm)s?\b)|"
+        r"\bsub\b(?!-)|\bfretless\b|\breese\b|\bwalking line|\b(?:low|bottom)[- ]end\b|"
+        r"\broot notes?\b|\bacid line|\bupright\b"
+    ),
+    "keys": re.compile(
+        r"\bchords?\b(?! changes?)|\barp(?:s|eggi\w*)?\b|\bpads?\b(?! (?:it|out|the)\b)|"
+        r"(?<!in )\bstride\b|\bstabs?\b|\bcomp(?:ing)?\b|\bvoicings?\b|\bvamps?\b|"
+        r"\b(?:counter-?)?melod(?:y|ies)\b|\bmontunos?\b|\bdrones?\b|\b(?:mini)?moogs?\b|"
+        r"\bsupersaws?\b"
+    ),
+}
+# What stands before such a word of the song's, as in "accent the main riff".
+_DEFINITE = re.compile(
+    r"['’]s $|(?<!play )\b(?:the|this|that|these|those|each|every|his|her|their|your)"
+    r"(?: (?!song|track|mix|tune|music|some|an?\b)[\w-]+)? $"
+)
 # One bass each; and what ends in a beat is of drums, but for "on the beat".
 A_BASS = re.compile(r"\bbass (?:synth(?:esi[sz]er)?|keyboard|guitar)\b|\bdouble[- ]bass\b")
 A_BEAT = re.compile(
@@ -30,13 +65,17 @@ NAMES_OTHERS = NAMES | {
     )
 }
 NEVER_MADE = re.compile(
-    r"\b(trumpets?|trombones?|horns?|brass|sax\w*|violins?|cellos?|strings|flutes?|clarinets?|harps?|"
+    r"\b(trumpets?|trombones?|tubas?|bassoons?|oboes?|horns?|brass|sax\w*|violins?|cellos?|strings|flutes?|clarinets?|harps?|"
     r"accordions?|vocals?|voices?|singers?|singing|choirs?|banjos?|ukuleles?|mandolins?|marimbas?|"
     r"xylophones?|harmonicas?|celestas?|glockenspiels?|music[ -]box(?:es)?|mellotrons?|"
     r"harmoniums?)\b"
 )
 BASS_DRUM, BASS_GUITAR = re.compile(r"\bbass drums?\b|drum (and|&|n|'n'?) bass"), "bass guitar"
 ALBERTI = "alberti bass"  # broken chords
+DRUM_AND_BASS = re.compile(
+    r"\bdrum (?:and|&|n|'n'?) bass(?= (?:(?!and|for|over|plus|to|under|with)[\w-]+ ){0,3}?"
+    r"(?:bass|(?<!bass )guitar|grand|piano|keys|keyboard|organ|synth)| style\b)"
+)  # a style of what it stands before
 # What a name follows that is not asked for, and what follows it.
 _ALONG = re.compile(
     r"\b(?:follow|lock|doubl|support|complement|match|glu|answer)\w*(?: \w+){0,3} $|"
@@ -47,7 +86,8 @@ _ALONG = re.compile(
     r"(?: (?!needs|lacks|wants|misses|is)[\w-]+(?:,(?= [\w-]+ and))?){0,2} (?:and (?:the )?)?$"
 )
 _PLAYS = re.compile(
-    r"^\w*(?:['’]s)? (?:is|are|was|has|have|plays?|holds?|enters?|already|"
+    r"^\w*(?:['’]s)? (?!(?:(?:is|are|was|were|has been|have been) (?:all |also |now |still )?"
+    r"(?:absent|gone|lacking|missing|needed|removed|required|wanted)\b))(?:is|are|was|has|have|plays?|holds?|enters?|already|"
     r"players? (?:can|is|plays?|will))\b"
 )
 _ADDED_TO = re.compile(
@@ -56,6 +96,25 @@ _ADDED_TO = re.compile(
 _PHRASE_END = re.compile(
     r"[,.;:!?&()]|\b(?:and|plus|or|with|on|in|to|that|which|who|playing|plays?|like)\b"
 )
+# What is to be played upon the song, or in place of what it has.
+_UPON = re.compile(
+    r"\b(?:(?:accompan|answer|anchor|augment|back|carr|complement|complet|colou?r|doubl|driv|enhanc|"
+    r"embellish|enrich|fill|finish|flesh|follow|ground|hold|lay|match|push|reinforc|replac|rid|"
+    r"spice|substitut|support|swap|switch|thicken|underpin|warm)\w*(?: (?:up|out|down))? "
+    r"{0}(?:by|using|with) (?!my|our|your|this)|"
+    r"(?:exchang|replac|substitut|swap|switch|trad)\w*(?: out)? {0}for |"
+    r"(?:chang|switch)\w* {0}to |(?:chang|convert|turn)\w* {0}into )".replace(
+        "{0}", r"(?:the|my|our|this|that|these|those|it|all)\b(?: [\w'’-]+){0,4}? "
+    )
+)
+_MIDDLING = re.compile(r"\b(?:medium|moderately)[- ]")  # takes back "loud", but no name after it
+# A part of "a soul ballad with organ"; "my ballad with organ" is the song.
+_WITH = re.compile(
+    r"^(?:(?!\b(?:my|our|the|this|these|here|i|we|it|for|to|over|under|song|track|tune|mix|demo|"
+    r"recording|groove|shuffle)\b|\b(?:along|blend|fit|go|lock|play|sit|sync|tight|time|together|"
+    r"work)\w* with).)*? with (?!(?:the|my|our|your|this|these|no)\b)"
+)
+_LACKS = re.compile(r"\b(?:there(?:['’]s| is| are)|has|have|got|with) no ")
 OF_A_GUITAR = re.compile(
     r"\b(?:nylon|steel|muted?|the|six|open|low|high) strings\b|\bsinging(?:,| lead| tone| solo)"
 )
@@ -87,12 +146,33 @@ def named_last(words: str) -> str | None:
 
 
 def asked_stem(instruction: str) -> str:
-    """The stem that a sentence asks for: drums where it names them beside another or names none,
-    else the one it names first; of such as "synth-pop bass" the last."""
-    words = BASS_DRUM.sub("drum", instruction.lower()).replace(ALBERTI, "alberti")
-    words = A_BASS.sub("bass", words)
+    """The stem that a sentence asks for: drums where it names them beside another, else the one it
+    names first, of such as "synth-pop bass" the last. One that names none may imply one, as "power
+    chords" do; the rest is of drums."""
+    words = DRUM_AND_BASS.sub("jungle", instruction.lower())
+    words = BASS_DRUM.sub("drum", words).replace(ALBERTI, "alberti")
+    words = wish_upon(A_BASS.sub("bass", words))
     if meant(A_BEAT, words):
         return "drums"
+    besides = _WITH.search(words) if not NEVER_MADE.search(words) else None
+    part = words[besides.end() :] if besides else ""
+    asked = _named_first(words) or _named_first(_LACKS.sub("needs ", words))
+    if not asked and _named_first(part) != "drums":
+        asked = implied_stem(words) or _named_first(part) or implied_stem(part)
+    return asked or "drums"
+
+
+def wish_upon(words: str) -> str:
+    """The words in lower case without what is to be replaced or played upon: "a piano", of "replace
+    the drums with a piano"."""
+    words = words.replace("in place of", "instead of")
+    words = _MIDDLING.sub("", words)
+    rest = _UPON.sub("", words)
+    known = [*NAMES.values(), *IMPLIED.values()]
+    return rest if any(names.search(rest) for names in known) else words
+
+
+def _named_first(words: str) -> str | None:
     named = sorted(
         (found.start(), stem)
         for stem, names in NAMES_OTHERS.items()
@@ -101,9 +181,22 @@ def asked_stem(instruction: str) -> str:
     )
     stems = [stem for _, stem in named]
     if not stems or "drums" in stems:
-        return "drums"
+        return "drums" if stems else None
     end = _PHRASE_END.search(words, named[0][0])
     return [stem for start, stem in named if not end or start < end.start()][-1]
+
+
+def implied_stem(words: str) -> str | None:
+    """The stem that words in lower case imply, none of which they name: a guitar for "a riff"."""
+    if meant(HAND_DRUMS, words):
+        return None
+    for stem, signs in IMPLIED.items():
+        for found in meant(signs, words):
+            before = words[: found.start()]
+            of_the_song = is_of_the_song(found, words) or _DEFINITE.search(before)
+            if not (of_the_song or _ADDED_TO.search(before)):
+                return stem
+    return None
 
 
 def names_another(words: str, stem: str) -> str | None:
@@ -114,6 +207,9 @@ def names_another(words: str, stem: str) -> str | None:
         asked = [m for m in found if any(a <= m.start() < b for a, b in spans)]
         if any(not is_of_the_song(m, words) for m in asked):
             return other
+    if stem == "drums" and not NAMES[stem].search(words):
+        implied = implied_stem(words)  # drums play no chords, but 808s they do
+        return implied if implied != "bass" else None
     return None
 
 

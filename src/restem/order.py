@@ -24,6 +24,7 @@ from restem.naming import (
     is_of_the_song,
     named_last,
     names_another,
+    wish_upon,
 )
 from restem.region import Region
 
@@ -141,6 +142,7 @@ class Order:
         words = BASS_DRUM.sub("drum", self.instruction.lower())
         words = words.replace(BASS_GUITAR, "guitar" if self.stem == "guitar" else "bass")
         words = words.replace(ALBERTI, "alberti")
+        words = wish_upon(words)
         own = NAMES[self.stem].search(words)
         if other := names_another(words, self.stem):
             return [f"The sentence names {other}, but this stem is {self.stem}: choose {other} "
