@@ -274,6 +274,9 @@ def test_the_sentence_names_the_stem(words: str, stem: str) -> None:
         ("a chugging groove", "drums"),
         ("pick up the energy", "drums"),
         ("take it in stride", "drums"),
+        ("I picked a slow tempo", "drums"),
+        ("a clean, muted rhythm", "drums"),
+        ("jazz with no piano", "drums"),
     ],
 )
 def test_the_sentence_implies_the_stem(words: str, stem: str) -> None:
@@ -340,6 +343,7 @@ def test_a_stem_in_place_of_another_and_one_of_the_song(words: str, stem: str) -
         ("a Hammond", "guitar", "names keys"),
         ("power chords", "drums", "names guitar"),
         ("add some chords", "drums", "names keys"),
+        ("Enhance it in the chorus with drums", "drums", "in the chorus"),
         ("bass clarinet", "drums", "no clarinet"),
         ("bass clarinet", "bass", "no clarinet"),
         ("I'd like a violin", "keys", "no violin"),

@@ -19,8 +19,8 @@ NAMES = {
         r"\b(?:(?:six|seven|twelve|6|7|12)[- ]string|(?:nylon|steel)[- ]strings?)\b"
     ),
     "keys": re.compile(
-        r"piano|\bkeys\b|keyboard|organ\b|rhodes|\bclav(?:inet|s?\b)|synth(?!etic)|hammond|\bwurl[iy]|"
-        r"harpsichord|farfisa|\bb-?3\b|vibraphone"
+        r"piano|\bkeys\b|keyboard|organ\b|rhodes|\bclav(?:inet|s?\b)|synth(?!etic)|hammond|"
+        r"\bwurl[iy]|harpsichord|farfisa|\bb-?3\b|vibraphone"
     ),
 }
 # What one stem alone would play, for sentences that name none; the words of guitars go first.
@@ -28,9 +28,10 @@ IMPLIED = {
     "guitar": re.compile(
         r"\bpower[ -]?chords?\b|\bpalm[- ]?mut|\bchug(?:s|ging)?\b(?! (?:along|groove|feel))|"
         r"\bskank|\briff(?:s|ing)?\b|\blicks?\b|\bfinger-?[ -]?(?:pick|styl)|\bflat-?pick|"
-        r"(?<!-)\bpick(?:ed|ing)\b(?! up)|\bshred(?:s|ding)?\b|\bwah\b|"
-        r"\b(?:pedal|lap) steel\b|\b(?:acoustic|barre|clean|crunchy|distorted|jangly|muted|open|"
-        r"overdriven|twangy) (?:arpeggios?|chords?|rhythm)\b"
+        r"(?<!-)\bpicking\b(?! up)|\bshred(?:s|ding)?\b|\bwah\b|"
+        r"\b(?:pedal|lap) steel\b|\b(?:acoustic|crunchy|distorted|overdriven) rhythm\b|"
+        r"\b(?:acoustic|barre|clean|crunchy|distorted|jangly|muted|open|overdriven|picked|twangy) "
+        r"(?:arpeggios?|chords?)\b"
     ),
     "bass": re.compile(
         r"(?<!tr)(?<!tr[- ])\b808s?\b(?! (?:[\w-]+ )?(?:groove|loop|machine|pattern|rhythm)s?\b)|"
@@ -65,7 +66,8 @@ NAMES_OTHERS = NAMES | {
     )
 }
 NEVER_MADE = re.compile(
-    r"\b(trumpets?|trombones?|tubas?|bassoons?|oboes?|horns?|brass|sax\w*|violins?|cellos?|strings|flutes?|clarinets?|harps?|"
+    r"\b(trumpets?|trombones?|tubas?|bassoons?|oboes?|horns?|brass|sax\w*|violins?|cellos?|"
+    r"strings|flutes?|clarinets?|harps?|"
     r"accordions?|vocals?|voices?|singers?|singing|choirs?|banjos?|ukuleles?|mandolins?|marimbas?|"
     r"xylophones?|harmonicas?|celestas?|glockenspiels?|music[ -]box(?:es)?|mellotrons?|"
     r"harmoniums?)\b"
@@ -87,7 +89,8 @@ _ALONG = re.compile(
 )
 _PLAYS = re.compile(
     r"^\w*(?:['’]s)? (?!(?:(?:is|are|was|were|has been|have been) (?:all |also |now |still )?"
-    r"(?:absent|gone|lacking|missing|needed|removed|required|wanted)\b))(?:is|are|was|has|have|plays?|holds?|enters?|already|"
+    r"(?:absent|gone|lacking|missing|needed|removed|required|wanted)\b))"
+    r"(?:is|are|was|has|have|plays?|holds?|enters?|already|"
     r"players? (?:can|is|plays?|will))\b"
 )
 _ADDED_TO = re.compile(
@@ -98,9 +101,9 @@ _PHRASE_END = re.compile(
 )
 # What is to be played upon the song, or in place of what it has.
 _UPON = re.compile(
-    r"\b(?:(?:accompan|answer|anchor|augment|back|carr|complement|complet|colou?r|doubl|driv|enhanc|"
-    r"embellish|enrich|fill|finish|flesh|follow|ground|hold|lay|match|push|reinforc|replac|rid|"
-    r"spice|substitut|support|swap|switch|thicken|underpin|warm)\w*(?: (?:up|out|down))? "
+    r"\b(?:(?:accompan|answer|anchor|augment|back|carr|complement|complet|colou?r|doubl|driv|"
+    r"enhanc|embellish|enrich|fill|finish|flesh|follow|ground|hold|lay|match|push|reinforc|replac|"
+    r"rid|spice|substitut|support|swap|switch|thicken|underpin|warm)\w*(?: (?:up|out|down))? "
     r"{0}(?:by|using|with) (?!my|our|your|this)|"
     r"(?:exchang|replac|substitut|swap|switch|trad)\w*(?: out)? {0}for |"
     r"(?:chang|switch)\w* {0}to |(?:chang|convert|turn)\w* {0}into )".replace(
@@ -114,7 +117,7 @@ _WITH = re.compile(
     r"recording|groove|shuffle)\b|\b(?:along|blend|fit|go|lock|play|sit|sync|tight|time|together|"
     r"work)\w* with).)*? with (?!(?:the|my|our|your|this|these|no)\b)"
 )
-_LACKS = re.compile(r"\b(?:there(?:['’]s| is| are)|has|have|got|with) no ")
+_LACKS = re.compile(r"\b(?:there(?:['’]s| is| are)|has|have|got) no ")
 OF_A_GUITAR = re.compile(
     r"\b(?:nylon|steel|muted?|the|six|open|low|high) strings\b|\bsinging(?:,| lead| tone| solo)"
 )

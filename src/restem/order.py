@@ -142,9 +142,9 @@ class Order:
         words = BASS_DRUM.sub("drum", self.instruction.lower())
         words = words.replace(BASS_GUITAR, "guitar" if self.stem == "guitar" else "bass")
         words = words.replace(ALBERTI, "alberti")
-        words = wish_upon(words)
-        own = NAMES[self.stem].search(words)
-        if other := names_another(words, self.stem):
+        wish = wish_upon(words)
+        own = NAMES[self.stem].search(wish)
+        if other := names_another(wish, self.stem):
             return [f"The sentence names {other}, but this stem is {self.stem}: choose {other} "
                     "as the stem (--stem) for that."]  # fmt: skip
         if self.stem == "drums" and (found := ONE_DRUM.search(words) or HAND_DRUMS.search(words)):
@@ -172,7 +172,7 @@ class Order:
         never = [m for m in never if not own and not is_of_the_song(m, words)]
         if found := next(iter(never), None):
             return [f"restem makes {', '.join(NAMES)}, no {found[0]}; this stem is {self.stem}."]
-        return self._unheeded(words)
+        return self._unheeded(wish)
 
     def _unheeded(self, words: str) -> list[str]:
         """The notice of what no words of the sentence can tell this stem's model."""
