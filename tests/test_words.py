@@ -221,6 +221,8 @@ def test_what_the_song_has_gets_no_notice(words: str, stem: str) -> None:
         ("keep the drums, add a clav", "keys"),
         ("steel drums", "drums"),
         ("claves", "drums"),
+        ("I'd like a pianist", "keys"),
+        ("church organs", "keys"),
     ],
 )
 def test_the_sentence_names_the_stem(words: str, stem: str) -> None:
@@ -294,6 +296,9 @@ def test_the_sentence_implies_the_stem(words: str, stem: str) -> None:
         ("Turn the guitar into a piano", "keys"),
         ("a piano in place of the drums", "keys"),
         ("Don't replace the drums", "drums"),
+        ("I muted the drums, add a bass", "bass"),
+        ("get rid of the drums and add a Rhodes", "keys"),
+        ("Mute the guitar and add drums", "drums"),
         ("ride the beat with a bass", "bass"),
         ("Double the bass with a guitar", "guitar"),
         ("Double the bass", "drums"),

@@ -19,8 +19,8 @@ NAMES = {
         r"\b(?:(?:six|seven|twelve|6|7|12)[- ]string|(?:nylon|steel)[- ]strings?)\b"
     ),
     "keys": re.compile(
-        r"piano|\bkeys\b|keyboard|organ\b|rhodes|\bclav(?:inet|s?\b)|synth(?!etic)|hammond|"
-        r"\bwurl[iy]|harpsichord|farfisa|\bb-?3\b|vibraphone"
+        r"pian(?:o|ist)|\bkeys\b|keyboard|organ(?:s|ist)?\b|rhodes|\bclav(?:inet|s?\b)|"
+        r"synth(?!etic)|hammond|\bwurl[iy]|harpsichord|farfisa|\bb-?3\b|vibraphone"
     ),
 }
 # What one stem alone would play, for sentences that name none; the words of guitars go first.
@@ -106,7 +106,9 @@ _UPON = re.compile(
     r"rid|spice|substitut|support|swap|switch|thicken|underpin|warm)\w*(?: (?:up|out|down))? "
     r"{0}(?:by|using|with) (?!my|our|your|this)|"
     r"(?:exchang|replac|substitut|swap|switch|trad)\w*(?: out)? {0}for |"
-    r"(?:chang|switch)\w* {0}to |(?:chang|convert|turn)\w* {0}into )".replace(
+    r"(?:chang|switch)\w* {0}to |(?:chang|convert|turn)\w* {0}into |"
+    r"(?:get rid of|remov\w+|(?:take|took) out|delet\w+|mut\w+) (?:the|my|our) [\w-]+"
+    r"(?:[,.;]| and)? (?=(?:then |please )?(?:add|give|make|play|put|write)\b))".replace(
         "{0}", r"(?:the|my|our|this|that|these|those|it|all)\b(?: [\w'’-]+){0,4}? "
     )
 )
