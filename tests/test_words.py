@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from restem.manner import density_of_words, dynamics_of_words
-from restem.order import Order, asked_stem
+from restem.naming import asked_stem
+from restem.order import Order
 from restem.symbolic.articulation import is_broken
 from restem.symbolic.lines import is_short, is_single
 from restem.symbolic.rhythms import A_BAR, Rhythm, rhythm_of

@@ -116,7 +116,7 @@ def settle_model(args: argparse.Namespace) -> None:
     if args.riffusion:
         args.stem = args.riffusion.settings.stem
     if args.stem is None:
-        from restem.order import asked_stem
+        from restem.naming import asked_stem
 
         args.stem = asked_stem(args.instruction)
         if args.stem != "drums":

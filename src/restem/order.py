@@ -17,18 +17,14 @@ from restem.naming import (
     BASS_GUITAR,
     HAND_DRUMS,
     NAMES,
-    NAMES_OTHERS,
     NEVER_MADE,
     OF_A_GUITAR,
-    asked_stem,
     is_of_the_song,
-    named_last,
     names_another,
     wish_upon,
 )
 from restem.region import Region
 
-__all__ = ["ALBERTI", "NAMES", "NAMES_OTHERS", "Order", "asked_stem", "named_last"]
 # What a drummer may be told, and this model cannot.
 _DRUM = r"(?:hi-?hats?|hats?|cymbals?|rides?|snares?|kicks?(?!-)|toms?)"
 ONE_DRUM = re.compile(

@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 
 from restem.manner import meant
-from restem.order import ALBERTI
+from restem.naming import ALBERTI
 from restem.symbolic.cells import chroma
 from restem.symbolic.lines import (
     has_octaves,

@@ -13,7 +13,7 @@ import numpy as np
 from restem import __version__
 from restem.errors import UserError
 from restem.manner import dynamics_of_words
-from restem.order import NAMES, named_last
+from restem.naming import NAMES, named_last
 from restem.symbolic import performance
 from restem.symbolic.arrange import complete
 from restem.symbolic.channels import beside, choose_voices, said_of

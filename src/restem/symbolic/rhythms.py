@@ -14,7 +14,7 @@ import numpy as np
 
 from restem.audio.beats import MOST_IN_A_BAR
 from restem.manner import meant
-from restem.order import NAMES, NAMES_OTHERS
+from restem.naming import NAMES, NAMES_OTHERS
 from restem.symbolic.rolls import STEPS_PER_QUARTER
 
 A_BEAT, HALF_A_BAR, A_BAR = 0, -2, -1  # in place of steps between strokes
