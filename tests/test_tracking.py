@@ -75,6 +75,23 @@ def test_eighths_are_counted_in_dotted_quarters():
     assert mir_eval.beat.f_measure(eighths[down], grid.downbeats) > 0.95
 
 
+@pytest.mark.parametrize(("metre", "bar"), [("6/8", 2), ("9/8", 3), ("12/8", 4)])
+def test_longer_bars_of_eighths_have_the_beats_of_6_8(metre, bar):
+    """The log-odds are as the network hears the eighths of two bars of a rendered song in 6/8."""
+    heard = (-0.3, -0.6, -0.4, -0.7, -1.2, -0.3, 0.0, -1.5, -0.4, -0.1, -1.1, -1.0)
+    eighths = np.arange(0.26, 40, 1 / 3)
+    made = np.full((2001, 2), -4.0)
+    for index, frame in enumerate(np.rint(eighths * FPS).astype(int)):
+        made[frame] = 1.5, heard[index % 12]
+    grid = grid_from_log_odds(made, 40.0, metre)
+    assert grid.beats_per_bar == bar and grid.bpm == pytest.approx(60, rel=0.01)
+    assert f_measure(grid, eighths[::3]) > 0.95
+    down = np.arange(len(eighths)) % (3 * bar) == 0
+    made = made_log_odds(eighths, down, 40, np.random.default_rng(0))
+    grid = grid_from_log_odds(made, 40.0, metre)
+    assert mir_eval.beat.f_measure(eighths[down], grid.downbeats) > 0.95
+
+
 @pytest.mark.parametrize("change", [0.05, -0.05])
 def test_follows_a_ramp_of_tempo(change):
     rng = np.random.default_rng(3)
