@@ -186,14 +186,37 @@ def test_a_region_is_given_in_bars_of_the_beats_used(song, model, beats_file, ca
     assert "The song has bars 1 to 2; --bars 2-9 goes beyond." in capsys.readouterr().err
 
 
-def test_a_silent_region_is_told_of(song, model, capsys):
+def test_bars_are_counted_from_where_the_song_begins(song, model):
+    samples = np.random.default_rng(0).normal(0, 0.1, (6 * RATE, 2))
+    samples[: round(2.1 * RATE)] = 0.0
+    sf.write("late.wav", samples, RATE)
+    Path("late.txt").write_text("\n".join(f"{0.1 + i / 2} {i % 4 + 1}" for i in range(12)))
+    words = ["insert", "late.wav", SAY, "--beats", "late.txt", "--force", "--bars"]
+    assert run(*words, "1") == 0
+    assert model.received["region"] == pytest.approx((2.07, 4.07))
+    samples[: round(2.1 * RATE)] = samples[-round(2.1 * RATE) :] * 0.001
+    sf.write("late.wav", samples, RATE)  # noise 60 dB under the song is not its beginning
+    assert run(*words, "1") == 0
+    assert model.received["region"] == pytest.approx((2.07, 4.07))
+    samples[round(1.6 * RATE) :] = 0.1  # an upbeat of a whole beat
+    sf.write("late.wav", samples, RATE)
+    assert run(*words, "1") == 0
+    assert model.received["region"] == pytest.approx((2.07, 4.07))
+
+
+def test_a_region_in_which_nothing_is_played_is_told_of(song, model, capsys):
     samples = np.random.default_rng(0).normal(0, 0.1, (3 * RATE, 2))
     samples[RATE : 2 * RATE] = 0.0
     sf.write("stop.wav", samples, RATE)
-    assert run("insert", "stop.wav", SAY, "--region", "1-2") == 0
-    assert "The song is silent in most of that region" in capsys.readouterr().err
-    assert run("insert", "stop.wav", SAY, "--region", "2-3", "--force") == 0
+    words = ["insert", "stop.wav", SAY, "--force", "--region", "1-2"]
+    assert run(*words) == 0  # the song is silent there, but the drums are not
     assert "silent" not in capsys.readouterr().err
+    model.level = 0.0
+    assert run(*words) == 0
+    assert "Nothing is played in that region" in capsys.readouterr().err
+    model.level = 0.3
+    assert run(*words, "--gain", "-60") == 0  # the user's own wish is no news
+    assert "Nothing is played" not in capsys.readouterr().err
 
 
 def test_the_metre_can_be_given(song, model, capsys):
@@ -330,7 +353,9 @@ def test_what_was_heard_is_corrected(song, model):
         (["insert", "song.flac", SAY, "--region", "1-2-3"], "no region such as"),
         (["insert", "song.flac", SAY, "--region", "2:00-1:00"], "must end after it begins"),
         (["insert", "song.flac", SAY, "--metre", "7/8"], "choose from '2/4', '3/4', '4/4', '6/8'"),
-        (["insert", "song.flac", SAY, "--bars", "4-2"], "not of the form 9-16"),
+        (["insert", "song.flac", SAY, "--bars", "soon"], "not of the form 9-16"),
+        (["insert", "song.flac", SAY, "--bars", "4-2"], "the last is not before the first"),
+        (["insert", "song.flac", SAY, "--bars", "0-2"], "bars are counted from 1"),
         (["insert", "song.flac", SAY, "--bars", "1", "--region", "0-1"], "give one"),
         (["insert", "song.mid", SAY], "no file song.mid"),
         (["insert", "song.flac", SAY, "--gain", "99"], "from -60 to 24"),

@@ -172,6 +172,8 @@ def test_the_beat_is_that_of_the_song(parts, model):
         (["--without", "nothing.wav"], "There is no file nothing.wav"),
         (["--without", "late.wav"], "does not run in step"),
         (["--without", "same.wav"], "with the stem still in it"),
+        (["--without", "clicks.wav"], "give the song without the drums, not the drums"),
+        (["--without", "silence.wav"], "silence.wav is silent"),
         (["--without", "short.wav"], "give the same song with and without"),
         (["--without", "mono.wav"], "export both alike"),
         (["--separator", "none"], "takes nothing out"),
@@ -182,11 +184,22 @@ def test_the_beat_is_that_of_the_song(parts, model):
 def test_bad_requests_are_one_sentence(parts, model, capsys, words, sentence):
     sf.write("late.wav", np.roll(parts[0], 97, axis=0)[:, ::-1] * [1, -1], RATE)
     shutil.copy("song.wav", "same.wav")
+    sf.write("clicks.wav", parts[1], RATE)
+    sf.write("silence.wav", 0 * parts[0], RATE)
     sf.write("short.wav", parts[0][: 5 * RATE], RATE)
     sf.write("mono.wav", parts[0][:, :1], RATE)
     assert run("song.wav", SAY, *words) == 2
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert sentence in error, error
+    assert not Path("restem-out").exists()
+
+
+def test_a_silent_song_has_no_background(parts, model, capsys):
+    sf.write("song.wav", 0 * parts[0], RATE)
+    sf.write("silence.wav", 0 * parts[0], RATE)
+    for own, sentence in (("silence.wav", "is silent"), ("own.wav", "does not run in step")):
+        assert run("song.wav", SAY, "--without", own) == 2
+        assert sentence in capsys.readouterr().err
     assert not Path("restem-out").exists()
 
 

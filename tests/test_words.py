@@ -361,6 +361,7 @@ def test_a_stem_in_place_of_another_and_one_of_the_song(words: str, stem: str) -
         ("Skip the hi-hats", "drums", "hi-hats"),
         ("Just add a snare", "drums", "snare"),
         ("Start sparse, then build", "drums", "start sparse"),
+        ("fade out at the end", "drums", "the stem follows the song's own level"),
         ("crash on the one", "drums", '"crash on the one" may not be heeded'),
         ("rolling hi-hats", "drums", "rolling hi-hats"),
         ("open hats on the chorus", "drums", "on the chorus"),

@@ -53,9 +53,13 @@ def region_of(text: str) -> tuple[float, float]:
 def bars_of(text: str) -> tuple[int, int]:
     """First and last of "9-16", counted from 1; "9" is that bar alone."""
     match = re.fullmatch(r"(\d{1,6})(?:-(\d{1,6}))?", text.strip(), re.ASCII)
-    first, last = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
-    if not 1 <= first <= last:
+    if not match:
         raise argparse.ArgumentTypeError(f"{text!r} is not of the form 9-16")
+    first, last = int(match[1]), int(match[2] or match[1])
+    if not 1 <= first <= last:
+        raise argparse.ArgumentTypeError(
+            f"{text!r}: bars are counted from 1, and the last is not before the first"
+        )
     return first, last
 
 

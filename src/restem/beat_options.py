@@ -79,7 +79,11 @@ def corrected_beats(
         beats = beats.doubled()
     beats = beats.shifted(args.shift) if args.shift else beats
     if args.bars:
-        args.region = region_of_bars(args.bars, beats, len(audio.samples) / audio.sample_rate)
+        from restem.hearing import first_sound
+
+        seconds = len(audio.samples) / audio.sample_rate
+        begins = first_sound(audio.samples, audio.sample_rate)
+        args.region = region_of_bars(args.bars, beats, seconds, begins)
     return beats
 
 
@@ -95,16 +99,20 @@ def heard_beats(audio: AudioFile, bpm: float | None, metre: str | None = None) -
     return grid if bpm is None else at_tempo(grid, bpm, seconds)
 
 
-def region_of_bars(bars: tuple[int, int], grid: BeatGrid, seconds: float) -> tuple[float, float]:
+def region_of_bars(
+    bars: tuple[int, int], grid: BeatGrid, seconds: float, begins: float = 0.0
+) -> tuple[float, float]:
     """Start and end in seconds of the bars (first, last), of a song that lasts `seconds`.
 
-    They are counted from 1 at the grid's first downbeat in the song. Both ends lie a little before
-    the bar line, so that the stroke on it is whole, and so that none of the next bar is heard.
+    They are counted from 1 at the grid's first downbeat once the song `begins` to sound, or at most
+    half a beat before that. Both ends lie a little before the bar line, so that the stroke on it is
+    whole, and so that none of the next bar is heard.
     Raises UserError for bars that the song does not have.
     """
     lines = grid.extended(0.0, seconds).downbeats
-    first = grid.downbeats[grid.downbeats > -EARLY_SECONDS]
-    lines = lines[lines >= first[0]] if len(first) else lines[lines > -EARLY_SECONDS]
+    earliest = max(begins - 30 / grid.bpm, -EARLY_SECONDS)
+    first = grid.downbeats[grid.downbeats > earliest]
+    lines = lines[lines >= first[0]] if len(first) else lines[lines > earliest]
     count = int((lines < seconds - 0.1).sum())
     if bars[1] > count:
         raise UserError(f"The song has bars 1 to {count}; --bars {bars[0]}-{bars[1]} goes beyond.")

@@ -22,9 +22,9 @@ SILENCE_DB = -75.0
 DRUMS_HEARD = 0.9  # probability from which a song counts as having drums
 DRUMS_SHARE_DB = -12.0  # `drums_share_db` from which it does so too; strummed strings reach -15
 DRUMS_ALREADY = "This song seems to have drums already; the new ones are added to them."
-SILENT_REGION = "The song is silent in most of that region, so hardly anything is played there."
-SOUNDING = 0.25  # of a region that must sound, or it counts as silent
+SILENT_REGION = "Nothing is played in that region: the song is silent there, or the stem rests."
 FAINT_DB = 60.0  # under a song's loudest moments, where it counts as silent
+BEGUN_DB = 50.0  # under them, where what comes before a song's beginning is noise at most
 MOST_CONSTANT = 0.001  # of a song's energy that may be an offset; more is taken away
 UNSURE = 0.6  # expected beat F below which the tracked beats may mislead more than they help
 
@@ -173,13 +173,11 @@ def drums_play(mono: np.ndarray, context_db: np.ndarray) -> bool:
     return drums_present(context_db) > DRUMS_HEARD or drums_share_db(mono) > DRUMS_SHARE_DB
 
 
-def sounds_inside(song: np.ndarray, sample_rate: int, region: tuple[float, float]) -> bool:
-    """Whether a song (sample, channel) is heard in enough of a region of seconds."""
+def first_sound(song: np.ndarray, sample_rate: int) -> float:
+    """The second, to a twentieth, at which a song (sample, channel) begins; 0 if it is silent."""
     size = max(sample_rate // 20, 1)
     power = np.array([np.square(song[s : s + size]).mean() for s in range(0, len(song), size)])
-    first, end = (round(edge * sample_rate / size) for edge in region)
-    inside = power[first : max(end, first + 1)] > power.max() * 10 ** (-FAINT_DB / 10)
-    return bool(inside.sum() >= SOUNDING * len(inside))
+    return float(np.argmax(power >= power.max() * 10 ** (-BEGUN_DB / 10)) * size / sample_rate)
 
 
 def drums_share_db(mono: np.ndarray) -> float:

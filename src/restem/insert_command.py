@@ -203,7 +203,7 @@ def compute(
             write_wav(stage / name, mixdown.stem, audio.sample_rate, mixdown.subtype)
             continue
         best = amended(made)
-        notices = [*best.notices, *_silent_region(args, audio), *mixdown.notices]
+        notices = [*best.notices, *_silent_region(args, made), *mixdown.notices]
         if args.subtype and mixdown.song_rounded:
             notices.append(f"{mixdown.subtype} is coarser than the song, which was rounded to it.")
         take = None if args.takes == 1 else number
@@ -252,12 +252,13 @@ def _takes(
         yield from make_takes(inserter, samples, rate, order, args.takes, **rest)
 
 
-def _silent_region(args: argparse.Namespace, audio: AudioFile) -> list[str]:
-    from restem.hearing import SILENT_REGION, sounds_inside
+def _silent_region(args: argparse.Namespace, made: Insertion) -> list[str]:
+    from restem.audio.waveform import rms_db
+    from restem.hearing import SILENCE_DB, SILENT_REGION
 
-    if not args.region or sounds_inside(audio.samples, audio.sample_rate, args.region):
-        return []
-    return [SILENT_REGION]
+    first, end = (round(edge * made.sample_rate) for edge in args.region or (0, 0))
+    silent = rms_db(made.stem[first:end]) < SILENCE_DB + args.gain
+    return [SILENT_REGION] if args.region and silent else []
 
 
 def _request(args: argparse.Namespace) -> dict[str, Any]:

@@ -152,7 +152,7 @@ class Order:
             return [f'"{found[0]}" changes nothing: the stem plays wherever the song does '
                     "(--region makes it in one place)."]  # fmt: skip
         if changing := meant(OVER_TIME, words):
-            return [f'"{changing[0][0]}" changes nothing: a stem is played alike throughout '
+            return [f'"{changing[0][0]}" changes nothing: the stem follows the song\'s own level '
                     "(--dynamics and --density with --region say it place by place)."]  # fmt: skip
         if found := TEMPO.search(words):
             return [f'"{found[0]}" changes nothing: the tempo is the song\'s (--bpm, --half and '

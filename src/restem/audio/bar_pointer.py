@@ -60,7 +60,7 @@ class BarPointer:
         Of eighths, which the network hears as beats too, and two of them even more, it looks for
         every third: dotted quarters are slow, and the bar tells them from all else. Its values were
         tuned on 37 songs in 6/8, 36 of which the network was trained on. 12/8 is often heard as
-        twice 6/8; if its third beat could not be like a first, an eighth beside it might fit better.
+        twice 6/8; without `third_like_first` the eighths beside the beats may fit better.
         """
         penalty = tuple(0.0 if n == NAMED_METRES[metre] else np.inf for n in METRES)
         if not metre.endswith("/8"):

@@ -128,7 +128,11 @@ def _own_background(args: argparse.Namespace, song: AudioFile) -> AudioFile:
         )
     length = min(len(song.samples), len(own.samples))
     a, b = song.samples[:length].ravel(), own.samples[:length].ravel()
-    if a @ b < IN_STEP * np.sqrt((a @ a) * (b @ b)):
+    if b @ b <= SAME * (a @ a):
+        raise UserError(
+            f"{args.without.name} is silent; give a recording of the song without the stem."
+        )
+    if a @ b <= IN_STEP * np.sqrt((a @ a) * (b @ b)):
         raise UserError(
             f"{args.without.name} does not run in step with {args.song.name}; give the same "
             "recording without the stem, beginning at the same moment."
@@ -138,7 +142,36 @@ def _own_background(args: argparse.Namespace, song: AudioFile) -> AudioFile:
             f"{args.without.name} is the same recording as {args.song.name}, with the stem still "
             "in it; give one without, or leave --without away."
         )
+    _check_not_the_drums(args, song, own)
     return own
+
+
+def _check_not_the_drums(args: argparse.Namespace, song: AudioFile, own: AudioFile) -> None:
+    """UserError if it is the drums that --without names, and what they were taken out of is left.
+
+    Drums may dominate a song, and then run in step with it as its background does.
+    """
+    from restem.audio.waveform import mono_from_channels
+
+    rate = song.sample_rate
+    if args.stem != "drums" or not _drums_in(mono_from_channels(own.samples), rate):
+        return
+    if not _drums_in(_difference(song.samples, own.samples), rate):
+        raise UserError(
+            f"{args.without.name} has drums, and what {args.song.name} has beside it has none; "
+            "give the song without the drums, not the drums."
+        )
+
+
+def _drums_in(mono: np.ndarray, rate: int) -> bool:
+    from restem.audio.spectrogram import SpectrogramConfig, log_mel
+    from restem.audio.waveform import resampled, rms_db
+    from restem.hearing import WORKING_DB, drums_play
+
+    config = SpectrogramConfig(fine_per_frame=0)
+    wave = resampled(mono, rate, config.sample_rate)
+    gain = 10 ** ((WORKING_DB - rms_db(wave)) / 20)
+    return drums_play(wave, log_mel(wave, config, gain))
 
 
 def _difference(song: np.ndarray, background: np.ndarray) -> np.ndarray:
