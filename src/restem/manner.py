@@ -65,7 +65,7 @@ LOUD = re.compile(
     r"(?=[ -]driving|,|(?: and \w+|,? \w+)? (?:drum|strum|hits|groove|beat|backbeat|kick|snare)))\b"
 )
 HARDER_STEPS = 1.0
-# What a stem, which is played alike throughout, cannot do.
+# What a stem, which goes softer and louder with its song alone, cannot do.
 OVER_TIME = re.compile(
     r"\b(?:de)?crescendos?\b|\bdiminuendos?\b|\bgradual(?:ly)?\b|\bover time\b|"
     r"\bfad(?:e|es|ing)[ -](?:(?:them|it|the \w+) )?(?:in|out)\b|\bbuild(?:s|ing)?[ -]?ups?\b|"
