@@ -1,4 +1,4 @@
-"""Chords of a guitar in; how much later than the first of its strings each one is struck, out."""
+"""Chords of a guitar in; how much earlier or later than the beat each string is struck, out."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MOST_OF_NOTE = 0.5  # that a stroke takes, so that the last string has time to s
 def string_delays(rows: np.ndarray, times: np.ndarray, bars: np.ndarray, seed: int) -> np.ndarray:
     """Seconds (note,) for notes (note, 3) in steps that sound from and to `times` (note, 2).
 
-    On the beat a hand strums down, from the lowest string; off the beat up. `bars` (bar, 4).
+    The middle of a stroke lies on time. On the beat a hand strums down, from the lowest string; off the beat up. `bars` (bar, 4).
     """
     rng = np.random.default_rng([seed, 2])
     delays = np.zeros(len(rows))
@@ -30,5 +30,7 @@ def string_delays(rows: np.ndarray, times: np.ndarray, bars: np.ndarray, seed: i
         shortest = float(np.min(times[chord, 1] - times[chord, 0]))
         apart = min(apart, MOST_OF_NOTE * max(shortest, 0.0) / (len(chord) - 1))
         upwards = chord[np.argsort(rows[chord, 2], kind="stable")]
-        delays[upwards if down[chord[0]] else upwards[::-1]] = apart * np.arange(len(chord))
+        delays[upwards if down[chord[0]] else upwards[::-1]] = apart * (
+            np.arange(len(chord)) - (len(chord) - 1) / 2
+        )
     return delays
