@@ -14,7 +14,8 @@ MOST_OF_NOTE = 0.5  # that a stroke takes, so that the last string has time to s
 def string_delays(rows: np.ndarray, times: np.ndarray, bars: np.ndarray, seed: int) -> np.ndarray:
     """Seconds (note,) for notes (note, 3) in steps that sound from and to `times` (note, 2).
 
-    The middle of a stroke lies on time. On the beat a hand strums down, from the lowest string; off the beat up. `bars` (bar, 4).
+    The middle of a stroke is on time. On the beat a hand strums down, from the lowest string; off
+    the beat up. `bars` (bar, 4).
     """
     rng = np.random.default_rng([seed, 2])
     delays = np.zeros(len(rows))
