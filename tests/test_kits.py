@@ -209,7 +209,7 @@ def test_a_recording_without_drums_is_no_kit(tmp_path, capsys):
     words = ["insert", str(tmp_path / "song.wav"), "Add drums", "--bpm", "100"]
     words += ["--like", str(tmp_path / "held.wav"), "-o", str(tmp_path / "out")]
     assert main(words) == 2
-    assert "No drums are heard in the recording to sound like; give one of drums alone" in (
+    assert "No drums are heard in held.wav; give a recording of drums alone" in (
         capsys.readouterr().err
     )
     assert not (tmp_path / "out").exists()

@@ -237,7 +237,7 @@ def _takes(
     how: dict[str, Any] = {name: getattr(args, name) for name in _ORDERED} | {"replaced": replaced}
     if args.like:
         like = read_audio(args.like)
-        how["like"] = kit_of(like.samples, like.sample_rate, inserter.model.tokens)
+        how["like"] = kit_of(like.samples, like.sample_rate, inserter.model.tokens, args.like.name)
     rest: dict[str, Any] = {
         "seed": args.seed,
         "beats": beats,

@@ -119,7 +119,12 @@ def stored(stem: np.ndarray, silence: float) -> np.ndarray:
     return np.clip(np.rint((stem - silence) / _STEP), 0, 255).astype(np.uint8)
 
 
-def kit_of(samples: np.ndarray, sample_rate: int, config: TokenConfig) -> Kit:
+def kit_of(
+    samples: np.ndarray,
+    sample_rate: int,
+    config: TokenConfig,
+    name: str = "the recording to sound like",
+) -> Kit:
     """The kit of a recording of drums alone, (sample,) or (sample, channel): its loudest second.
 
     Its beats are not known to the model. Raises UserError if it is silent, if it is shorter than
@@ -136,9 +141,7 @@ def kit_of(samples: np.ndarray, sample_rate: int, config: TokenConfig) -> Kit:
         )
     gain = np.float32(10 ** ((WORKING_DB - level) / 20))
     if not drums_play(mono, log_mel(mono, config.context_spectrogram, float(gain))):
-        raise UserError(
-            "No drums are heard in the recording to sound like; give one of drums alone."
-        )
+        raise UserError(f"No drums are heard in {name}; give a recording of drums alone.")
     mel = log_mel(mono * gain, spectrogram)
     loudness = np.convolve(np.maximum(mel, WORKING_DB - 60).mean(axis=1), np.ones(frames), "valid")
     first = int(np.argmax(loudness))
