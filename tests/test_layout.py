@@ -76,7 +76,7 @@ MAY_IMPORT = {
     "hearing": {"audio"},
     "region": {"tokens"},
     "sounding": {"audio", "hearing", "order"},
-    "following": {"audio", "hearing", "manner", "order"},
+    "following": {"audio", "hearing", "order"},
     "manner": {"audio", "text", "tokens"},
     "ranking": {"evaluation"},
     "takes": {"audio", "generation", "hearing", "insertion", "ranking"},

@@ -22,8 +22,8 @@ from restem.audio.spectrogram import log_mel
 from restem.audio.waveform import sounding_db
 from restem.generation import Preview, Progress
 from restem.hearing import Heard
-from restem.manner import density_of_words, dynamics_of_words
-from restem.order import Order
+from restem.manner import density_of_words
+from restem.order import DYNAMICS_DB, Order
 from restem.region import Region
 from restem.symbolic import shared
 from restem.symbolic.arrange import fill
@@ -44,7 +44,6 @@ FOLDER = Path(__file__).parent / "models" / "parts"
 # How loud a stem is while it sounds beside all of its song: the median of songs trained on.
 USUAL_DB = {"bass": -4.0, "guitar": -7.0, "keys": -7.0}
 PAUSE_DB = 40.0  # under a song's loudest moments, where it rests
-STEP_DB = 5.0  # of dynamics
 LOOSE_S, LOOSE_VELOCITY = 0.005, 4.0  # how far a hand is off, as standard deviations
 
 # Below 1, as what is heard of a song is less sure than its notes; chosen on validation songs.
@@ -153,7 +152,7 @@ class Composer:
         whole = play_notes(notes, self.program(order), len(heard.mono) + rate, rate)
         # Where the song rests says nothing of how loud it is.
         level = sounding_db(heard.mono, rate, PAUSE_DB)
-        wanted = level + USUAL_DB[self.model.stem] + STEP_DB * _dynamics(order)
+        wanted = level + USUAL_DB[self.model.stem] + DYNAMICS_DB * order.harder
         # Measured beyond the song's end, which may cut all but the attack of an only note.
         gain = np.float32(10 ** ((wanted - sounding_db(whole, rate)) / 20)) if len(rows) else 0.0
         wave = whole[: len(heard.mono)]
@@ -179,10 +178,6 @@ class Composer:
         if order.steps:
             wishes = replace(wishes, steps=order.steps)
         return wishes if order.guidance is None else replace(wishes, guidance=order.guidance)
-
-
-def _dynamics(order: Order) -> float:
-    return dynamics_of_words(order.instruction) if order.dynamics is None else order.dynamics
 
 
 def _song_plays(heard: Heard, starts: np.ndarray) -> np.ndarray:

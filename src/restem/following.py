@@ -14,8 +14,7 @@ from restem.audio.room import blocks
 from restem.audio.spectrogram import SpectrogramConfig, log_mel, peak_hz
 from restem.audio.waveform import resampled, rms_db
 from restem.hearing import SILENCE_DB, WORKING_DB, Heard, Removed
-from restem.manner import dynamics_of_words
-from restem.order import Order
+from restem.order import DYNAMICS_DB, Order
 
 STEP_S, BLOCK_S = 0.1, 0.4  # a level is the mean of a block, as in BS.1770, every step
 FRAMES = 4096  # worked on at once
@@ -31,7 +30,6 @@ GAP_DB, GAP_BARS = 25.0, 8.0  # how far under its mean a song pauses, and for ho
 OFTEN, LONGER = 3, 1.25  # as often, pauses are how a song goes; one so many times longer is not
 STOP_BARS, STOP_S = 0.75, 1.2  # a silence at least as long as both is a stop
 LEAVES_S, STOPS_S, ENTERS_S = 0.05, 0.2, 0.03  # how early a stem falls silent, for how long; enters
-DYNAMICS_DB = 5.0  # a step of them
 MOST_MATCHED_DB = 20.0  # by which a stem is turned to be as loud as the one before it
 
 
@@ -49,7 +47,7 @@ def follow(wave: np.ndarray, rate: int, heard: Heard, order: Order) -> None:
     old = order.replaced
     if old is not None and rms_db(old.wave) > SILENCE_DB:
         part = wave[round(start * rate) : round(end * rate)]
-        _replace(part, rate, old, here, config, bar_s, _harder(order))
+        _replace(part, rate, old, here, config, bar_s, order.harder)
         if old.whole:
             return
     song = levels(heard.context_db, config)
@@ -207,10 +205,6 @@ def _smooth(gains_db: np.ndarray) -> np.ndarray:
     size = 2 * round(AHEAD_S / STEP_S) + 1
     gains = 10 ** (maximum_filter1d(np.maximum(gains_db, LOWEST_DB), size) / 20)
     return 20 * np.log10(gaussian_filter1d(gains, SMOOTH_S / STEP_S, mode="nearest"))
-
-
-def _harder(order: Order) -> float:
-    return dynamics_of_words(order.instruction) if order.dynamics is None else order.dynamics
 
 
 def _db(power: np.ndarray | float) -> np.ndarray:

@@ -10,7 +10,7 @@ from typing import Any
 from restem.errors import UserError
 from restem.hearing import Removed
 from restem.kits import Kit
-from restem.manner import MOST, OVER_TIME, meant
+from restem.manner import MOST, OVER_TIME, dynamics_of_words, meant
 from restem.naming import (
     ALBERTI,
     BASS_DRUM,
@@ -70,6 +70,7 @@ WHEN = re.compile(
 TEMPO = re.compile(r"\b\d{2,3} ?(?:bpm|beats per minute)\b|\btempo (?:of )?\d{2,3}\b")
 METRE = re.compile(r"\b(5|7|9|10|11|13)/(4|8|16)\b")
 MOST_GUIDANCE, MOST_STEPS = 16.0, 1000
+DYNAMICS_DB = 5.0  # a step of them
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,11 @@ class Order:
     tight: float = 0.0
     like: Kit | None = None
     replaced: Removed | None = None
+
+    @property
+    def harder(self) -> float:
+        """The steps of dynamics that are asked for, by number or by words."""
+        return dynamics_of_words(self.instruction) if self.dynamics is None else self.dynamics
 
     def check(self, stems: Sequence[str]) -> None:
         """UserError if a model that makes these `stems` cannot meet the order."""
