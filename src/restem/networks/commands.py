@@ -32,10 +32,11 @@ def add_parser(verbs: Any) -> None:
     add("--start-from", type=Path, help="model folder whose weights to begin with")
     add(
         "--target",
-        choices=("stem", "mix", "whole"),
+        choices=("stem", "mix", "whole", "added"),
         default="stem",
         help="mix: a base model of whole mixes, from the sentence alone; "
-        "whole: the mix that a song becomes, drawn anew beside it, as in the paper",
+        "whole: the mix that a song becomes, drawn anew beside it, as in the paper; "
+        "added: the same, as what it has more than the song",
     )
     add(
         "--distil",
@@ -104,6 +105,7 @@ def _train(args: argparse.Namespace) -> int:
         width=args.width,
         blocks=args.blocks,
         learning_rate=args.rate,
+        warmup=min(500, args.steps // 10),
         resume=args.resume,
         start=args.start_from,
         target=args.target,
