@@ -1,6 +1,7 @@
 """Chords, splits and MMA's own output."""
 
 import shutil
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -99,3 +100,12 @@ def test_a_groove_that_mma_rejects_is_a_value_error():
     groove = list_grooves(LIBRARY)[0]
     with pytest.raises(ValueError, match="rejects"):
         compile_parts(Groove(groove.path, "NoSuchGroove", "x", 4, 4), ["C"], 1)
+
+
+def test_a_groove_that_mma_does_not_finish_is_a_value_error(monkeypatch):
+    def endless(words, timeout, **_):
+        raise subprocess.TimeoutExpired(words, timeout)
+
+    monkeypatch.setattr(subprocess, "run", endless)
+    with pytest.raises(ValueError, match=r"did not finish x\.mma:X within 60 s"):
+        compile_parts(Groove(Path("x.mma"), "X", "swing", 4, 4), ["C"], 1)

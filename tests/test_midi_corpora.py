@@ -3,6 +3,7 @@ known to be in them."""
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from pathlib import Path
@@ -259,3 +260,24 @@ def test_songs_of_mma_are_split_by_their_style_file(tmp_path: Path) -> None:
         assert pitches.max() < 64
     again = next(mma_pieces(tmp_path / "lib", 8, bars=4, seed=1))
     assert all(np.array_equal(again.parts[k], found[0].parts[k]) for k in found[0].parts)
+
+
+def test_a_song_that_mma_does_not_finish_is_left_out_and_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    styles = tmp_path / "lib" / "std"
+    styles.mkdir(parents=True)
+    (styles / "8beat.mma").write_text("DefGroove Quick\n")
+    (styles / "50srock.mma").write_text("DefGroove Slow\n")
+    ready = save(tmp_path, band(16), "ready.mid")
+    program = tmp_path / "bin" / "mma"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\ngrep -q Slow "$1" && exec sleep 20\ncp "{ready}" "$3"\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    monkeypatch.setattr("restem.dataset.compose.MMA_SECONDS", 0.5)
+    assert corpus(tmp_path, "--mma", tmp_path / "lib", "--songs", 2) == 0
+    (note,) = capsys.readouterr().err.splitlines()
+    assert "MMA did not finish 50srock.mma:Slow within 0.5 s; song" in note
+    (song,) = load_corpus(tmp_path / "c.npz")
+    assert song.source == "8beat"

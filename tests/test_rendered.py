@@ -148,6 +148,25 @@ def test_rendering_again_gives_the_same_bytes_and_does_no_work_twice(songs, tmp_
     assert (tmp_path / "00000.json").stat().st_mtime_ns == before
 
 
+def test_a_composition_that_mma_does_not_finish_is_replaced_and_named(tmp_path, monkeypatch):
+    from restem.dataset import compose
+    from restem.dataset.rendered import render_songs
+
+    run, calls, reasons = compose.subprocess.run, [], []
+
+    def first_one_endless(words, **how):
+        calls.append(words)
+        if len(calls) == 1:
+            raise compose.subprocess.TimeoutExpired(words, how["timeout"])
+        return run(words, **how)
+
+    monkeypatch.setattr(compose.subprocess, "run", first_one_endless)
+    assert list(render_songs(_plan(tmp_path, 1), 1, reasons.append))[-1] == (1, 1)
+    (reason,) = reasons
+    assert "MMA did not finish" in reason and "in song 00000" in reason
+    assert (tmp_path / "00000.json").exists()
+
+
 def _packed(features, split="train"):
     return PackedSongs.of(read_songs(features, split), TokenConfig(), torch.device("cpu"))
 

@@ -69,7 +69,12 @@ def _render(args: argparse.Namespace) -> int:
         args.hydrogen,
         args.drumkits,
     )
-    return _follow(render_songs(plan, args.workers), "rendering songs")
+    reasons: list[str] = []
+    try:
+        return _follow(render_songs(plan, args.workers, reasons.append), "rendering songs")
+    finally:
+        for reason in reasons:
+            print(f"restem: note: {reason}", file=sys.stderr)
 
 
 def _add_features(verbs: Any) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 from restem.dataset.sentences import style_words
 from restem.errors import UserError
 
+MMA_SECONDS = 60.0  # that MMA may take for a song; most take one or two
 # Grooves that are not a song's main pattern: they would teach endings in mid-song.
 _NOT_MAIN = re.compile(r"intro|end|fill|metronome|count|none|break", re.IGNORECASE)
 _TIME = re.compile(r"^\s*Time\s+(\d+)\b", re.IGNORECASE | re.MULTILINE)
@@ -181,7 +182,9 @@ def _plain_quality(quality: str) -> str:
 def compile_parts(groove: Groove, chart: list[str], seed: int) -> list[Part]:
     """Run MMA on the chart and read its parts back; drums first if there are any.
 
-    Raises UserError if MMA is missing, ValueError if MMA rejects the groove.
+    Raises UserError if MMA is missing, ValueError if MMA rejects the groove or does not finish
+    within MMA_SECONDS. The latter hangs on the machine: a song that is left out on a slow or busy
+    one may be composed on another, so who skips it has to say so.
     """
     lines = [f"RndSeed {seed}", "Tempo 120", f"Use {groove.path}", f"Groove {groove.name}"]
     lines += [f"{i + 1} {bar}" for i, bar in enumerate(chart)]
@@ -193,11 +196,14 @@ def compile_parts(groove: Groove, chart: list[str], seed: int) -> list[Part]:
             done = subprocess.run(
                 ["mma", str(source), "-f", str(target)],
                 capture_output=True,
-                timeout=60,
+                timeout=MMA_SECONDS,
                 env={**os.environ, "HOME": folder},
             )
         except FileNotFoundError:
             raise UserError("The program mma is missing; install Debian's package mma.") from None
+        except subprocess.TimeoutExpired:  # some grooves may keep it busy for ever
+            name = f"{groove.path.name}:{groove.name}"
+            raise ValueError(f"MMA did not finish {name} within {MMA_SECONDS:g} s") from None
         if done.returncode or not target.exists():
             raise ValueError(f"MMA rejects {groove.path.name}:{groove.name}")
         return parts_from_midi(mido.MidiFile(target))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from functools import lru_cache, partial
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from restem.dataset import compose, drums
-from restem.dataset.compose import Part
+from restem.dataset.compose import Groove, Part
 from restem.dataset.engine import over_processes
 from restem.dataset.render import KITS, SAMPLE_RATE, Renderer, room, saturate, tone
 from restem.dataset.render_plan import PLAN, RenderPlan, check_plan
@@ -21,12 +21,18 @@ from restem.dataset.voicing import KIT_CHOICES, REVOICE, TEMPI
 from restem.errors import UserError
 
 
-def render_songs(plan: RenderPlan, workers: int) -> Iterator[tuple[int, int]]:
+def render_songs(
+    plan: RenderPlan, workers: int, left_out: Callable[[str], None] = lambda reason: None
+) -> Iterator[tuple[int, int]]:
     """Render all songs not yet there, yielding (done, of); rerunning resumes.
 
     A song is `NNNNN.json` (its record, written last), `NNNNN.context.npy` int16 (stem, sample)
     and `NNNNN.drums.npy` int16 (take, sample), mono at 44.1 kHz. Raises UserError for a plan that
     cannot be followed, before anything is written, and if a worker dies.
+
+    `left_out` is told of what MMA rejects or does not finish in time. Another composition takes
+    its place, so that it does not end a long run; only where MMA was too slow, which hangs on the
+    machine, may that song be another one on another day.
     """
     check_plan(plan)
     missing = [i for i in range(plan.songs) if not (plan.out / f"{i:05d}.json").exists()]
@@ -36,7 +42,9 @@ def render_songs(plan: RenderPlan, workers: int) -> Iterator[tuple[int, int]]:
     plan.out.mkdir(parents=True, exist_ok=True)
     (plan.out / PLAN).write_text(plan.same)
     work = over_processes(partial(_render_one, plan), missing, workers)
-    for done, _ in enumerate(work, start=plan.songs - len(missing) + 1):
+    for done, reasons in enumerate(work, start=plan.songs - len(missing) + 1):
+        for reason in reasons:
+            left_out(reason)
         yield done, plan.songs
 
 
@@ -72,17 +80,21 @@ def _material(plan: RenderPlan) -> _Material:
     return _Material(plan)
 
 
-def _render_one(plan: RenderPlan, index: int) -> None:
-    rng = np.random.default_rng((plan.seed, index))
-    while not _Song(_material(plan), index, rng).make():
+def _render_one(plan: RenderPlan, index: int) -> list[str]:
+    """Make a song; why compositions for it were left out."""
+    rng, reasons = np.random.default_rng((plan.seed, index)), list[str]()
+    while not _Song(_material(plan), index, rng, reasons).make():
         pass
+    return reasons
 
 
 class _Song:
     """One song under construction; every random choice comes from one generator."""
 
-    def __init__(self, material: _Material, index: int, rng: np.random.Generator) -> None:
-        self.m, self.index, self.rng = material, index, rng
+    def __init__(
+        self, material: _Material, index: int, rng: np.random.Generator, reasons: list[str]
+    ) -> None:
+        self.m, self.index, self.rng, self.reasons = material, index, rng, reasons
         # Draw the style file first: files with many grooves must not crowd out the others.
         songs = material.of_songs
         files = sorted({g.path for g in songs})
@@ -101,12 +113,9 @@ class _Song:
         return choices[int(self.rng.integers(len(choices)))]
 
     def make(self) -> bool:
-        """Compose, render and write; False if MMA rejects the groove or it lacks parts."""
+        """Compose, render and write; False if MMA cannot play the groove or it lacks parts."""
         chart, _ = compose.plan_chords(self.m.progressions, self.groove, self.bars, self.rng)
-        try:
-            parts = compose.compile_parts(self.groove, chart, int(self.rng.integers(1 << 30)))
-        except ValueError:
-            return False
+        parts = self._composed(self.groove, chart)
         own = [p for p in parts if p.kind == "drums"]
         context = [self._revoice(p) for p in parts if p.kind != "drums"]
         if not own or not context:
@@ -121,6 +130,14 @@ class _Song:
             takes += [self._other_take() for _ in range(self.m.plan.takes - 1)]
         self._write(context, np.stack(stems), takes)
         return True
+
+    def _composed(self, groove: Groove, chart: list[str]) -> list[Part]:
+        """The parts that MMA plays; none, and a reason noted, if it cannot."""
+        try:
+            return compose.compile_parts(groove, chart, int(self.rng.integers(1 << 30)))
+        except ValueError as error:
+            self.reasons.append(f"{error}; another takes its place in song {self.index:05d}.")
+            return []
 
     def _revoice(self, part: Part) -> Part:
         misvoiced = part.kind == "bass" and not 32 <= part.program <= 39
@@ -185,12 +202,7 @@ class _Song:
             low, high = TEMPI.get(style_family(other.style), (75, 150))
             if not low * 0.75 < self.bpm < high * 1.3:
                 continue
-            try:
-                parts = compose.compile_parts(
-                    other, ["C"] * self.bars, int(self.rng.integers(1 << 30))
-                )
-            except ValueError:
-                continue
+            parts = self._composed(other, ["C"] * self.bars)
             notes = [p.notes for p in parts if p.kind == "drums"]
             if notes:
                 joined = np.concatenate(notes)

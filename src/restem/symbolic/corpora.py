@@ -136,9 +136,18 @@ def chunks(piece: Piece, count: int = CHUNK_BARS) -> Iterator[Piece]:
 
 
 def mma_pieces(
-    library: Path, count: int, bars: int = CHUNK_BARS, seed: int = 0, leadsheets: Path | None = None
+    library: Path,
+    count: int,
+    bars: int = CHUNK_BARS,
+    seed: int = 0,
+    leadsheets: Path | None = None,
+    left_out: LeftOut | None = None,
 ) -> Iterator[Piece]:
-    """Songs composed by MMA, `count` tries through its grooves; split by style file."""
+    """Songs composed by MMA, `count` tries through its grooves; split by style file.
+
+    What MMA rejects, or does not finish in time, is passed over, so that it does not end a long
+    run, and `left_out` told. The other songs stay what they are: each has its own random numbers.
+    """
     grooves = list_grooves(library)
     progressions = read_progressions(leadsheets)
     order = np.random.default_rng(seed).permutation(len(grooves))
@@ -148,7 +157,9 @@ def mma_pieces(
         chart, _ = plan_chords(progressions, groove, bars, rng)
         try:
             parts = compile_parts(groove, chart, int(rng.integers(1_000_000)))
-        except ValueError:  # one of 1,993 grooves does not compile
+        except ValueError as error:  # one of 1,993 grooves does not compile
+            if left_out is not None:
+                left_out(f"{error}; song {index + 1} of {count} is left out.")
             continue
         if rng.random() < 0.5:
             parts.append(melody(chart, groove, rng))

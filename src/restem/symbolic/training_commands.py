@@ -74,7 +74,9 @@ def _corpus(args: argparse.Namespace) -> int:
         sources.append(corpora.groove_pieces(args.groove_midi, _say))
     if args.mma is not None:
         sources.append(
-            corpora.mma_pieces(args.mma, args.songs, seed=args.seed, leadsheets=args.leadsheets)
+            corpora.mma_pieces(
+                args.mma, args.songs, seed=args.seed, leadsheets=args.leadsheets, left_out=_say
+            )
         )
     known, counts = corpora.Duplicates(), [0, 0]
 
