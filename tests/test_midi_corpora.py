@@ -219,6 +219,53 @@ def test_a_trained_touch_plays_as_the_drummer_did(
         assert own[:, 3].mean() == pytest.approx(late / 5, abs=0.004)
 
 
+@pytest.mark.parametrize(
+    "option",
+    ["--paper", "--noise-steps 9", "--prior 0.5", "--posterior mixed", "--with-validation",
+     "--start-from embedded", "--corpus c.npz"],
+)  # fmt: skip
+def test_an_option_that_a_touch_does_not_heed_is_named(
+    option: str, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    pytest.importorskip("torch", reason="torch is missing: training NOT CHECKED")
+    words = ["midi", "train", "--stem", "touch", "--groove-midi", str(groove_midi(tmp_path / "g"))]
+    assert main([*words, *option.split(), "--steps", "1", "-o", str(tmp_path / "out")]) == 2
+    said = capsys.readouterr().err
+    assert f"{option.split(maxsplit=1)[0]} has no effect with --stem touch; leave it out." in said
+    assert len(said.splitlines()) == 1 and not (tmp_path / "out").exists()
+
+
+def test_an_option_for_a_touch_alone_is_named_with_another_stem(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    pytest.importorskip("torch", reason="torch is missing: training NOT CHECKED")
+    words = ["midi", "train", "--stem", "bass", "--corpus", "c.npz", "--groove-midi", str(tmp_path)]
+    assert main([*words, "-o", str(tmp_path / "out")]) == 2
+    assert "--groove-midi has no effect with --stem bass" in capsys.readouterr().err
+
+
+def test_a_touch_is_trained_with_the_batch_and_the_rate_that_are_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("torch", reason="torch is missing: training NOT CHECKED")
+    from restem.symbolic import train_touch
+
+    sizes: list[int] = []
+    rates: list[float] = []
+    loss, config = train_touch.stroke_loss, train_touch.TrainingConfig
+    monkeypatch.setattr(
+        train_touch, "stroke_loss", lambda raw, to: (sizes.append(len(raw)), loss(raw, to))[1]
+    )
+    monkeypatch.setattr(
+        train_touch, "TrainingConfig", lambda *w, **k: (rates.append(w[1]), config(*w, **k))[1]
+    )
+    words = ["midi", "train", "--stem", "touch", "--groove-midi", str(groove_midi(tmp_path / "g"))]
+    for number, asked in enumerate(("--batch 7 --rate 3e-4", "")):
+        folder = str(tmp_path / str(number))
+        assert main([*words, *asked.split(), "--steps", "1", "-o", folder]) == 0
+    assert sizes == [7, 1024] and rates == [3e-4, 2e-3]
+
+
 def test_a_groove_midi_without_its_train_split_is_one_sentence(tmp_path: Path) -> None:
     pytest.importorskip("torch", reason="torch is missing: training NOT CHECKED")
     from restem.symbolic.train_touch import train_touch

@@ -21,6 +21,7 @@ from restem.symbolic.performance import FEATURES, TIMING_SCALE, VELOCITY_SCALE, 
 from restem.symbolic.rolls import STEPS_PER_QUARTER, planes_from_notes, snapped
 
 WIDTH = 128
+BATCH, LEARNING_RATE = 1024, 2e-3
 
 
 @dataclass(frozen=True)
@@ -66,13 +67,18 @@ def train_touch(
     folder: Path,
     out: Path,
     steps: int = 3000,
-    batch: int = 1024,
+    batch: int | None = None,
+    learning_rate: float | None = None,
     seed: int = 0,
     resume: bool = False,
     left_out: LeftOut | None = None,
 ) -> Iterator[tuple[int, float]]:
-    """Train, yielding (step, loss); the checkpoint lies in `out`, `left_out` is told of damage."""
+    """Train, yielding (step, loss); the checkpoint lies in `out`, `left_out` is told of damage.
+
+    None are BATCH strokes a step and the LEARNING_RATE at its highest.
+    """
     torch.manual_seed(seed)
+    size = batch or BATCH
     strokes = read_strokes(folder, "train", left_out)
     network = nn.Sequential(
         nn.Linear(FEATURES, WIDTH),
@@ -83,11 +89,11 @@ def train_touch(
     )
 
     def loss(net: nn.Module, step: int) -> Tensor:
-        rows = np.random.default_rng((seed, step)).integers(len(strokes.features), size=batch)
+        rows = np.random.default_rng((seed, step)).integers(len(strokes.features), size=size)
         shown = torch.from_numpy(strokes.features[rows].astype(np.float32))
         return stroke_loss(net(shown), torch.from_numpy(strokes.targets[rows]))
 
-    config = TrainingConfig(steps, 2e-3, warmup=100)
+    config = TrainingConfig(steps, learning_rate or LEARNING_RATE, warmup=100)
     trainer = Trainer(network, loss, config, out, {"strokes": len(strokes.features), "seed": seed})
     if resume:
         trainer.resume()

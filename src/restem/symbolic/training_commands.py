@@ -20,6 +20,9 @@ from restem.symbolic.shared import FILE as PITCHED
 if TYPE_CHECKING:
     from restem.symbolic.model import RollModel
 
+# Options of `midi train` that tell of rolls, of which touch knows nothing.
+OF_ROLLS = ("corpus", "paper", "noise_steps", "prior", "posterior", "with_validation", "start_from")
+
 
 def add_training_parsers(verbs: Any) -> None:
     """Add the verbs that make models to `restem midi`."""
@@ -117,11 +120,19 @@ def _add_train(verbs: Any) -> None:
         help="the part; pitched: bass, guitar and keys of recordings in one network; touch: how "
         "drums are played",
     )
-    add("--corpus", type=Path, help="file of restem midi corpus")
-    add("--groove-midi", type=Path, help="folder of the Groove MIDI Dataset, for touch")
+    add("--corpus", type=Path, help="file of restem midi corpus, for all but touch")
+    add("--groove-midi", type=Path, help="folder of the Groove MIDI Dataset, for touch alone")
     add("--steps", type=within(int, 1, 10**9), default=3000)
-    add("--batch", type=within(int, 1, 10**6), default=32)
-    add("--rate", type=within(float, 1e-12, 1), default=1e-3, help="highest learning rate")
+    add(
+        "--batch",
+        type=within(int, 1, 10**6),
+        help="windows a step, for touch strokes (default: 32; touch: 1024)",
+    )
+    add(
+        "--rate",
+        type=within(float, 1e-12, 1),
+        help="highest learning rate (default: 0.001; touch: 0.002)",
+    )
     add("--seed", type=within(int, 0, MOST_SEED), default=0)
     add("--paper", action="store_true", help="noise, posterior and loss of the cited work")
     add(
@@ -145,6 +156,10 @@ def _add_train(verbs: Any) -> None:
 def _train(args: argparse.Namespace) -> int:
     _need_torch()
     touch = args.stem == "touch"
+    for name in OF_ROLLS if touch else ("groove_midi",):
+        if getattr(args, name) not in (None, False):
+            option = "--" + name.replace("_", "-")
+            raise UserError(f"{option} has no effect with --stem {args.stem}; leave it out.")
     if touch and args.groove_midi is None:
         raise UserError("Name the folder of the Groove MIDI Dataset with --groove-midi.")
     if not touch and args.corpus is None:
@@ -157,7 +172,9 @@ def _train(args: argparse.Namespace) -> int:
             args.groove_midi,
             args.output,
             args.steps,
-            seed=args.seed,
+            args.batch,
+            args.rate,
+            args.seed,
             resume=args.resume,
             left_out=_say,
         )
@@ -168,9 +185,9 @@ def _train(args: argparse.Namespace) -> int:
                 args.stem,
                 args.output,
                 args.steps,
-                args.batch,
+                args.batch or 32,
                 args.seed,
-                learning_rate=args.rate,
+                learning_rate=args.rate or 1e-3,
                 noise=_noise(args),
                 resume=args.resume,
                 splits=("train", "validation") if args.with_validation else ("train",),
