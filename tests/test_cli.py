@@ -9,6 +9,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -24,6 +25,7 @@ from PIL import Image
 
 import restem.results  # before a test gives up the right to read the package
 from restem import __version__, cli
+from restem.arguments import region_of
 from restem.audio.beats import BeatGrid
 from restem.insertion import Inserter, Insertion
 from restem.progress import Progress
@@ -168,9 +170,36 @@ def test_names_keep_their_inner_dots(song, model):
     ("text", "region"),
     [("0:30-1:00", (30, 60)), ("1-2.5", (1, 2.5)), ("1:00:01-1:00:02.25", (3601, 3602.25))],
 )
-def test_a_region_is_given_in_seconds_or_minutes(song, model, text, region):
-    assert run("insert", song, SAY, "--region", text) == 0
-    assert model.received["region"] == region
+def test_a_region_is_given_in_seconds_or_minutes(text, region):
+    assert region_of(text) == region
+
+
+def test_a_region_is_given_to_the_model(song, model):
+    assert run("insert", song, SAY, "--region", "1-0:02.5") == 0
+    assert model.received["region"] == (1, 2.5)
+
+
+@pytest.mark.parametrize("place", [["--region", "7-9"], ["--beats", "beats.txt", "--bars", "4-9"]])
+def test_a_place_after_the_songs_end_is_one_sentence_and_nothing_else(
+    song, model, beats_file, capsys, place
+):
+    assert run("insert", song, SAY, *place) == 2
+    (said,) = capsys.readouterr().err.splitlines()
+    assert said.startswith("restem: error: The ") and ("ends at 3.00 s" in said or "beyond" in said)
+    assert not Path("restem-out").exists() and model.calls == 0
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_bars_that_must_be_heard_first_leave_the_error_alone_on_its_line(
+    song, model, monkeypatch, terminal
+):
+    stream = Terminal() if terminal else io.StringIO()
+    monkeypatch.setattr("sys.stderr", stream)
+    assert run("insert", song, SAY, "--bars", "40-50") == 2
+    *before, said = re.split("[\r\n]", stream.getvalue().strip())
+    assert said.startswith("restem: error: The song has bars 1 to ")
+    assert not terminal or not before[-1].strip(), "the line was cleared"
+    assert "listening for the beat" in stream.getvalue() and "loading" not in stream.getvalue()
 
 
 def test_a_region_is_given_in_bars_of_the_beats_used(song, model, beats_file, capsys):

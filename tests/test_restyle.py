@@ -179,6 +179,7 @@ def test_the_beat_is_that_of_the_song(parts, model):
         (["--separator", "none"], "takes nothing out"),
         (["--separator", "magic"], "There is no separator 'magic'"),
         (["--half", "--double"], "exclude each other"),
+        (["--region", "9-10"], "choose one inside the song"),
     ],
 )
 def test_bad_requests_are_one_sentence(parts, model, capsys, words, sentence):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -62,14 +63,28 @@ def given_beats(args: argparse.Namespace) -> BeatGrid | None:
     return beats
 
 
+def check_region(args: argparse.Namespace, audio: AudioFile) -> None:
+    """UserError for a --region that begins after the song's end."""
+    from restem.region import checked_region
+
+    if args.region:
+        checked_region(args.region, len(audio.samples) / audio.sample_rate)
+
+
 def corrected_beats(
-    args: argparse.Namespace, audio: AudioFile, beats: BeatGrid | None
+    args: argparse.Namespace,
+    audio: AudioFile,
+    beats: BeatGrid | None,
+    progress: Callable[[float, str], None],
 ) -> BeatGrid | None:
     """The beats that the user wants in place of those that the inserter would hear, if any.
 
-    With --bars it also sets `args.region`, which they begin and end.
+    With --bars it also sets `args.region`, which they begin and end; UserError for a place that
+    the song does not have. Nothing is said of `progress` unless the song must be listened to.
     """
+    check_region(args, audio)
     if beats is None and (args.half or args.double or args.shift or args.metre or args.bars):
+        progress(0.0, "listening for the beat")
         beats = heard_beats(audio, args.bpm, args.metre)
     if beats is None:
         return None

@@ -99,9 +99,9 @@ def insert(args: argparse.Namespace) -> int:
     check_room(WORK_BYTES * audio.samples.size)
     with all_or_nothing(args.output, names) as stage:
         progress = Progress(sys.stderr)
-        progress(0.0, "listening" if args.riffusion else "loading the model")
         try:
-            beats = corrected_beats(args, audio, beats)
+            beats = corrected_beats(args, audio, beats, progress)
+            progress(0.0, "listening" if args.riffusion else "loading the model")
             notices, result = compute(args, audio, beats, stage, progress)
         finally:
             progress.close()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from restem.beat_options import corrected_beats, given_beats
+from restem.beat_options import check_region, corrected_beats, given_beats
 from restem.errors import UserError
 from restem.insert_command import (
     add_song_options,
@@ -72,6 +72,7 @@ def _restyle(args: argparse.Namespace) -> int:
     name = "none" if args.without else args.separator or "drums"
     separator = None if args.without else check_stem(open_separator(name), args.stem)
     song = read_audio(args.song)
+    check_region(args, song)  # taking out a stem takes minutes: not after it
     own = _own_background(args, song) if args.without else None
     origin = {"song": about_song(args.song, song)}
     if own:
@@ -94,7 +95,7 @@ def _restyle(args: argparse.Namespace) -> int:
             notices, result = compute(
                 args,
                 background,
-                corrected_beats(args, background, beats),
+                corrected_beats(args, background, beats, progress),
                 stage,
                 lambda done, words: progress(REMOVAL + (1 - REMOVAL) * done, words),
                 partial(_amended, args=args, separator=separator, origin=origin, apart=apart),
