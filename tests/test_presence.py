@@ -3,9 +3,17 @@
 import numpy as np
 import pytest
 
+from restem.audio.beats import BeatGrid
 from restem.audio.presence import drums_present, presence_features
 from restem.audio.spectrogram import log_mel
-from restem.hearing import DRUMS_SHARE_DB, drums_play, drums_share_db, first_sound
+from restem.hearing import (
+    DRUMS_ALREADY,
+    DRUMS_SHARE_DB,
+    drums_play,
+    drums_share_db,
+    first_sound,
+    hear,
+)
 from restem.tokens import TokenConfig
 
 RATE = 44100
@@ -71,6 +79,18 @@ def test_strummed_strings_are_no_drums_and_real_ones_in_a_song_are(monkeypatch, 
     monkeypatch.setattr("restem.hearing.drums_share_db", lambda mono: share)
     monkeypatch.setattr("restem.hearing.drums_present", lambda mel: 0.35)
     assert drums_play(np.zeros(RATE, np.float32), np.zeros((1, 96))) == drums
+
+
+@pytest.mark.parametrize(
+    ("silent", "seconds", "told"),
+    [(0.0, 8.0, True), (0.0, 3.5, True), (0.0, 1.5, False), (0.0, 2.5, False), (3.0, 1.5, False)],
+)
+def test_too_little_sound_is_no_reason_to_speak_of_drums(silent, seconds, told):
+    sound = _plucks(seconds) + _hits(seconds)
+    song = np.concatenate([np.zeros(int(silent * RATE)), sound])[:, None]
+    heard = hear(song, RATE, "drums", CONFIG, BeatGrid.from_bpm(120.0, 0.0, 8.0))
+    assert (DRUMS_ALREADY in heard.notices) == told
+    assert heard.lasts == pytest.approx(seconds, abs=0.1)
 
 
 def test_a_song_begins_where_it_is_louder_than_noise():
