@@ -17,7 +17,6 @@ from gloo_processes import join
 from safetensors.torch import save_file
 
 from restem import Inserter
-from restem.added import alone
 from restem.cli import main
 from restem.dataset.batches import BatchMaker
 from restem.dataset.draws import Share
@@ -233,58 +232,6 @@ def test_models_of_whole_mixes_are_exported_and_put_no_stem_into_a_song(
     assert sentence in capsys.readouterr().err and not out.exists()
     with pytest.raises(UserError, match="whole mixes and no stem"):
         Inserter.load(model).insert(song, 44100, "Add drums")
-
-
-def test_what_is_added_and_the_context_are_the_mix_and_give_the_stem_back(features):
-    tokens = TokenConfig()
-    packed = PackedSongs.of(read_songs(features, "train"), tokens, torch.device("cpu"))
-    mels, columns = tokens.spectrogram.mels, tokens.spectrogram.columns
-
-    def drawn(target):
-        return BatchMaker(packed, tokens, 0, augment=False, target=target).batch(3, 8)
-
-    added, mix, stem = drawn("added"), drawn("whole"), drawn("stem")
-    over = added.stem.unflatten(2, (-1, columns))[..., :mels] - tokens.silence
-    under = added.context.unflatten(2, (-1, mels))
-    assert over.min() > -1e-5 and over.max() > 1
-    mixed = mix.stem.unflatten(2, (-1, columns))[..., :mels]
-    torch.testing.assert_close(under + over, mixed, rtol=0, atol=1e-5)
-    found = np.concatenate(
-        [
-            alone(a, c, tokens)
-            for a, c in zip(added.stem.numpy(), added.context.numpy(), strict=True)
-        ]
-    ).reshape(-1, columns)
-    true, beside = stem.stem.numpy().reshape(-1, columns), under.numpy().reshape(-1, mels)
-    np.testing.assert_allclose(found[:, mels:], true[:, mels:], atol=1e-6)
-    heard = true[:, :mels] > np.maximum(beside - 6 / tokens.scale_db, tokens.silence + 0.5)
-    assert 0.2 < heard.mean() < 0.9
-    np.testing.assert_allclose(found[:, :mels][heard], true[:, :mels][heard], atol=0.02)
-    masked = true[:, :mels] < beside - 12 / tokens.scale_db
-    assert masked.any() and (found[:, :mels][masked] == np.float32(tokens.silence)).all()
-
-
-def test_a_kit_without_its_song_is_added_to_nothing(features):
-    tokens = TokenConfig()
-    packed = PackedSongs.of(read_songs(features, "train"), tokens, torch.device("cpu"))
-    added, stem = (BatchMaker(packed, tokens, 0, target=t).batch(0, 64) for t in ("added", "stem"))
-    lonely = (added.context == tokens.silence).all(dim=2) & added.given
-    assert lonely.any() and torch.equal(added.given, stem.given)
-    torch.testing.assert_close(added.stem[lonely], stem.stem[lonely], rtol=0, atol=1e-5)
-    assert torch.equal(added.controls, stem.controls)
-
-
-def test_a_model_of_what_is_added_puts_it_into_a_song(features, tmp_path):
-    run, model = tmp_path / "run", tmp_path / "model"
-    assert main([*_words(features, run), "--target", "added", "--steps", "2"]) == 0
-    assert main(["train", "export", str(_checkpoint(run)), "-o", str(model)]) == 0
-    inserter, seen = Inserter.load(model), []
-    assert inserter.model.description["stems"] == ["drums"]
-    song = 0.1 * np.random.default_rng(0).standard_normal(4 * 44100)
-    made = inserter.insert(
-        song, 44100, "Add drums", bpm=120, preview=lambda at, rows: seen.append(rows)
-    )
-    assert made.stem.shape == song.shape and np.isfinite(made.stem).all() and seen
 
 
 # ---- features that are not as they should be ----

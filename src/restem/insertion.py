@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 
 from restem import __version__
-from restem.added import alone
 from restem.audio.beats import BeatGrid
 from restem.audio.pitch_notes import PitchNotes
 from restem.audio.room import room
@@ -129,9 +128,12 @@ class Inserter:
         padded[padded <= floor] = -120.0
         tokens = tokens_from_mel(normalise(padded, level, config), config)
         del padded
-        phase = np.zeros((len(tokens), PHASES), np.float32)
-        if grid is not None:
-            phase = phase_features(grid, config.token_times(part.start, len(tokens)))
+        times = config.token_times(part.start, len(tokens))
+        phase = (
+            np.zeros((len(tokens), PHASES), np.float32)
+            if grid is None
+            else phase_features(grid, times)
+        )
         instruction = naming(stem, instruction)
         (words,) = self.text.encode([instruction])
         # How loud such drums are is asked without "soft" and "loud", which are told as dynamics.
@@ -142,11 +144,8 @@ class Inserter:
             like = kit and as_loud(kit, asked.loudness, config.silence)
             kit = like or self.kits.choose(words, seed, asked.loudness)
 
-        mixes = model.description.get("target") == "added"
-
         def glimpse(first: int, made: np.ndarray) -> None:
             if preview:
-                made = alone(made, tokens[first : first + len(made)], config) if mixes else made
                 rows = denormalise(mel_from_tokens(made, config), level, config)
                 frame = part.start + first * config.frames_per_token
                 preview(frame / config.spectrogram.frame_rate, rows[:, : config.spectrogram.mels])
@@ -165,10 +164,9 @@ class Inserter:
             glimpse=glimpse,
         )
         sounding = made[: -(-len(context_db) // config.frames_per_token)]  # the rest fills a window
-        balance_to(sounding, None if mixes else kit, config)
-        if asked.level is not None and not mixes:  # a mix says itself how loud it is
+        balance_to(sounding, kit, config)
+        if asked.level is not None:
             level_to(sounding, asked.level, config)
-        made = alone(made, tokens, config) if mixes else made
         return denormalise(mel_from_tokens(made, config), level, config)[: len(context_db)]
 
     def insert(
@@ -228,7 +226,8 @@ class Inserter:
         order = self.model.met(order) if isinstance(self.model, Composer) else order
         song = checked(samples, sample_rate)
         if order.region:
-            order = replace(order, region=checked_region(order.region, len(song) / sample_rate))
+            region = checked_region(order.region, len(song) / sample_rate)
+            order = replace(order, region=region)
         say(0.02, "listening for the beat")
         config = self.model.tokens.context_spectrogram
         return hear(song, sample_rate, order.stem, config, beats, bpm), order

@@ -11,10 +11,11 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from restem.dataset.colours import Colours
+from restem.audio.spectrogram import peak_hz
 from restem.dataset.draws import ALONE, Draw, Share
 from restem.dataset.features import FLOOR_DB, STEP_DB
 from restem.dataset.packed import POWER_FLOOR, POWER_RATE, PackedSongs
@@ -28,8 +29,7 @@ from restem.tokens import (
     loudness_value,
 )
 
-Target = Literal["stem", "mix", "whole", "added"]
-ALONE_TOO = ("stem", "added")  # targets of a stem that a song lacks, not of a mix in one piece
+Target = Literal["stem", "mix", "whole"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,8 +53,7 @@ class BatchMaker:
     """Draws batches; the same seed and step give the same batch, so training can resume.
 
     The target is the "stem", or the mix of context and stem in its place: the "whole" of it with
-    the context heard, as the paper has it; what the mix has "added" to the context, which then
-    need not pass through the network; or "mix" for a base model that hears none, as silence.
+    the context heard, as the paper has it, or "mix" for a base model that hears none, as silence.
     """
 
     def __init__(
@@ -68,7 +67,11 @@ class BatchMaker:
         self.songs, self.config, self.seed, self.augment = songs, config, seed, augment
         self.target = target
         self.device = songs.frames.device
-        self._colours = Colours(config.spectrogram, self.device)
+        mels = config.spectrogram.mels
+        places = torch.linspace(0, 5, mels)
+        near = (1 - (places[:, None] - torch.arange(6)).abs()).clamp(min=0)
+        self._curve = near.to(self.device)  # (mel, 6): between six points of a smooth curve
+        self._wide = _wide_bands(config).to(self.device)
 
     def batch(self, step: int, size: int, share: Share = ALONE) -> Batch:
         """`size` windows, those of a process's share."""
@@ -90,9 +93,8 @@ class BatchMaker:
         context_db = 10 * torch.log10(power + 1e-12)
         mels = config.spectrogram.mels
         partial = self._tokens(context_db, whole) if self.target == "whole" else None
-        under_db = context_db[:, :, :mels]
-        if self.target not in ALONE_TOO:
-            stem_db = _sum(context_db, stem_db)
+        if self.target != "stem":
+            stem_db = 10 * torch.log10(10 ** (context_db / 10) + 10 ** (stem_db / 10))
         if self.target == "mix":
             context_db = torch.full_like(context_db, -200.0)
         elif self.augment:  # a noise floor, as of tape or a room
@@ -109,19 +111,15 @@ class BatchMaker:
             hidden = early & draw.chance(0.6)[:, None]
             hidden = hidden.repeat_interleave(config.frames_per_token, 1)
             context_db = torch.where(hidden[:, :, None], -200.0, context_db)
-            under_db = torch.where(hidden[:, :, None], -200.0, under_db)
             phase = torch.where((early & draw.chance(0.15)[:, None])[:, :, None], 0.0, phase)
         stem = self._tokens(stem_db, whole)
         sentence = draw.below(songs.text.shape[2])
-        controls = self._controls(stem, given, draw)
-        if self.target == "added":
-            stem = self._added(stem_db, under_db, whole)
         return Batch(
             stem,
             self._tokens(context_db, whole),
             torch.cat([phase, marks], dim=2),
             songs.text[song, take, sentence].float(),
-            controls,
+            self._controls(stem, given, draw),
             given,
             partial,
             song,
@@ -146,7 +144,7 @@ class BatchMaker:
         repair, and whether the first ones are an anchor (window,)."""
         config = self.config
         token = torch.arange(config.window, device=self.device)
-        if self.target not in ALONE_TOO or not self.augment:
+        if self.target != "stem" or not self.augment:
             none = torch.zeros(draw.size, dtype=torch.bool, device=self.device)
             return none[:, None] & (token < 0), none
         some = ~draw.chance(0.25)
@@ -189,7 +187,7 @@ class BatchMaker:
         level = wanted.clamp(*self.config.stem_level_range) - recorded
         db = steps * STEP_DB + FLOOR_DB + level[:, None, None]
         if self.augment and self.target != "mix":  # other kits, near to those that there are
-            colour = self._colours.of(draw.normal(6) * 2.5)
+            colour = self._colour(draw.normal(6) * 2.5)
             db = db + torch.where(draw.chance(0.6)[:, None], colour, 0.0)[:, None]
         return torch.where(steps > 0, db, -200.0)
 
@@ -205,16 +203,14 @@ class BatchMaker:
         mels = self.config.spectrogram.mels
         power = torch.zeros(1, device=self.device)
         plain = torch.zeros(1, device=self.device)
-        common = None
-        if self.augment:
-            common = self._colours.of(draw.normal(6) * 3.0, self._colours.cut(draw))
+        common = self._colour(draw.normal(6) * 3.0, self._cut(draw)) if self.augment else None
         for stem in range(gains.shape[1]):
             steps = self._steps(self.songs.context, self.songs.stem_row[song, stem], song, rows)
             part = torch.exp2(steps * POWER_RATE + POWER_FLOOR) * (steps > 0)
             part = part * gains[:, stem, None, None]
             plain = plain + part[:, :, :mels].sum(dim=(1, 2))
             if common is not None:
-                own = common + self._colours.of(draw.normal(6) * 2.0)
+                own = common + self._colour(draw.normal(6) * 2.0)
                 part = part * 10 ** (own[:, None] / 10)
             power = power + part
         loud = power[:, :, :mels].sum(dim=(1, 2))
@@ -227,6 +223,21 @@ class BatchMaker:
         loud = power > 1e-4 * power.amax(dim=1, keepdim=True)
         mean = (power * loud).sum(dim=1) / loud.sum(dim=1).clamp(min=1)
         return 10 * torch.log10(mean + 1e-12)
+
+    def _colour(self, points: Tensor, cut: Tensor | None = None) -> Tensor:
+        """Gain in dB (window, column): a smooth curve through six points (window, 6), and what is
+        cut; the wide bands of the fine envelope have the mean of theirs."""
+        curve = points @ self._curve.T - (0 if cut is None else cut)
+        return torch.cat([curve, curve @ self._wide], dim=1)
+
+    def _cut(self, draw: Draw) -> Tensor:
+        """dB (window, mel) that a dull top loses, in a quarter of the windows."""
+        mels = self.config.spectrogram.mels
+        first = mels // 2 + draw.below(mels - mels // 2)
+        mel = torch.arange(mels, device=self.device)
+        share = ((mel - first[:, None]) / (mels - 1 - first[:, None]).clamp(min=1)).clamp(min=0)
+        depth = torch.where(draw.chance(0.25), draw.uniform(10, 60)[:, 0], 0.0)
+        return depth[:, None] * share
 
     def _phase(self, song: Tensor, rows: Tensor, draw: Draw) -> Tensor:
         """`tokens.phase_features` of each token, (window, token, PHASES); none in some windows."""
@@ -257,20 +268,12 @@ class BatchMaker:
         values = (relative - config.centre_db) / config.scale_db
         return values.reshape(len(db), -1, config.frames_per_token * db.shape[2])
 
-    def _added(self, stem_db: Tensor, under_db: Tensor, level: Tensor) -> Tensor:
-        """By how much the mix is louder than the context in each mel band, from silence on; the
-        fine envelope is the stem's own. Tokens as those of `_tokens`."""
-        mels = self.config.spectrogram.mels
-        mix_db = torch.cat([_sum(under_db, stem_db[:, :, :mels]), stem_db[:, :, mels:]], dim=2)
-        below_db = torch.nn.functional.pad(under_db, (0, stem_db.shape[2] - mels), value=-200.0)
-        return self._tokens(mix_db, level) - self._tokens(below_db, level) + self.config.silence
-
     def _controls(self, stem: Tensor, given: Tensor, draw: Draw) -> Tensor:
         """What is told of how the new part of each window is played (window, CONTROLS): see
         `tokens.control_features`. Each is left out in half of the windows."""
         config = self.config
         controls = torch.zeros(len(stem), CONTROLS, device=self.device)
-        if self.target not in ALONE_TOO:
+        if self.target != "stem":
             return controls
         new = ~given
         seconds = new.sum(1) * config.frames_per_token / config.spectrogram.frame_rate
@@ -288,6 +291,10 @@ class BatchMaker:
         return controls
 
 
-def _sum(a_db: Tensor, b_db: Tensor) -> Tensor:
-    """Two powers together, all in dB."""
-    return 10 * torch.log10(10 ** (a_db / 10) + 10 ** (b_db / 10))
+def _wide_bands(config: TokenConfig) -> Tensor:
+    """(mel, fine column): shares of each mel band in the mean over a wide band."""
+    spectrogram = config.spectrogram
+    band = np.searchsorted(spectrogram.fine_edges_hz, peak_hz(spectrogram), side="right")
+    inside = (band[:, None] == spectrogram.fine_numbers).astype(np.float32)
+    shares = inside / np.maximum(inside.sum(axis=0), 1)
+    return torch.from_numpy(np.repeat(shares, spectrogram.fine_per_frame, axis=1))

@@ -32,11 +32,10 @@ def add_parser(verbs: Any) -> None:
     add("--start-from", type=Path, help="model folder whose weights to begin with")
     add(
         "--target",
-        choices=("stem", "mix", "whole", "added"),
+        choices=("stem", "mix", "whole"),
         default="stem",
         help="mix: a base model of whole mixes, from the sentence alone; "
-        "whole: the mix that a song becomes, drawn anew beside it, as in the paper; "
-        "added: the same, as what it has more than the song",
+        "whole: the mix that a song becomes, drawn anew beside it, as in the paper",
     )
     add(
         "--distil",
