@@ -7,7 +7,10 @@ from restem import BeatGrid, Inserter
 from restem.audio.spectrogram import SpectrogramConfig, log_mel
 from restem.evaluation.loudness import loudness
 from restem.following import (
+    MOST_LIFTED_DB,
     MOST_LOUDER_DB,
+    even_gains,
+    follow,
     levels,
     levels_of,
     mean_level,
@@ -17,7 +20,8 @@ from restem.following import (
     stops,
     turn,
 )
-from restem.hearing import Removed
+from restem.hearing import Removed, hear
+from restem.order import Order
 
 RATE = 44100
 CONFIG = SpectrogramConfig()
@@ -104,6 +108,41 @@ def test_a_stem_stops_and_comes_back_with_its_song():
     assert not wave[round(10.5 * RATE) : round(13.9 * RATE)].any()
     assert level_db(wave, 14.0, 14.05) > -23 and level_db(wave, 20.2, 20.8) > -21
     assert stops(log_mel(band(20, (0, 4, -200), (16, 20, -200)), CONFIG), CONFIG, BAR_S) == []
+
+
+def test_drums_that_are_louder_in_a_soft_part_are_as_soft_as_it():
+    song, drums = band(48, (16, 32, -17)), band(48, (16, 32, 7)).astype(np.float32)
+    grid = BeatGrid.from_bpm(120, 0.0, 48.0)
+    for stem, apart in (("drums", 0), ("bass", 7)):  # a bass has no levels of its own
+        wave = drums.copy()
+        heard = hear(song[:, None], RATE, stem, CONFIG, grid)
+        follow(wave, RATE, heard, Order(f"Add {stem}", stem))
+        wanted = np.interp(240, np.arange(480), gains_of(song)[:480]) + apart
+        loud = (level_db(wave, 2, 12) + level_db(wave, 36, 46)) / 2
+        assert level_db(wave, 20, 28) - loud == pytest.approx(wanted, abs=1)
+
+
+def test_even_drums_keep_their_whole_level_and_their_groove():
+    drums = band(48, (16, 32, 7), (3, 4, 4), (40, 40.5, 6))
+    own = levels_of(drums, CONFIG)
+    gains = even_gains(own, BAR_S)
+    assert np.ptp(gains) > 5
+    even = drums.copy()
+    turn(even, gains, RATE)
+    assert level_db(even, 0, 48) == pytest.approx(level_db(drums, 0, 48), abs=0.1)
+    assert loudness(even, RATE) == pytest.approx(loudness(drums, RATE), abs=0.6)
+    bars = round(BAR_S * 10)
+    assert np.abs(gains[bars:] - gains[:-bars]).max() < 2  # never suddenly
+    assert np.abs(gains[:20] - gains[0]).max() < 0.5  # the first bar is played as it was
+
+
+def test_few_strokes_and_silence_are_not_lifted_as_soft_ones_are():
+    sparse = band(48, *((at + 0.5, at + 2, -200) for at in np.arange(16, 32, BAR_S)))
+    assert np.ptp(even_gains(levels_of(sparse, CONFIG), BAR_S)) < 2
+    rest = band(48, (0, 8, -200), (16, 32, -70))
+    assert np.ptp(even_gains(levels_of(rest, CONFIG), BAR_S)) < 0.5
+    soft = even_gains(levels_of(band(48, (16, 32, -20)), CONFIG), BAR_S)
+    assert soft[240] - soft[20] < 3 * MOST_LIFTED_DB
 
 
 def test_a_new_stem_is_turned_like_the_old_one():

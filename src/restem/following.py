@@ -1,7 +1,7 @@
 """How loud a song is from moment to moment in; a stem that goes with it out.
 
-A stem is played alike throughout. A player goes softer where the song does, fades out with it, and
-stops where all stop.
+A stem is played alike throughout, and drums that were drawn with levels of their own are made so
+first. A player goes softer where the song does, fades out with it, and stops where all stop.
 """
 
 from __future__ import annotations
@@ -30,6 +30,10 @@ GAP_DB, GAP_BARS = 25.0, 8.0  # how far under its mean a song pauses, and for ho
 OFTEN, LONGER = 3, 1.25  # as often, pauses are how a song goes; one so many times longer is not
 STOP_BARS, STOP_S = 0.75, 1.2  # a silence at least as long as both is a stop
 LEAVES_S, STOPS_S, ENTERS_S = 0.05, 0.2, 0.03  # how early a stem falls silent, for how long; enters
+PHRASE_BARS = 2.0  # standard deviation in time of what counts as one phrase of a stem
+GATE_DB = 10.0  # under a phrase's mean, where no stroke is; as in BS.1770
+LEAST_STROKES = 0.02  # of a phrase; one with fewer has no level of its own
+MOST_LIFTED_DB, MOST_LOWERED_DB = 4.0, 12.0  # what is soft may be meant so, as hi-hats alone are
 MOST_MATCHED_DB = 20.0  # by which a stem is turned to be as loud as the one before it
 
 
@@ -44,6 +48,9 @@ def follow(wave: np.ndarray, rate: int, heard: Heard, order: Order) -> None:
     config, bar_s = heard.config, heard.beats.beats_per_bar * 60 / heard.beats.bpm
     start, end = order.region or (0.0, len(wave) / rate)
     here = slice(round(start / STEP_S), max(round(end / STEP_S), round(start / STEP_S) + 1))
+    if order.stem == "drums":  # others' notes are all struck on one scale
+        own = levels_of(resampled(wave, rate, config.sample_rate), config)
+        turn(wave, even_gains(own, bar_s), rate)
     old = order.replaced
     if old is not None and rms_db(old.wave) > SILENCE_DB:
         part = wave[round(start * rate) : round(end * rate)]
@@ -114,6 +121,28 @@ def song_gains(level_db: np.ndarray, bar_s: float) -> np.ndarray:
     apart[:first] = apart[first]
     louder = np.minimum(np.clip(apart - EVEN_DB, 0, None) / 2, MOST_LOUDER_DB)
     return _smooth(louder - np.clip(-apart - EVEN_DB, 0, None))
+
+
+def even_gains(own_db: np.ndarray, bar_s: float) -> np.ndarray:
+    """Gains in dB (step,) that bring the phrases of a stem of levels `own_db` near to one level.
+
+    Over all it stays as loud. Only strokes count, each the same in decibels, so that neither
+    rests, nor few strokes in a bar, nor a crash make a phrase soft or loud. The gains go over
+    several bars, and leave those within a bar as they are to each other.
+    """
+
+    def around(values: np.ndarray) -> np.ndarray:
+        return gaussian_filter1d(values, PHRASE_BARS * bar_s / STEP_S, mode="nearest")
+
+    power = 10 ** (own_db / 10)
+    struck = power > around(power) / 10 ** (GATE_DB / 10)
+    struck &= own_db > own_db.max() - PAUSE_DB
+    share = around(struck.astype(np.float64))
+    at = np.flatnonzero(share > min(LEAST_STROKES, share.max() / 2))
+    phrases = np.interp(np.arange(len(own_db)), at, around(own_db * struck)[at] / share[at])
+    middle = float(np.mean(phrases[struck]))
+    gains = np.clip(middle - phrases, -MOST_LOWERED_DB, MOST_LIFTED_DB)
+    return gains + _db(power.sum()) - _db(np.sum(power * 10 ** (gains / 10)))
 
 
 def stops(mel_db: np.ndarray, config: SpectrogramConfig, bar_s: float) -> list[tuple[float, float]]:
