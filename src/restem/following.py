@@ -137,6 +137,7 @@ def even_gains(own_db: np.ndarray, bar_s: float) -> np.ndarray:
     power = 10 ** (own_db / 10)
     struck = power > around(power) / 10 ** (GATE_DB / 10)
     struck &= own_db > own_db.max() - PAUSE_DB
+    struck &= own_db > maximum_filter1d(own_db, 2 * round(BLOCK_S / STEP_S) + 1) - 1
     share = around(struck.astype(np.float64))
     at = np.flatnonzero(share > min(LEAST_STROKES, share.max() / 2))
     phrases = np.interp(np.arange(len(own_db)), at, around(own_db * struck)[at] / share[at])
