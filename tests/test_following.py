@@ -20,7 +20,7 @@ from restem.following import (
     stops,
     turn,
 )
-from restem.hearing import Removed, hear
+from restem.hearing import Heard, Removed
 from restem.order import Order
 
 RATE = 44100
@@ -115,7 +115,8 @@ def test_drums_that_are_louder_in_a_soft_part_are_as_soft_as_it():
     grid = BeatGrid.from_bpm(120, 0.0, 48.0)
     for stem, apart in (("drums", 0), ("bass", 7)):  # a bass has no levels of its own
         wave = drums.copy()
-        heard = hear(song[:, None], RATE, stem, CONFIG, grid)
+        mel = log_mel(song, CONFIG)
+        heard = Heard(song[:, None], RATE, song, RATE, -20.0, mel, grid, [], CONFIG)
         follow(wave, RATE, heard, Order(f"Add {stem}", stem))
         wanted = np.interp(240, np.arange(480), gains_of(song)[:480]) + apart
         loud = (level_db(wave, 2, 12) + level_db(wave, 36, 46)) / 2

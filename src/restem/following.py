@@ -31,7 +31,7 @@ OFTEN, LONGER = 3, 1.25  # as often, pauses are how a song goes; one so many tim
 STOP_BARS, STOP_S = 0.75, 1.2  # a silence at least as long as both is a stop
 LEAVES_S, STOPS_S, ENTERS_S = 0.05, 0.2, 0.03  # how early a stem falls silent, for how long; enters
 PHRASE_BARS = 2.0  # standard deviation in time of what counts as one phrase of a stem
-GATE_DB = 10.0  # under a phrase's mean, where no stroke is; as in BS.1770
+GATE_DB = 10.0  # under a phrase's mean, where no stroke counts; as in BS.1770
 LEAST_STROKES = 0.02  # of a phrase; one with fewer has no level of its own
 MOST_LIFTED_DB, MOST_LOWERED_DB = 4.0, 12.0  # what is soft may be meant so, as hi-hats alone are
 MOST_MATCHED_DB = 20.0  # by which a stem is turned to be as loud as the one before it
@@ -126,9 +126,9 @@ def song_gains(level_db: np.ndarray, bar_s: float) -> np.ndarray:
 def even_gains(own_db: np.ndarray, bar_s: float) -> np.ndarray:
     """Gains in dB (step,) that bring the phrases of a stem of levels `own_db` near to one level.
 
-    Over all it stays as loud. Only strokes count, each the same in decibels, so that neither
-    rests, nor few strokes in a bar, nor a crash make a phrase soft or loud. The gains go over
-    several bars, and leave those within a bar as they are to each other.
+    Over all it stays as loud. Only strokes count (moments as loud as those beside them), each
+    alike, so that neither rests, nor few strokes in a bar, nor a crash make a phrase soft or loud.
+    The gains go over several bars, and leave strokes within a bar as they are to each other.
     """
 
     def around(values: np.ndarray) -> np.ndarray:
