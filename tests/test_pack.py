@@ -10,6 +10,7 @@ import pytest
 import soundfile as sf
 
 from restem import cli
+from restem.audio.audible_notes import audible, peaks
 from restem.audio.beats import BeatGrid
 from restem.audio.drum_notes import (
     DILATIONS,
@@ -24,6 +25,7 @@ from restem.audio.drum_notes import (
     pick_notes,
     shipped,
 )
+from restem.audio.pitch_notes import PitchNotes
 from restem.insertion import Inserter, Insertion
 from restem.pack import TICKS, bext_chunk, drum_track, tempo_track, time_reference
 from restem.symbolic.midi_files import file_of
@@ -127,6 +129,59 @@ def test_the_time_stamp_of_the_song_is_handed_on(song, model):
     assert struct.unpack("<Q", packed[at + 8 + 338 : at + 8 + 346]) == (158_760_000,)
     assert struct.unpack("<I", packed[4:8])[0] == len(packed) - 8
     assert time_reference(Path("restem-out/song.drums.wav")) == 0
+
+
+# ---- notes that are heard ----
+
+
+def turned(times, gains, spans):
+    """What is left of notes (start, end) of a steady tone that is turned by gains at times."""
+    wave = np.sin(2 * np.pi * 220 * np.arange(10 * RATE) / RATE)
+    before = peaks(wave, RATE)
+    wave *= np.interp(np.arange(len(wave)) / RATE, times, gains)
+    starts, ends = np.array(spans, float).T
+    pitches = np.arange(len(starts)) + 50
+    notes = audible(PitchNotes(starts, ends, pitches, pitches), before, wave, RATE)
+    rows = zip(notes.starts, notes.ends, notes.pitches, strict=True)
+    return [(round(a, 2), round(b, 2), int(p)) for a, b, p in rows]
+
+
+def test_notes_begin_and_end_with_the_sound_around_a_stop():
+    stop = ([4.0, 4.001, 6.0, 6.001], [1, 0, 0, 1])
+    spans = [(0, 1), (3, 5), (3.97, 5), (4.5, 5), (5, 8), (5.98, 7), (6.01, 7), (9, 10)]
+    left = turned(*stop, spans)
+    assert left == [(0, 1, 50), (3, 4.01, 51), (6, 7, 55), (6.01, 7, 56), (9, 10, 57)]
+    assert turned([0, 10], [0.1, 0.1], spans) == [
+        (a, b, p) for p, (a, b) in enumerate(spans, start=50)
+    ]
+
+
+def test_what_fades_out_loses_its_last_notes_and_nothing_else():
+    spans = [(at, at + 1) for at in range(10)]
+    times = np.arange(0, 10.1, 0.1)
+    left = turned(times, 10 ** (-8 * np.maximum(times - 3, 0) / 20), spans)  # 40 dB down at 8 s
+    assert [p for _, _, p in left] == list(range(50, 58))
+    assert left[-1][:2] == (7, pytest.approx(8, abs=0.02))
+
+
+def test_notes_that_sound_fade_of_themselves_are_kept():
+    wave = np.exp(-20 * (np.arange(RATE) / RATE))  # 60 dB down within half the note
+    notes = PitchNotes(np.array([0.0]), np.array([1.0]), np.array([60]), np.array([90]))
+    assert audible(notes, peaks(wave, RATE), wave, RATE).ends == [1.0]
+
+
+def test_the_notes_of_an_insertion_rest_where_its_song_stops():
+    time = np.arange(20 * RATE) / RATE
+    chords = sum(np.sin(2 * np.pi * hz * time) for hz in (220, 277, 330)) * np.exp(-4 * (time % 1))
+    song = 0.1 * chords * ((time < 8) | (time >= 12)) * (time < 18)
+    grid = BeatGrid.from_bpm(120, 0.0, 20.0)
+    made = Inserter.load(stem="bass").insert(song, RATE, "Add bass", beats=grid, steps=2, density=1)
+    notes = made.notes
+    assert len(notes.starts) > 10
+    for start, end in zip(notes.starts, notes.ends, strict=True):
+        heard = np.abs(made.stem[int(start * RATE) : int(min(start + 0.05, end) * RATE) + 1]).max()
+        assert heard > 1e-3 * np.abs(made.stem).max()
+    assert not ((notes.starts < 11.9) & (notes.ends > 8.2)).any()
 
 
 # ---- the tempo map ----

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from restem import __version__
+from restem.audio.audible_notes import audible, peaks
 from restem.audio.beats import BeatGrid
 from restem.audio.pitch_notes import PitchNotes
 from restem.audio.room import room
@@ -239,16 +240,16 @@ class Inserter:
         if heard.context_db is None:
             return Take(room((len(heard.mono),), np.float32))
         play = self.model.play if isinstance(self.model, Composer) else self._drawn
-        take = play(heard, order, seed, say, preview)
-        follow(take.wave, self.model.tokens.spectrogram.sample_rate, heard, order)
-        return take
+        take, rate = play(heard, order, seed, say, preview), heard.mono_rate
+        before = peaks(take.wave, rate)
+        follow(take.wave, rate, heard, order)
+        return replace(take, notes=take.notes and audible(take.notes, before, take.wave, rate))
 
     def _drawn(
         self, heard: Heard, order: Order, seed: int, say: Progress, preview: Preview | None
     ) -> Take:
         assert heard.context_db is not None  # nothing is played to a silent song
-        wave = room((len(heard.mono),), np.float32)
-        config = self.drawing.tokens
+        wave, config = room((len(heard.mono),), np.float32), self.drawing.tokens
         frames = len(heard.context_db)
         part = frames_around(order.region, frames, config) if order.region else slice(0, frames)
         rows = self.stem_mel(
@@ -276,8 +277,7 @@ class Inserter:
 
     def finish(self, heard: Heard, order: Order, seed: int, take: Take) -> Insertion:
         """A take with the song's channels and rate, and with all that made it."""
-        wave, rate = take.wave, self.model.tokens.spectrogram.sample_rate
-        words = self.model.description
+        wave, rate, words = take.wave, heard.mono_rate, self.model.description
         inside = slice(*(round(edge * rate) for edge in order.region or (0, len(wave))))
         settings = order.settings(words) | {
             "seed": seed,
