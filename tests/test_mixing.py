@@ -12,9 +12,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from restem.audio.files import AudioFile, read_audio, write_wav
-from restem.mixing import MOST_LOWERING_DB, Mixdown, mix_down
+from restem.mixing import CEILING_DB, MOST_LOWERING_DB, Mixdown, mix_down
 
 BITS = {"PCM_U8": 8, "PCM_16": 16, "PCM_24": 24, "PCM_32": 32}
+CEILING = 10 ** (CEILING_DB / 20)
 KINDS = {"FLOAT": np.float32, "DOUBLE": np.float64}
 RATES = [8000, 22050, 44100, 48000, 96000, 192000]
 
@@ -142,23 +143,41 @@ def test_a_stem_that_fits_is_not_turned_down(subtype):
 def test_a_stem_is_turned_down_where_the_mix_would_clip_and_nowhere_else():
     mixdown = lowered(0.6)
     assert mixdown.subtype == "PCM_16"
-    assert mixdown.stem_gain_db == pytest.approx(20 * np.log10(0.5 / 0.6), abs=1e-3)
-    assert mixdown.mix.max() == 2**15 - 1
+    gain_db = 20 * np.log10((CEILING - 0.5) / 0.6)
+    assert mixdown.stem_gain_db == pytest.approx(gain_db, abs=1e-3)
+    assert mixdown.mix.max() == int(CEILING * 2**15)
     written, told = mixdown.stem / 2**15, pair(0.6)[1]
     less = 10 * np.log10(np.mean(written**2) / np.mean(told**2))
     assert mixdown.turned_down_db(told) == pytest.approx(less, abs=1e-6) and less < -0.01
     assert lowered(0.4).turned_down_db(pair(0.4)[1]) == 0
     quiet = mixdown.stem[:, 1] / -(0.25 * 2**15)  # the other channel goes along
-    assert quiet[500] == pytest.approx(0.5 / 0.6, abs=1e-3)
+    assert quiet[500] == pytest.approx((CEILING - 0.5) / 0.6, abs=1e-3)
     assert (np.diff(quiet)[:500] <= 0).all() and (np.diff(quiet)[500:] >= 0).all()
     assert np.abs(np.diff(quiet)).max() < 0.003  # no click
     assert (quiet[:244] == 1).all() and (quiet[757:] == 1).all()
     assert mixdown.notices == [
-        "The stem's loudest instants were turned down, by 1.6 dB at most, "
+        "The stem's loudest instants were turned down, by 1.8 dB at most, "
         "so that the mix does not clip."
     ]
-    least = lowered(0.501)
-    assert least.mix.max() == 2**15 - 1 and least.stem_gain_db < 0 and least.notices == []
+
+
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24"])
+def test_a_song_above_the_ceiling_is_kept_in_full_scale(subtype):
+    song, stem = np.zeros((1001, 1)), np.full((1001, 1), 0.1)
+    song[500], stem[500] = 0.995, 0.00501
+    mixdown = mix_down(song, stem, subtype)
+    assert mixdown.subtype == subtype and mixdown.mix.max() == 2 ** (BITS[subtype] - 1) - 1
+    assert mixdown.stem_gain_db < 0 and mixdown.notices == []  # by less than 0.05 dB
+    assert mixdown.mix[500] - mixdown.stem[500] == np.rint(0.995 * 2 ** (BITS[subtype] - 1))
+    down = mix_down(-song, -stem - 0.01, subtype)
+    assert down.mix.min() == -(2 ** (BITS[subtype] - 1)) and down.notices
+
+
+def test_neither_end_of_a_mix_that_is_turned_down_is_beyond_the_ceiling():
+    for sign in (1, -1):
+        mixdown = mix_down(*(sign * part for part in pair(0.9)), "PCM_24")
+        assert np.abs(mixdown.mix).max() == int(CEILING * 2**23)
+        assert np.array_equal(mixdown.mix - mixdown.stem, np.rint(sign * pair(0.9)[0] * 2**23))
 
 
 def test_a_peak_at_the_edge_of_a_block_is_turned_down_as_anywhere(monkeypatch):
@@ -178,7 +197,7 @@ def test_beyond_six_decibels_the_files_become_float():
 def test_a_stem_beyond_full_scale_is_lowered_too_where_the_mix_has_room():
     song, stem = np.full((11, 1), -0.5), np.full((11, 1), 1.05)
     mixdown = mix_down(song, stem, "PCM_24")
-    assert mixdown.subtype == "PCM_24" and mixdown.stem.max() == 2**23 - 1
+    assert mixdown.subtype == "PCM_24" and mixdown.stem.max() == int(CEILING * 2**23)
 
 
 def test_a_stem_below_half_a_step_leaves_a_full_scale_song_alone():

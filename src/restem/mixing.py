@@ -20,8 +20,12 @@ from restem.audio.waveform import rms_db
 
 # By so much at most the stem's loudest instants are turned down to keep the mix in full scale.
 MOST_LOWERING_DB = 12.0
+# Below full scale, where a stem that is turned down leaves the mix if that takes no more than so
+# much: meters show a sample at full scale as clipped.
+CEILING_DB = -0.1
 _REACH = 128  # samples that turning down takes to come and to go, 3 ms at 44.1 kHz
 
+_Ends = tuple[int, int]  # the lowest and the highest integer that are used
 _PCM_BITS = {"PCM_U8": 8, "PCM_16": 16, "PCM_24": 24, "PCM_32": 32}
 _FLOAT_TYPES: dict[str, np.dtype[Any]] = {
     "FLOAT": np.dtype(np.float32),
@@ -58,7 +62,8 @@ def mix_down(song: NDArray, stem: NDArray, subtype: str) -> Mixdown:
     """Add `stem` to `song`, both (sample, channel) with full scale at 1.0, in WAV format `subtype`.
 
     Where PCM would clip, the stem is turned down for that instant, as a limiter does, by up to
-    12 dB; if that is not enough, or if the song itself exceeds full scale, both come out as 32-bit
+    12 dB: so that both stay under CEILING_DB or, in loud songs that have no such room, in full
+    scale. If that is not enough, or if the song itself exceeds full scale, both come out as 32-bit
     float (64-bit if the song needs it), and a notice says so. Raises ValueError for shapes that
     differ and stems that are not finite.
     """
@@ -100,16 +105,21 @@ def _mix_integers(song: NDArray, stem: NDArray, subtype: str) -> Mixdown | None:
     """The sum on the PCM grid; None if the stem would have to be turned down too far."""
     half = 1 << (_PCM_BITS[subtype] - 1)
     parts = list(blocks(len(song)))
-    lowest = min((float(_fitting_gain(song[b], stem[b], half).min()) for b in parts), default=1.0)
-    gain_db = 20.0 * math.log10(lowest)
+    ends = (-half, half - 1)
+    gain_db = _lowest_gain_db(song, stem, half, ends)
+    if gain_db < 0:
+        top = int(10 ** (CEILING_DB / 20) * half)
+        under_db = _lowest_gain_db(song, stem, half, (-top, top))
+        if under_db >= -MOST_LOWERING_DB:
+            gain_db, ends = under_db, (-top, top)
     if gain_db < -MOST_LOWERING_DB:
         return None
     grid_stem, grid_mix = room(song.shape, np.int32), room(song.shape, np.int32)
     rounded = False
     for b in parts:
         grid_song = _on_grid(song[b], half)
-        limits = _stem_limits(grid_song, half)
-        gain = _limiter_gain(song, stem, b, half)[:, None] if gain_db < 0 else 1.0
+        limits = _stem_limits(grid_song, ends)
+        gain = _limiter_gain(song, stem, b, half, ends)[:, None] if gain_db < 0 else 1.0
         fitted = np.clip(np.rint(gain * half * stem[b]).astype(np.int64), *limits)
         grid_stem[b], grid_mix[b] = fitted, grid_song + fitted
         rounded = rounded or not np.array_equal(grid_song, song[b] * half)
@@ -127,24 +137,35 @@ def _on_grid(song: NDArray, half: int) -> NDArray[np.int64]:
     return np.minimum(np.rint(song * half), half - 1).astype(np.int64)
 
 
-def _stem_limits(grid_song: NDArray[np.int64], half: int) -> tuple[NDArray, NDArray]:
-    """How far the stem may go at each sample, down and up, so that neither it nor the mix clips."""
-    return np.maximum(-half - grid_song, -half), np.minimum(half - 1 - grid_song, half - 1)
+def _stem_limits(grid_song: NDArray[np.int64], ends: _Ends) -> tuple[NDArray, NDArray]:
+    """How far the stem may go at each sample, down and up, so that neither it nor the mix goes
+    beyond `ends`; where the song does, no further."""
+    lowest, highest = ends
+    down = np.clip(lowest - grid_song, lowest, 0)
+    return down, np.clip(highest - grid_song, 0, highest)
 
 
-def _fitting_gain(song: NDArray, stem: NDArray, half: int) -> NDArray[np.float64]:
+def _fitting_gain(song: NDArray, stem: NDArray, half: int, ends: _Ends) -> NDArray[np.float64]:
     """For each sample the largest gain up to 1 at which the stem, rounded, keeps its limits."""
-    lowest, highest = _stem_limits(_on_grid(song, half), half)
+    lowest, highest = _stem_limits(_on_grid(song, half), ends)
     room = np.where(stem > 0, highest, -lowest) + 0.5  # what is below half a step rounds away
     size = np.abs(stem) * half
     fits = np.divide(room, size, out=np.ones_like(size), where=size > room)
     return np.asarray(fits.min(axis=1))
 
 
-def _limiter_gain(song: NDArray, stem: NDArray, part: slice, half: int) -> NDArray[np.float64]:
+def _lowest_gain_db(song: NDArray, stem: NDArray, half: int, ends: _Ends) -> float:
+    parts = blocks(len(song))
+    fitting = (float(_fitting_gain(song[b], stem[b], half, ends).min()) for b in parts)
+    return 20.0 * math.log10(min(fitting, default=1.0))
+
+
+def _limiter_gain(
+    song: NDArray, stem: NDArray, part: slice, half: int, ends: _Ends
+) -> NDArray[np.float64]:
     """The gain in `part`, the same in all channels: nowhere above the fitting one, and smooth."""
     start, stop = max(part.start - 2 * _REACH, 0), min(part.stop + 2 * _REACH, len(song))
-    fitting = _fitting_gain(song[start:stop], stem[start:stop], half)
+    fitting = _fitting_gain(song[start:stop], stem[start:stop], half, ends)
     inside = slice(part.start - start, part.stop - start)
     if fitting.min() == 1.0:
         return fitting[inside]
