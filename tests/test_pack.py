@@ -27,7 +27,8 @@ from restem.audio.drum_notes import (
 )
 from restem.audio.pitch_notes import PitchNotes
 from restem.insertion import Inserter, Insertion
-from restem.pack import TICKS, bext_chunk, drum_track, tempo_track, time_reference
+from restem.mixing import mix_down
+from restem.pack import TICKS, bext_chunk, drum_track, tempo_track, time_reference, write_notes
 from restem.symbolic.midi_files import file_of
 
 RATE = 44100
@@ -182,6 +183,22 @@ def test_the_notes_of_an_insertion_rest_where_its_song_stops():
         heard = np.abs(made.stem[int(start * RATE) : int(min(start + 0.05, end) * RATE) + 1]).max()
         assert heard > 1e-3 * np.abs(made.stem).max()
     assert not ((notes.starts < 11.9) & (notes.ends > 8.2)).any()
+
+
+@pytest.mark.parametrize("kind", ["drums", "keys"])
+def test_the_notes_of_a_region_are_inside_it(tmp_path, monkeypatch, kind):
+    times = np.array([1.99, 2.5, 2.9, 3.0])
+    fours = np.full(4, 60)
+    monkeypatch.setattr("restem.pack.hear_drums", lambda wave: DrumNotes(times, fours, fours))
+    heard = PitchNotes(times, times + 0.2, fours + np.arange(4), fours)
+    monkeypatch.setattr("restem.pack.hear_pitches", lambda *wave, one_at_a_time: heard)
+    settings = {"stem": kind, "instruction": "Add it", "region": [2.0, 3.0]}
+    stem = np.zeros((4 * RATE, 1))
+    made = Insertion(stem, RATE, StandIn.beats, settings)
+    write_notes(tmp_path, "song", mix_down(stem, stem, "PCM_16"), RATE, made)
+    notes, file = seconds_of(tmp_path / f"song.{kind}.mid")
+    assert [time for time, _ in notes] == pytest.approx([2.0, 2.5, 2.9], abs=0.001)
+    assert kind == "drums" or file.length == pytest.approx(3.0, abs=0.001)
 
 
 # ---- the tempo map ----

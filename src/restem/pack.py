@@ -74,19 +74,36 @@ def write_notes(folder: Path, name: str, mixdown: Mixdown, rate: int, insertion:
     """Write the tempo map as `name`.tempo.mid and the notes as `name`.STEM.mid: those that are
     known, or else those that are heard in the stem."""
     stem, kind = mixdown.stem, str(insertion.settings["stem"])
+    region = insertion.settings.get("region") or (0.0, len(stem) / rate)
     ticks, seconds, tempo = tempo_track(insertion.beats, len(stem) / rate)
     (folder / f"{name}.tempo.mid").write_bytes(file_of([tempo], TICKS))
     mono = room((len(stem),), np.float64)
     for b in blocks(len(stem)):
         mono[b] = stem[b].mean(axis=1)
     if kind == "drums":
-        notes = hear_drums(resampled(mono, rate, CONFIG.sample_rate))
-        part = drum_track(notes, ticks, seconds)
+        strokes = hear_drums(resampled(mono, rate, CONFIG.sample_rate))
+        part = drum_track(_strokes_in(region, strokes), ticks, seconds)
     else:
         heard = insertion.notes or hear_pitches(mono, rate, one_at_a_time=kind == "bass")
         program = program_for(kind, str(insertion.settings["instruction"]))
-        part = pitched_track(kind, program, heard, ticks, seconds)
+        part = pitched_track(kind, program, _notes_in(region, heard), ticks, seconds)
     (folder / f"{name}.{kind}.mid").write_bytes(file_of([tempo, part], TICKS))
+
+
+def _strokes_in(region: tuple[float, float], notes: DrumNotes) -> DrumNotes:
+    """Those of a region's sound, in which the ear may place the first a little too early."""
+    start, end = region
+    kept = notes.times < end
+    times = np.maximum(notes.times[kept], start)
+    return DrumNotes(times, notes.pitches[kept], notes.velocities[kept])
+
+
+def _notes_in(region: tuple[float, float], notes: PitchNotes) -> PitchNotes:
+    """The same of notes with a pitch, which also end with the region."""
+    start, end = region
+    kept = notes.starts < end
+    starts, ends = np.maximum(notes.starts[kept], start), np.minimum(notes.ends[kept], end)
+    return PitchNotes(starts, ends, notes.pitches[kept], notes.velocities[kept])
 
 
 def _sha256(path: Path) -> str:
