@@ -19,6 +19,7 @@ from restem.symbolic.model import RollModel
 from restem.symbolic.painting import Painter
 from restem.symbolic.parts import STEMS
 from restem.symbolic.rhythms import own_words, rhythm_of, steps_to_strike
+from restem.symbolic.roots import leaning
 from restem.symbolic.wishes import Wishes
 
 OVERLAP = 32  # tokens of the last window that the next one sees: four bars of 4/4
@@ -87,6 +88,8 @@ def fill(
         grid,
         own=done & np.isin(bar, bar[values.any(axis=1)]),  # bars in which it rests say nothing
     )
+    if stem == "bass" and model.file:  # one that sees what is heard of a recording
+        painter.lean = leaning(context, grid)
     harmony = cells.harmony(context, grid)
     # What words say of broken chords is not how often a chord comes.
     broken = is_broken(wishes.style, stem)

@@ -31,6 +31,7 @@ class Painter:
         self.model, self.wishes, self.context, self.place = model, wishes, context, place
         self.own = own  # tokens of a part that the user has already
         self.as_full = 1.0  # how full that part is, beside what its bars would lead one to expect
+        self.lean = np.zeros((len(grid), 1), np.float32)  # what to add to the log-odds of cells
         self.place[:, cells.PLACE_KNOWN + 1 :] = given
         self.real = grid >= 0
         self.void = ~cells.spread(self.real, model.stem)
@@ -108,7 +109,8 @@ class Painter:
 
         def predict(x: np.ndarray, t: int) -> np.ndarray:
             padded = np.pad(x, ((0, short), (0, 0)))[None]
-            odds = self._odds(padded, context, place, t)[:tokens] / self.wishes.temperature
+            odds = self._odds(padded, context, place, t)[:tokens] + self.lean[window]
+            odds /= self.wishes.temperature
             offset = hold.offset(odds[free])
             if t != last:
                 return _sigmoid(odds + offset)
