@@ -38,21 +38,32 @@ def _of_pitches(lean, token):
 
 def test_the_lowest_note_is_likelier_and_classes_that_are_not_heard_less_likely():
     grid = cells.token_grid(_bars(2))
-    lean = leaning({"other": _strummed(["Am", "F"])}, grid)
+    lean = leaning({"other": _strummed(["Am", "F"])}, grid, "bass")
     assert lean.shape == (len(grid), cells.values_of("bass"))
     first, second = _of_pitches(lean, 0), _of_pitches(lean, len(grid) // 2)
     assert first[33] == first[45] == LOWEST and first[28] == first[36] == 0.0
-    assert first[29] == first[31] == -UNHEARD
-    assert second[29] == LOWEST and second[33] == 0.0 and second[28] == -UNHEARD
+    assert first[29] == first[31] == -UNHEARD["bass"]
+    assert second[29] == LOWEST and second[33] == 0.0 and second[28] == -UNHEARD["bass"]
 
 
 def test_high_notes_tell_no_root_and_silence_and_drums_nothing():
     grid = cells.token_grid(_bars(1))
     high = np.roll(_strummed(["C"]), 24, axis=2)
-    lean = _of_pitches(leaning({"other": high}, grid), 0)
-    assert lean[36] == lean[28] == 0.0 and lean[37] == -UNHEARD
+    lean = _of_pitches(leaning({"other": high}, grid, "bass"), 0)
+    assert lean[36] == lean[28] == 0.0 and lean[37] == -UNHEARD["bass"]
     for parts in ({"other": np.zeros_like(high)}, {"drums": high}, {}):
-        assert not leaning(parts, grid).any()
+        assert not leaning(parts, grid, "bass").any()
+
+
+@pytest.mark.parametrize("stem", ["guitar", "keys"])
+def test_guitar_and_keys_lean_to_what_is_heard_but_to_no_root(stem):
+    grid = cells.token_grid(_bars(1))
+    low, high = cells.RANGES[stem]
+    lean = leaning({"other": _strummed(["Am"])}, grid, stem)
+    assert lean.shape == (len(grid), cells.values_of(stem))
+    classes = lean[0, : high - low].reshape(-1)
+    heard = np.isin(np.arange(low, high) % 12, [9, 0, 4])
+    assert (classes[heard] == 0).all() and (classes[~heard] == -UNHEARD[stem]).all()
 
 
 @pytest.mark.parametrize("words", ["walking bass", "country bass, root and fifth, half notes"])
