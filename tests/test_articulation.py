@@ -64,6 +64,58 @@ def test_power_chords_stand_on_the_chord_of_the_song() -> None:
     assert listed(made) == [(at, pitch) for at in (0, 24) for pitch in power], "a step is no stroke"
 
 
+def test_chugs_are_short_fifths_unless_something_else_is_named() -> None:
+    triad = part(*((at, at + 6, pitch) for at in (0, 6) for pitch in (64, 67, 72)))  # C
+    for words in ("palm-muted chugs", "chugging rhythm guitar", "a palm muted riff"):
+        made = as_worded(triad, [], BARS, words, "guitar")
+        assert listed(made) == [(at, pitch) for at in (0, 6) for pitch in (48, 55, 60)], words
+        assert np.flatnonzero(made[SOUND].any(axis=1)).tolist() == [0, 1, 2, 6, 7, 8]
+    assert as_worded(triad, [], BARS, "palm-muted single notes", "guitar")[ONSET].sum() == 2
+    broken = as_worded(triad, [], BARS, "palm-muted arpeggio", "guitar")
+    assert broken[ONSET].sum(axis=1).max() == 1
+    for words in ("palm-muted funk guitar", "a guitar over the chugging bass", "no chugs"):
+        assert np.array_equal(as_worded(triad, [], BARS, words, "guitar")[ONSET], triad[ONSET])
+
+
+def test_an_organ_bubble_is_short_chords_near_middle_c() -> None:
+    made = as_worded(LOOSE, [SONG], BARS, "reggae organ bubble", "keys")
+    strokes = [np.flatnonzero(made[ONSET, step]) for step in (6, 18, 30, 42)]
+    for stroke, names in zip(strokes, ({9, 0, 4}, {9, 0, 4}, {5, 9, 0}, {5, 9, 0}), strict=True):
+        assert set((stroke % 12).tolist()) == names and len(stroke) == 3
+        assert 52 <= stroke.min() and stroke.max() <= 69
+    assert made[SOUND].any(axis=1).sum() <= 12, "sixteenths"
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["long chords", "one chord per bar", "whole-note chords", "sustained chords", "big chords"],
+)
+def test_long_chords_are_full_and_all_of_one_size(words: str) -> None:
+    cluster = part(
+        *((0, 6, pitch) for pitch in (52, 53, 60, 64, 69, 71, 72)), (48, 54, 36), (48, 50, 83)
+    )
+    minor = ((0, 48, 45), (0, 48, 60), (0, 48, 64), (18, 24, 71))  # a B in passing
+    seventh = tuple((48, 84, pitch) for pitch in (43, 53, 59, 62))  # G7
+    made = as_worded(cluster, [part(*minor, *seventh)], BARS, f"add a piano, {words}", "keys")
+    first, second = (np.flatnonzero(made[ONSET, step]) for step in (0, 48))
+    assert made[ONSET].sum() == len(first) + len(second) == 8
+    assert first[0] == 45 and set((first % 12).tolist()) == {9, 0, 4}
+    assert second[0] == 43 and set((second % 12).tolist()) == {7, 11, 2, 5}
+    for chord in (first, second):
+        assert 55 <= chord[1] and chord[3] <= 74 and np.diff(chord).min() > 1
+    assert abs(first[3] - second[3]) <= 4
+    assert made[SOUND, :84].sum(axis=1).tolist() == [4] * 84, "held over"
+    assert np.array_equal(as_worded(cluster, [], BARS, "no big chords", "keys"), cluster)
+
+
+def test_a_long_chord_where_the_song_rests_is_the_nearest() -> None:
+    lone = part((0, 6, 60), (48, 54, 61))
+    song = part(*((0, 48, pitch) for pitch in (45, 60, 64)))
+    made = as_worded(lone, [song], BARS, "long piano chords", "keys")
+    assert np.array_equal(made[ONSET, 0], made[ONSET, 48])
+    assert listed(as_worded(lone, [], BARS, "long piano chords", "keys")) == listed(lone)
+
+
 A_MINOR, F = (45, 57, 60, 64), (41, 57, 60, 65)
 SONG = part(*((0, 24, pitch) for pitch in A_MINOR), *((24, 48, pitch) for pitch in F))
 LOOSE = part(
@@ -176,6 +228,23 @@ def test_a_walking_bass_walks() -> None:
     # A first note has none before it, and a last one none after it.
     ends = part((12, 24, 45), (24, 36, 48), (36, 48, 43), (48, 60, 40), (60, 72, 45), (72, 84, 40))
     assert listed(as_worded(ends, [song], BARS, "walking", "bass")) == listed(ends)
+
+
+def test_a_simple_bass_has_the_root_at_each_bar_line() -> None:
+    bars = np.array([[48 * bar, 48, 4, 4] for bar in range(6)])
+    line = part((0, 24, 45), (24, 48, 45), (92, 110, 41), (240, 264, 40), steps=288)
+    chords = ((45, 60, 64), (48, 52, 55), (41, 57, 60), (43, 59, 62), (), (40, 56, 59))
+    song = part(*((48 * i, 48 * i + 48, p) for i, c in enumerate(chords) for p in c), steps=288)
+    made = as_worded(line, [song], bars, "add a simple rock bass", "bass")
+    added = sorted(set(listed(made)) - set(listed(line)))
+    assert [(step, pitch % 12) for step, pitch in added] == [(48, 0), (144, 7)]
+    assert all(36 <= pitch <= 51 for _, pitch in added)
+    assert made[SOUND, 48:92].any(axis=1).all() and made[SOUND, 144:192].any(axis=1).all()
+    assert not made[SOUND, 192:240].any(), "the song rests"
+    assert made[SOUND].sum(axis=1).max() == 1
+    for words in ("funky", "simple bass on beats 2 and 4", "a simple bass with many rests"):
+        assert listed(as_worded(line, [song], bars, words, "bass"))[:2] == listed(line)[:2]
+        assert not as_worded(line, [song], bars, words, "bass")[ONSET, 144].any(), words
 
 
 def test_only_what_the_words_name_is_changed() -> None:

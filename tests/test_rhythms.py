@@ -64,6 +64,16 @@ BARS = np.array([[0, 48, 4, 4], [48, 36, 3, 4]])
         ("a non-stop walking bass", "bass", A_BEAT),
         ("a chord on each beat", "keys", A_BEAT),
         ("a walking bass with accents on two and four", "bass", A_BEAT),
+        ("palm-muted chugs", "guitar", 6),
+        ("a palm muted riff under the keys", "guitar", 6),
+        ("chugging metal guitar in sixteenths", "guitar", 3),
+        ("palm-muted power chords, one per bar", "guitar", A_BAR),
+        ("palm-muted single notes", "guitar", None),
+        ("palm-muted funk guitar", "guitar", None),
+        ("syncopated chugs", "guitar", None),
+        ("no chugs", "guitar", None),
+        ("keys over the chugging guitar", "keys", None),
+        ("a guitar that chugs along", "guitar", None),
     ],
 )
 def test_note_values_are_read_from_words(words: str, stem: str, value: int | None) -> None:
@@ -97,6 +107,10 @@ def test_beats_that_are_named_are_struck() -> None:
     assert struck("reggae skank", "guitar") == off
     assert struck("an off-beat bass") == off
     assert struck("reggae, long bass notes, offbeat guitar", "guitar") == off
+    assert struck("reggae organ bubble", "keys") == off
+    assert struck("bubbling dub organ", "keys") == struck("organ bubble", "keys") == off
+    for words in ("bubbly synth arpeggio", "bubbling synth", "bubble-gum pop piano"):
+        assert struck(words, "keys") is None
     assert struck("off-beat chops", "guitar", SIX_EIGHTHS) == [9, 27, 45, 63]
     assert struck("bass on beats one and three") == [0, 24, 48, 72]
     assert struck("chords on 2 and 4", "keys") == [12, 36, 60]

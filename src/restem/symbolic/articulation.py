@@ -11,6 +11,9 @@ import numpy as np
 from restem.manner import meant
 from restem.naming import ALBERTI
 from restem.symbolic.cells import chroma
+from restem.symbolic.chugs import is_chugged
+from restem.symbolic.downbeats import has_downbeats, with_downbeats
+from restem.symbolic.full_chords import in_full, is_full
 from restem.symbolic.lines import (
     has_octaves,
     in_octaves,
@@ -53,8 +56,9 @@ def as_worded(
     in other bars."""
     rhythm = rhythm_of(words, stem)
     broken, single = is_broken(words, stem), is_single(words, stem)
-    grip, power = grip_of(words, stem), stem == "guitar" and bool(meant(_POWER, words.lower()))
-    if (power or single or grip) and not broken:
+    full = is_full(words, stem)
+    grip, power = grip_of(words, stem), stem == "guitar" and is_of_fifths(words)
+    if (power or single or grip or full) and not broken:
         planes = together(planes)
     if power:
         planes = fifths(planes, around, bars)
@@ -62,11 +66,15 @@ def as_worded(
         planes = one_line(planes, own)
         if rhythm.walking:
             planes = walked(planes, around, bars)
+        elif has_downbeats(words, stem):
+            planes = with_downbeats(planes, around, bars)
     elif single and not broken:
         struck = np.flatnonzero(planes[ONSET].any(axis=1))
         planes = single_line(planes, stem, harmony_at(struck, around, bars))
     elif grip and not broken and not power:
         planes = gripped(planes, around, bars, grip)
+    elif full and not broken:
+        planes = held(in_full(planes, around, bars), bars)
     planes = in_register(planes, words, stem)
     if has_octaves(words, stem) and not broken:
         planes = in_octaves(planes, stem)
@@ -84,6 +92,11 @@ def is_broken(words: str, stem: str) -> bool:
     """Whether the words ask for the chords of this stem as single notes."""
     own = own_words(words.lower().replace(ALBERTI, "alberti"), stem)
     return stem in ("guitar", "keys") and bool(meant(_BROKEN, own))
+
+
+def is_of_fifths(words: str) -> bool:
+    """Whether the words ask a guitar for power chords, by name or as chugs."""
+    return bool(meant(_POWER, words.lower())) or is_chugged(own_words(words, "guitar"))
 
 
 def one_line(planes: np.ndarray, own: np.ndarray | None = None) -> np.ndarray:

@@ -7,7 +7,7 @@ import re
 import numpy as np
 
 from restem.manner import meant
-from restem.symbolic.rhythms import own_words
+from restem.symbolic.rhythms import BUBBLE, own_words
 from restem.symbolic.rolls import ONSET, PITCHES, SOUND, notes_from_roll, planes_from_notes
 
 _SINGLE = re.compile(
@@ -36,7 +36,7 @@ LOW = re.compile(
     rf"\b(?:low|lower|bottom|deep) {_PLACE}|\blow (?:down )?on the (?:neck|keyboard)\b"
 )
 _SHORT = re.compile(
-    r"\bskank|\bstaccato|\bchop(?:s|py)\b|\bstabs?\b|\bshort(?: [\w-]+)? (?:notes|chords|strums|"
+    rf"{BUBBLE}|\bskank|\bstaccato|\bchop(?:s|py)\b|\bstabs?\b|\bshort(?: [\w-]+)? (?:notes|chords|strums|"
     r"strokes|hits)\b|\b(?:notes|chords|them|it) (?:be |are |kept |all |very )*short\b"
 )
 _MUTED = re.compile(r"\bmuted\b|\bpalm[- ]?mut|\bchugs?\b|\bchugging\b")  # of strings

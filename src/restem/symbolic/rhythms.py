@@ -15,6 +15,7 @@ import numpy as np
 from restem.audio.beats import MOST_IN_A_BAR
 from restem.manner import meant
 from restem.naming import NAMES, NAMES_OTHERS
+from restem.symbolic.chugs import is_chugged
 from restem.symbolic.rolls import STEPS_PER_QUARTER
 
 A_BEAT, HALF_A_BAR, A_BAR = 0, -2, -1  # in place of steps between strokes
@@ -78,7 +79,13 @@ _OFF_BEAT = re.compile(
     r"(?:chords?|chops?|stabs?|strums?|notes?|eighths?|guitars?|organ|piano|bass)\b"
 )
 OFF_BEATS = tuple(beat + 0.5 for beat in range(MOST_IN_A_BAR))
-_SKANK = re.compile(r"\bskank")
+_STYLES = r"(?:organ|hammond|reggae|dub|ska|roots|rock-?[ -]?steady)"
+# Of a reggae organ; no bubblegum, no bubbly arpeggios.
+BUBBLE = (
+    r"\bbubbles?\b(?![ -]?(?:gum|wrap))|"
+    rf"\b{_STYLES} (?:[\w-]+ ){{0,2}}bubbling\b|\bbubbling (?:[\w-]+ ){{0,2}}{_STYLES}\b"
+)
+_SKANK = re.compile(rf"\bskank|{BUBBLE}")
 _COUNT = {"one": 0, "two": 1, "three": 2, "four": 3, "five": 4, "six": 5, "seven": 6, "eight": 7}
 _NUMBER = rf"(?:{'|'.join(_COUNT)}|1[0-6]|[1-9])"
 # "Beats one and three" is not two clauses, nor "on beat 2 and on beat 4".
@@ -161,6 +168,10 @@ def rhythm_of(words: str, stem: str) -> Rhythm:
         first = first if first != Rhythm() else rhythm
         if first.beats and _ON_BEATS.search(clause):  # "the root on beat one, the fifth on three"
             first = replace(first, beats=tuple(sorted({*first.beats, *beats})))
+    if stem == "guitar" and first == Rhythm():
+        own = own_words(words, stem)
+        if is_chugged(own) and not _OTHERWISE.search(own):
+            return Rhythm(STEPS_PER_QUARTER // 2)
     return first
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from restem.manner import meant
 from restem.symbolic.cells import CHROMA, chroma
-from restem.symbolic.rhythms import own_words
+from restem.symbolic.rhythms import BUBBLE, own_words
 from restem.symbolic.rolls import (
     ONSET,
     SOUND,
@@ -20,6 +20,7 @@ from restem.symbolic.rolls import (
 )
 
 _STABS = re.compile(r"\bskank|\bchop(?:s|py)\b|\bstabs?\b")
+_BUBBLE = re.compile(BUBBLE)
 _PADS = re.compile(r"\bpads?\b")
 _STRUMMED = re.compile(r"\bstrum")
 SIXTEENTH = STEPS_PER_QUARTER // 4  # in steps: the least length
@@ -43,6 +44,7 @@ class Grip:
 
 
 STABS, PADS = Grip(3, 4, 55, 76), Grip(3, 4, 52, 74)
+BUBBLING = Grip(3, 4, 52, 69)
 STRUMMED = Grip(4, 6, 43, 72, on_root=True)
 
 
@@ -53,6 +55,8 @@ def grip_of(words: str, stem: str) -> Grip | None:
         return STRUMMED
     if stem not in ("guitar", "keys"):
         return None
+    if stem == "keys" and meant(_BUBBLE, own):
+        return BUBBLING
     return STABS if meant(_STABS, own) else PADS if meant(_PADS, own) else None
 
 
@@ -78,7 +82,7 @@ def gripped(
         sounds[:SIXTEENTH] = True
         if chords[i].sum() >= TRIAD:
             root = root_of(with_own(song[i], own[i]) * chords[i])
-            pitches = _position(chords[i], root, grip, top)
+            pitches = position(chords[i], root, grip, top)
             top = int(pitches[-1])
         out[ONSET, start, pitches] = True
         out[SOUND, start : start + int(np.append(sounds, False).argmin()), pitches] = True
@@ -101,10 +105,7 @@ def harmony_at(struck: np.ndarray, around: Sequence[np.ndarray], bars: np.ndarra
     """How many steps each pitch class sounds in all parts `around`, from each of the steps struck
     to the next or the next beat, and a little what its whole bar sounds: (stroke, 12)."""
     steps = int(bars[-1, :2].sum())
-    sounding = np.zeros((steps, CHROMA))
-    for part in around:
-        sounding += chroma(part[SOUND, :steps])
-    before = np.concatenate([np.zeros((1, CHROMA)), sounding.cumsum(axis=0)])
+    before = sounded(around, steps)
     lines = np.append(bars[:, 0], steps)
     bar = np.searchsorted(bars[:, 0], struck, side="right")
     into = (struck - lines[bar - 1]) % STEPS_PER_QUARTER  # the beat; chords change on beats
@@ -112,6 +113,15 @@ def harmony_at(struck: np.ndarray, around: Sequence[np.ndarray], bars: np.ndarra
     ends = np.minimum(ends, lines[bar])
     whole = before[lines[bar]] - before[lines[bar - 1]]
     return np.asarray(before[ends] - before[struck] + OF_BAR * whole)
+
+
+def sounded(around: Sequence[np.ndarray], steps: int) -> np.ndarray:
+    """For how many steps each pitch class has sounded, in all parts `around`, before each step and
+    before the end: (steps + 1, 12)."""
+    sounding = np.zeros((steps, CHROMA))
+    for part in around:
+        sounding += chroma(part[SOUND, :steps])
+    return np.concatenate([np.zeros((1, CHROMA)), sounding.cumsum(axis=0)])
 
 
 def with_own(song: np.ndarray, own: np.ndarray) -> np.ndarray:
@@ -136,14 +146,15 @@ def _chords(own: np.ndarray, song: np.ndarray, struck: np.ndarray) -> np.ndarray
             out[i] &= sounding
         known = sounding.sum() > 1 or own[i].sum() > MOST  # two notes tell of their third
         if known and not TRIAD <= out[i].sum() <= MOST:
-            out[i] = _triad(with_own(lengths, own[i]) + usual)
+            out[i] = triad(with_own(lengths, own[i]) + usual)
     full = np.flatnonzero(out.sum(axis=1) >= TRIAD)
     for lone in np.flatnonzero(out.sum(axis=1) < TRIAD) if len(full) else ():
         out[lone] = out[full[np.abs(struck[full] - struck[lone]).argmin()]]
     return out
 
 
-def _triad(lengths: np.ndarray) -> np.ndarray:
+def triad(lengths: np.ndarray) -> np.ndarray:
+    """The pitch classes (12,) of the triad that holds most of what sounds, as `root_of` has it."""
     root = root_of(lengths)
     out = np.zeros(CHROMA, bool)
     third = 3 if lengths[(root + 3) % CHROMA] > lengths[(root + 4) % CHROMA] else 4
@@ -151,7 +162,7 @@ def _triad(lengths: np.ndarray) -> np.ndarray:
     return out
 
 
-def _position(chord: np.ndarray, root: int, grip: Grip, top: int) -> np.ndarray:
+def position(chord: np.ndarray, root: int, grip: Grip, top: int) -> np.ndarray:
     """The pitches of a chord that lie next to one another and cost least."""
     near = np.arange(grip.low, grip.high + 1)
     near = near[chord[near % CHROMA]]
