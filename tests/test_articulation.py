@@ -242,6 +242,9 @@ def test_a_simple_bass_has_the_root_at_each_bar_line() -> None:
     assert made[SOUND, 48:92].any(axis=1).all() and made[SOUND, 144:192].any(axis=1).all()
     assert not made[SOUND, 192:240].any(), "the song rests"
     assert made[SOUND].sum(axis=1).max() == 1
+    held_over = part((0, 24, 36), (100, 220, 43), (240, 264, 40), steps=288)
+    ended = as_worded(held_over, [song], bars, "simple", "bass")
+    assert ended[ONSET, 144, 43] and ended[SOUND, 191, 43] and not ended[SOUND, 192:240].any()
     for words in ("funky", "simple bass on beats 2 and 4", "a simple bass with many rests"):
         assert listed(as_worded(line, [song], bars, words, "bass"))[:2] == listed(line)[:2]
         assert not as_worded(line, [song], bars, words, "bass")[ONSET, 144].any(), words

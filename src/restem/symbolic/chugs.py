@@ -6,9 +6,7 @@ import re
 
 from restem.manner import meant
 
-_CHUGS = re.compile(
-    r"\bchugs?\b(?! along)|\bchugging\b(?! along)|\bpalm[- ]?mut(?:e|es|ed|ing)\b"
-)
+_CHUGS = re.compile(r"\bchugs?\b(?! along)|\bchugging\b(?! along)|\bpalm[- ]?mut(?:e|es|ed|ing)\b")
 # What else a muted hand may play; an acoustic guitar and a funk guitar do not chug.
 _OTHER = re.compile(
     r"arpeggi|\barps?\b|\b(?:broken|picked|plucked|barre|open) chords?\b|\bpicking\b|"

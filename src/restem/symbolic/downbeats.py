@@ -50,10 +50,10 @@ def with_downbeats(
         if not playing[start : start + STEPS_PER_QUARTER].any():
             continue
         pitch = _nearest(root_of(song[i]), start, struck, line)
-        end = min(end, *struck[struck > start].tolist(), end)
-        out[SOUND, start:end] = False
+        following = min([*struck[struck > start].tolist(), planes.shape[1]])
+        out[SOUND, start:following] = False  # of a note that was held over the bar line
         out[ONSET, start, pitch] = True
-        out[SOUND, start:end, pitch] = True
+        out[SOUND, start : min(end, following), pitch] = True
     return out
 
 
