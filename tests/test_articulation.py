@@ -82,7 +82,7 @@ def test_an_organ_bubble_is_short_chords_near_middle_c() -> None:
     strokes = [np.flatnonzero(made[ONSET, step]) for step in (6, 18, 30, 42)]
     for stroke, names in zip(strokes, ({9, 0, 4}, {9, 0, 4}, {5, 9, 0}, {5, 9, 0}), strict=True):
         assert set((stroke % 12).tolist()) == names and len(stroke) == 3
-        assert 52 <= stroke.min() and stroke.max() <= 69
+        assert stroke.min() >= 52 and stroke.max() <= 69
     assert made[SOUND].any(axis=1).sum() <= 12, "sixteenths"
 
 
@@ -102,7 +102,7 @@ def test_long_chords_are_full_and_all_of_one_size(words: str) -> None:
     assert first[0] == 45 and set((first % 12).tolist()) == {9, 0, 4}
     assert second[0] == 43 and set((second % 12).tolist()) == {7, 11, 2, 5}
     for chord in (first, second):
-        assert 55 <= chord[1] and chord[3] <= 74 and np.diff(chord).min() > 1
+        assert chord[1] >= 55 and chord[3] <= 74 and np.diff(chord).min() > 1
     assert abs(first[3] - second[3]) <= 4
     assert made[SOUND, :84].sum(axis=1).tolist() == [4] * 84, "held over"
     assert np.array_equal(as_worded(cluster, [], BARS, "no big chords", "keys"), cluster)

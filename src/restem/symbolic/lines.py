@@ -36,7 +36,8 @@ LOW = re.compile(
     rf"\b(?:low|lower|bottom|deep) {_PLACE}|\blow (?:down )?on the (?:neck|keyboard)\b"
 )
 _SHORT = re.compile(
-    rf"{BUBBLE}|\bskank|\bstaccato|\bchop(?:s|py)\b|\bstabs?\b|\bshort(?: [\w-]+)? (?:notes|chords|strums|"
+    rf"{BUBBLE}|"
+    r"\bskank|\bstaccato|\bchop(?:s|py)\b|\bstabs?\b|\bshort(?: [\w-]+)? (?:notes|chords|strums|"
     r"strokes|hits)\b|\b(?:notes|chords|them|it) (?:be |are |kept |all |very )*short\b"
 )
 _MUTED = re.compile(r"\bmuted\b|\bpalm[- ]?mut|\bchugs?\b|\bchugging\b")  # of strings
