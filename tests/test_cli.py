@@ -259,6 +259,22 @@ def test_the_metre_can_be_given(song, model, capsys):
     assert "fours.txt has 4 beats in a bar and 3/4 has 3" in capsys.readouterr().err
 
 
+def test_the_metre_of_the_sentence_is_taken_unless_an_option_says_it(song, model, capsys):
+    assert run("insert", song, "play it in 6/8, slow blues drums") == 0
+    assert model.received["beats"].beats_per_bar == 2
+    said = "note: The song is counted in 6/8, as the sentence says; --metre says otherwise."
+    assert said in capsys.readouterr().err
+    assert json.loads(Path("restem-out/song.drums.json").read_text())["request"]["metre"] == "6/8"
+    assert run("insert", song, "drums in 6/8", "--metre", "3/4", "--force") == 0
+    assert model.received["beats"].beats_per_bar == 3
+    Path("fours.txt").write_text("\n".join(f"{i / 2} {i % 4 + 1}" for i in range(9)))
+    assert run("insert", song, "drums in 6/8", "--beats", "fours.txt", "--force") == 0
+    assert given_beats(model)[1][:4] == [1, 2, 3, 4]
+    assert "6/8" not in capsys.readouterr().err
+    assert run("insert", song, "waltz drums", "--force") == 0
+    assert '"waltz" changes no metre' in capsys.readouterr().err
+
+
 def test_the_gain_is_that_of_the_stem_and_leaves_the_song(song, model):
     assert run("insert", song, SAY, "--gain", "-6") == 0
     assert read("song.drums.wav").max() == pytest.approx(0.3 * 10 ** (-6 / 20) * 32768, abs=1)

@@ -50,6 +50,7 @@ MAY_IMPORT = {
         "dataset",
         "hearing",
         "insertion",
+        "metres",
         "mixing",
         "networks",
         "pack",
@@ -108,7 +109,9 @@ MAY_IMPORT = {
         "__init__",
     },
     "naming": {"manner"},
-    "order": {"hearing", "kits", "manner", "naming", "region"},
+    "notices": {"manner", "naming"},
+    "metres": {"manner", "notices"},
+    "order": {"hearing", "kits", "manner", "notices", "region"},
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from restem.manner import density_of_words, dynamics_of_words
+from restem.metres import metre_notices, said_metre
 from restem.naming import asked_stem
 from restem.order import Order
 from restem.symbolic.articulation import is_broken
@@ -34,6 +35,7 @@ from restem.symbolic.voices import program_for
         ("hard-driving rock drums", 1),
         ("Hard, fast drums", 1),
         ("Strum hard", 1),
+        ("swing it hard", 0),
         ("Fast and hard", 1),
         ("Soft piano sounds", -1),
         ("Add hard rock drums", 0),
@@ -56,8 +58,22 @@ def test_how_hard(words: str, way: int) -> None:
 @pytest.mark.parametrize(
     ("words", "way"),
     [
-        ("Don't make the drums so busy", 0),
-        ("Don't play so many notes", 0),
+        ("Don't make the drums so busy", -1),
+        ("Don't play so many notes", -1),
+        ("dont play so many notes", -1),
+        ("not so many notes", -1),
+        ("less busy than last time", -1),
+        ("play less", -1),
+        ("Play less, please", -1),
+        ("play less loud", 0),
+        ("not too busy", 0),
+        ("fewer notes", -1),
+        ("fewer cymbal crashes", 0),
+        ("less cymbal crashes", 0),
+        ("less cymbals", 0),
+        ("few crashes", 0),
+        ("a simple snare", -1),
+        ("I want so many notes", 1),
         ("Please don't make it so simple", 0),
         ("That was too busy, try again", 0),
         ("Too many notes!", 0),
@@ -72,7 +88,8 @@ def test_how_hard(words: str, way: int) -> None:
         ("lots of ghost notes", 1),
         ("many fills", 1),
         ("lots of hi-hat rolls", 1),
-        ("lots of cymbal crashes", 1),
+        ("lots of cymbal crashes", 0),
+        ("lots of crashes", 0),
         ("Keep it simple because the song is slow", -1),
         ("Simply add some drums", 0),
         ("play simply", -1),
@@ -143,6 +160,20 @@ def test_how_many(words: str, way: int) -> None:
         ("A soul ballad with organ", "keys"),
         ("A soul ballad with organ", "drums"),
         ("nylon strings bossa", "guitar"),
+        ("quieter than the guitar", "drums"),
+        ("slow blues drums", "drums"),
+        ("play it in 6/8, slow blues drums", "drums"),
+        ("3/4 of the way", "drums"),
+        ("faster strumming", "guitar"),
+        ("don't speed up", "drums"),
+        ("drums for my full band", "drums"),
+        ("lock with the rhythm section", "drums"),
+        ("breakbeat", "drums"),
+        ("reggaeton drums, dembow", "drums"),
+        ("a motown beat", "drums"),
+        ("a shuffle", "drums"),
+        ("drums with fills", "drums"),
+        ("train beat", "guitar"),
     ],
 )
 def test_what_the_song_has_gets_no_notice(words: str, stem: str) -> None:
@@ -224,6 +255,24 @@ def test_what_the_song_has_gets_no_notice(words: str, stem: str) -> None:
         ("claves", "drums"),
         ("I'd like a pianist", "keys"),
         ("church organs", "keys"),
+        ("funky base line", "bass"),
+        ("a funky baseline", "bass"),
+        ("base guitar", "bass"),
+        ("slap base", "bass"),
+        ("base the drums on the guitar", "drums"),
+        ("use the click as a base line for the drums", "drums"),
+        ("base drum", "drums"),
+        ("ska upstrokes", "guitar"),
+        ("chicken pickin'", "guitar"),
+        ("chicken-picked country", "guitar"),
+        ("slap and pop", "bass"),
+        ("slap & pop funk", "bass"),
+        ("double bass pedal metal", "drums"),
+        ("heavy metal double bass drums", "drums"),
+        ("double kick", "drums"),
+        ("upright double bass", "bass"),
+        ("double bass pedal tone", "bass"),
+        ("quieter than the guitar", "drums"),
     ],
 )
 def test_the_sentence_names_the_stem(words: str, stem: str) -> None:
@@ -380,6 +429,120 @@ def test_a_stem_in_place_of_another_and_one_of_the_song(words: str, stem: str) -
 )
 def test_what_is_not_made_gets_a_notice(words: str, stem: str, said: str) -> None:
     assert said in Order(words, stem).doubts()[0]
+
+
+@pytest.mark.parametrize(
+    ("words", "stem", "said"),
+    [
+        ("drum fill at the end", "drums", '"drum fill at the end" may not be heeded: fills'),
+        ("end with a big crash", "drums", '"end with a big crash" may not be heeded: fills'),
+        ("fills every four bars", "drums", "fills, crashes and ends cannot be placed"),
+        ("leave out the last 4 bars", "drums", '"leave out the last 4 bars" changes nothing'),
+        ("stop for the bridge", "drums", "--bars or --region"),
+        ("build up to the chorus", "drums", '"build up" changes nothing'),
+        ("slow it down", "drums", '"slow it down" changes nothing: the tempo is the song'),
+        ("make it faster", "bass", '"faster" changes nothing: the tempo is the song'),
+        ("slower drums", "drums", '"slower" changes nothing: the tempo is the song'),
+        ("speed the track up", "drums", "the tempo is the song"),
+        ("finger snaps", "drums", '"finger snaps" may not be heeded'),
+        ("hand claps", "drums", '"hand claps" may not be heeded'),
+        ("wood block", "drums", '"wood block" may not be heeded'),
+        ("triangle", "drums", '"triangle" may not be heeded'),
+        ("sleigh bells", "drums", '"sleigh bells" may not be heeded'),
+        ("cowbell", "drums", '"cowbell" may not be heeded'),
+        ("percussion only", "drums", '"percussion only" may not be heeded'),
+        ("a click track", "drums", '"click track" may not be heeded'),
+        ("a metronome", "drums", '"metronome" may not be heeded'),
+        ("cross stick", "drums", '"cross stick" may not be heeded'),
+        ("bass drum only", "drums", '"bass drum only" may not be heeded: single drums'),
+        ("ride instead of hats", "drums", '"ride instead of hats" may not be heeded'),
+        ("swap hats for ride", "drums", '"swap hats for ride" may not be heeded'),
+        ("less cymbals", "drums", '"less cymbals" may not be heeded'),
+        ("fewer cymbal crashes", "drums", '"fewer cymbal crashes" may not be heeded'),
+        ("lots of crashes", "drums", '"lots of crashes" may not be heeded'),
+        ("double bass pedal metal", "drums", '"double bass pedal" may not be heeded'),
+        ("train beat", "drums", '"train beat" is not known as a pattern'),
+        ("bo diddley", "drums", '"bo diddley" is not known as a pattern'),
+        ("one drop reggae", "drums", '"one drop" is not known as a pattern'),
+        ("purdie shuffle", "drums", '"purdie shuffle" is not known as a pattern'),
+        ("blast beat", "drums", '"blast beat" is not known as a pattern'),
+        ("punk d-beat", "drums", '"d-beat" is not known as a pattern'),
+        ("amen break", "drums", '"amen break" is not known as a pattern'),
+        ("son clave", "drums", '"son clave" is not known as a pattern'),
+        ("everything but drums", "drums", "one stem at a time, and this one is drums"),
+        ("full band", "drums", '"full band" is more than is made'),
+        ("rhythm section", "drums", '"rhythm section" is more than is made'),
+    ],
+)
+def test_one_notice_for_each_wish_that_is_not_met(words: str, stem: str, said: str) -> None:
+    (notice,) = Order(words, stem).doubts()
+    assert said in notice
+
+
+def test_several_wishes_are_answered_and_no_more_than_three() -> None:
+    half, shuffle = Order("half-time shuffle", "drums").doubts()
+    assert '"half-time" may not be heeded' in half
+    assert '"shuffle" is not known as a pattern' in shuffle
+    many = Order("Only kick, half-time, slower in the chorus with a solo", "drums").doubts()
+    assert [words.split('"')[1] for words in many] == ["only kick", "half-time", "in the chorus"]
+
+
+@pytest.mark.parametrize(
+    ("words", "metre"),
+    [
+        ("play it in 6/8, slow blues drums", "6/8"),
+        ("drums in 3/4", "3/4"),
+        ("My song is in 3/4, add drums", "3/4"),
+        ("The song is 3/4", "3/4"),
+        ("a slow 6/8 ballad", "6/8"),
+        ("jazz waltz drums, 3/4", "3/4"),
+        ("in a fast 2/4 polka", "2/4"),
+        ("Add drums, 16 bars 4/4", None),
+        ("4/4 rock beat", "4/4"),
+        ("6/8 soul groove", "6/8"),
+        ("drums in six-eight", "6/8"),
+        ("three-four time", "3/4"),
+        ("not 6/8 time, but in 3/4", "3/4"),
+        ("3/4 of the way", None),
+        ("come in 3/4 of the way", None),
+        ("in 3/4 speed", None),
+        ("chords on beats 2/4", None),
+        ("snare on 2/4", None),
+        ("12/8 blues drums", None),
+        ("in 12/8", None),
+        ("in 7/8", None),
+        ("in 13/4", None),
+        ("not in 3/4", None),
+        ("3/4 feel over 4/4 drums", None),
+        ("6/8 feel in the chorus", None),
+        ("a waltz", None),
+        ("Add jazzy drums", None),
+    ],
+)
+def test_the_metre_that_is_said(words: str, metre: str | None) -> None:
+    assert said_metre(words) == metre
+
+
+@pytest.mark.parametrize(
+    ("words", "beats_per_bar", "said"),
+    [
+        ("waltz drums", 4, '"waltz" changes no metre: the song has 4 beats in a bar'),
+        ("waltz drums", 3, None),
+        ("12/8 blues drums", 4, "--metre 12/8"),
+        ("3/4 feel over 4/4 drums", 4, "--metre 3/4"),
+        ("switch to 3/4", 4, "--metre 3/4"),
+        ("drums in 3/4", 3, None),
+        ("4/4 kick", 4, None),
+        ("3/4 of the way", 4, None),
+        ("chords on beats 2/4", 4, None),
+        ("Add jazzy drums", 4, None),
+    ],
+)
+def test_a_metre_that_is_not_kept_gets_a_notice(
+    words: str, beats_per_bar: int, said: str | None
+) -> None:
+    notices = metre_notices(words, beats_per_bar)
+    assert said in notices[0] if said else not notices
 
 
 @pytest.mark.parametrize(

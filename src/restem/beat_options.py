@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from restem.errors import UserError
 if TYPE_CHECKING:  # nothing heavy is imported before the arguments are known to be good
     from restem.audio.beats import BeatGrid
     from restem.audio.files import AudioFile
+    from restem.insertion import Insertion
 
 METRES = ("2/4", "3/4", "4/4", "6/8", "9/8", "12/8")  # those of restem.audio.bar_pointer
 EARLY_SECONDS = 0.03  # that a stroke on a bar's first beat may begin before it
@@ -44,6 +46,21 @@ def check_beat_options(args: argparse.Namespace) -> None:
         raise UserError("--bars and --region both say where the stem plays; give one.")
     if args.bars and args.riffusion:
         raise UserError("A Riffusion model does not know --bars; leave it out.")
+
+
+def settle_metre(args: argparse.Namespace) -> None:
+    """Set `args.metre` to what the sentence says, where no option says it, and tell the user."""
+    if args.metre or args.beats or args.riffusion:
+        return
+    from restem.metres import said_metre
+
+    args.metre = said_metre(args.instruction)
+    if args.metre:
+        print(
+            f"restem: note: The song is counted in {args.metre}, as the sentence says; --metre "
+            "says otherwise.",
+            file=sys.stderr,
+        )
 
 
 def given_beats(args: argparse.Namespace) -> BeatGrid | None:
@@ -133,3 +150,16 @@ def region_of_bars(
         raise UserError(f"The song has bars 1 to {count}; --bars {bars[0]}-{bars[1]} goes beyond.")
     start = max(float(lines[bars[0] - 1]) - EARLY_SECONDS, 0.0)
     return start, float(lines[bars[1]]) - EARLY_SECONDS if bars[1] < count else seconds
+
+
+def beat_notices(args: argparse.Namespace, made: Insertion) -> list[str]:
+    """What is to be said of the metre that was not taken from the sentence, and of the region."""
+    from restem.audio.waveform import rms_db
+    from restem.hearing import SILENCE_DB, SILENT_REGION
+    from restem.metres import metre_notices
+
+    own = args.metre or args.beats or args.riffusion  # the user's, or of no account
+    notices = [] if own else metre_notices(args.instruction, made.beats.beats_per_bar)
+    first, end = (round(edge * made.sample_rate) for edge in args.region or (0, 0))
+    silent = rms_db(made.stem[first:end]) < SILENCE_DB + args.gain
+    return notices + ([SILENT_REGION] if args.region and silent else [])

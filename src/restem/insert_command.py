@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any
 from restem.arguments import region_of, sentence_of, within
 from restem.beat_options import (
     add_beat_options,
+    beat_notices,
     check_beat_options,
     corrected_beats,
     given_beats,
+    settle_metre,
 )
 from restem.errors import UserError
 from restem.riffusion_options import add_riffusion_options, insertion_by, open_riffusion
@@ -110,7 +112,7 @@ def insert(args: argparse.Namespace) -> int:
 
 
 def settle_model(args: argparse.Namespace) -> None:
-    """Set `args.riffusion`, a loaded model or None, and `args.stem` where the user gave none;
+    """Set `args.riffusion`, a loaded model or None, and stem and metre where the user gave none;
     UserError for options that the model does not follow."""
     args.riffusion = open_riffusion(args)
     if args.riffusion:
@@ -121,6 +123,7 @@ def settle_model(args: argparse.Namespace) -> None:
         args.stem = asked_stem(args.instruction)
         if args.stem != "drums":
             print(f"restem: note: The stem is {args.stem}, as in the sentence.", file=sys.stderr)
+    settle_metre(args)
 
 
 def result_names(song: Path, stem: str, takes: int = 1) -> list[str]:
@@ -203,7 +206,7 @@ def compute(
             write_wav(stage / name, mixdown.stem, audio.sample_rate, mixdown.subtype)
             continue
         best = amended(made)
-        notices = [*best.notices, *_silent_region(args, made), *mixdown.notices]
+        notices = [*best.notices, *beat_notices(args, made), *mixdown.notices]
         if args.subtype and mixdown.song_rounded:
             notices.append(f"{mixdown.subtype} is coarser than the song, which was rounded to it.")
         take = None if args.takes == 1 else number
@@ -250,15 +253,6 @@ def _takes(
     else:
         order = Order(args.instruction, **how)
         yield from make_takes(inserter, samples, rate, order, args.takes, **rest)
-
-
-def _silent_region(args: argparse.Namespace, made: Insertion) -> list[str]:
-    from restem.audio.waveform import rms_db
-    from restem.hearing import SILENCE_DB, SILENT_REGION
-
-    first, end = (round(edge * made.sample_rate) for edge in args.region or (0, 0))
-    silent = rms_db(made.stem[first:end]) < SILENCE_DB + args.gain
-    return [SILENT_REGION] if args.region and silent else []
 
 
 def _request(args: argparse.Namespace) -> dict[str, Any]:

@@ -23,19 +23,26 @@ NAMES = {
         r"synth(?!etic)|hammond|\bwurl[iy]|harpsichord|farfisa|\bb-?3\b|vibraphone"
     ),
 }
+# "Base" for "bass"; but drums have a base drum, and a song is the base of a part.
+_BASE = re.compile(
+    r"\bbase(?=[ -](?:drum|guitar|player|riff)s?\b)|(?<!as a )\bbase(?=[ -]?lines?\b)|"
+    r"(?:(?<=\bslap )|(?<=\bwalking )|(?<=\bupright ))base\b"
+)
 # What one stem alone would play, for sentences that name none; the words of guitars go first.
 IMPLIED = {
     "guitar": re.compile(
         r"\bpower[ -]?chords?\b|\bpalm[- ]?mut|\bchug(?:s|ging)?\b(?! (?:along|groove|feel))|"
         r"\bskank|\briff(?:s|ing)?\b|\blicks?\b|\bfinger-?[ -]?(?:pick|styl)|\bflat-?pick|"
         r"(?<!-)\bpicking\b(?! up)|\bshred(?:s|ding)?\b|\bwah\b|"
-        r"\b(?:pedal|lap) steel\b|\b(?:acoustic|crunchy|distorted|overdriven) rhythm\b|"
+        r"\bup[- ]?strokes?\b|\bchicken[- ]pick\w*|\b(?:pedal|lap) steel\b|"
+        r"\b(?:acoustic|crunchy|distorted|overdriven) rhythm\b|"
         r"\b(?:acoustic|barre|clean|crunchy|distorted|jangly|muted|open|overdriven|picked|twangy) "
         r"(?:arpeggios?|chords?)\b"
     ),
     "bass": re.compile(
         r"(?<!tr)(?<!tr[- ])\b808s?\b(?! (?:[\w-]+ )?(?:groove|loop|machine|pattern|rhythm)s?\b)|"
         r"\bsub\b(?!-)|\bfretless\b|\breese\b|\bwalking line|\b(?:low|bottom)[- ]end\b|"
+        r"\bslap(?:ping)?[ -](?:and|&|n|'n'?)[ -]pop(?:ping)?\b|"
         r"\broot notes?\b|\bacid line|\bupright\b"
     ),
     "keys": re.compile(
@@ -72,7 +79,11 @@ NEVER_MADE = re.compile(
     r"xylophones?|harmonicas?|celestas?|glockenspiels?|music[ -]box(?:es)?|mellotrons?|"
     r"harmoniums?)\b"
 )
-BASS_DRUM, BASS_GUITAR = re.compile(r"\bbass drums?\b|drum (and|&|n|'n'?) bass"), "bass guitar"
+BASS_DRUM = re.compile(
+    r"\bbass drums?\b|drum (and|&|n|'n'?) bass|"
+    r"\bdouble[- ]bass pedals?\b(?! (?:tones?|points?|notes?)\b)"
+)
+BASS_GUITAR = "bass guitar"
 ALBERTI = "alberti bass"  # broken chords
 DRUM_AND_BASS = re.compile(
     r"\bdrum (?:and|&|n|'n'?) bass(?= (?:(?!and|for|over|plus|to|under|with)[\w-]+ ){0,3}?"
@@ -82,7 +93,7 @@ DRUM_AND_BASS = re.compile(
 _ALONG = re.compile(
     r"\b(?:follow|lock|doubl|support|complement|match|glu|answer)\w*(?: \w+){0,3} $|"
     r"\b(?:with|under|over|(?<!looking )(?<!asking )(?<!ask )for|behind|between|beneath|around|"
-    r"against|beside|on top of|(?<!['’]d )(?<!would )(?<!i )like|my|"
+    r"against|beside|than|on top of|(?<!['’]d )(?<!would )(?<!i )like|my|"
     r"(?<!can )(?<!could )(?<!may )(?:i|we)(?: already)? have|"
     r"has|had|recorded|already|keep|leave|let|mute)(?: (?:the|an?|my|your|some|no))?"
     r"(?: (?!needs|lacks|wants|misses|is)[\w-]+(?:,(?= [\w-]+ and))?){0,2} (?:and (?:the )?)?$"
@@ -138,8 +149,15 @@ BOTH = re.compile(
 )
 HAND_DRUMS = re.compile(
     r"\b(shakers?|congas?|bongos?|tambourines?|cowbells?|claves?|maracas?|tablas?|cajons?|djembes?|"
-    r"timpani|hand ?claps?|claps?|toms?|ride cymbals?|cross-?sticks?|rim-? ?(shots?|clicks?))\b"
+    r"timpani|hand ?claps?|claps?|toms?|ride cymbals?|cross[- ]?sticks?|"
+    r"rim-? ?(?:shots?|clicks?)|(?:finger ?)?snaps|finger ?clicks?|wood[- ]?blocks?|"
+    r"triangles?(?! waves?)|sleigh ?bells?|jingle ?bells|guiros?|castanets|timbales|gongs?)\b"
 )
+
+
+def spelled(instruction: str) -> str:
+    """The sentence in lower case, with a bass for a "base line"."""
+    return _BASE.sub("bass", instruction.lower())
 
 
 def named_last(words: str) -> str | None:
@@ -154,7 +172,7 @@ def asked_stem(instruction: str) -> str:
     """The stem that a sentence asks for: drums where it names them beside another, else the one it
     names first, of such as "synth-pop bass" the last. One that names none may imply one, as "power
     chords" do; the rest is of drums."""
-    words = DRUM_AND_BASS.sub("jungle", instruction.lower())
+    words = DRUM_AND_BASS.sub("jungle", spelled(instruction))
     words = BASS_DRUM.sub("drum", words).replace(ALBERTI, "alberti")
     words = wish_upon(A_BASS.sub("bass", words))
     if meant(A_BEAT, words):

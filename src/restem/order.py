@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,65 +9,10 @@ from typing import Any
 from restem.errors import UserError
 from restem.hearing import Removed
 from restem.kits import Kit
-from restem.manner import MOST, OVER_TIME, dynamics_of_words, meant
-from restem.naming import (
-    ALBERTI,
-    BASS_DRUM,
-    BASS_GUITAR,
-    HAND_DRUMS,
-    NAMES,
-    NEVER_MADE,
-    OF_A_GUITAR,
-    is_of_the_song,
-    names_another,
-    wish_upon,
-)
+from restem.manner import MOST, dynamics_of_words
+from restem.notices import notices_of
 from restem.region import Region
 
-# What a drummer may be told, and this model cannot.
-_DRUM = r"(?:hi-?hats?|hats?|cymbals?|rides?|snares?|kicks?(?!-)|toms?)"
-ONE_DRUM = re.compile(
-    r"\b(?:(?:no|without|only|just)\b(?: \w+)?|(?:leave out|skip|just add|only want)(?: an?| the)?|"
-    r"(?:don['’]?t|do not|never) (?:use|play|hit)(?: the| any)?) "
-    rf"{_DRUM}\b|\b{_DRUM} only\b"
-)
-# Nor where or how one of them strikes.
-DRUM_STROKES = re.compile(
-    rf"\b(?:{_DRUM}|crash(?:es)?)(?: (?:hits?|cymbals?|drums?))? (?:only )?on "
-    r"(?:the |each |every |all )?(?:beats? )?(?:one|two|three|four|[1-4]|and|"
-    rf"(?:down-?|back-?|off-?)?beats?)\b|\b(?:open|closed|half-open|rolling|skittering) {_DRUM}\b|"
-    r"\bghost(?:ed)?[- ](?:notes?|snares?|strokes?)(?: on the snare)?\b|"
-    rf"\b{_DRUM} rolls?\b|\bdouble[- ]kicks?\b|"
-    r"\bfour[- ](?:on|to)[- ]the[- ]floor\b"
-)
-# What no part of notes is told: tones that stay while the chords change, and to stand out.
-PEDAL = re.compile(r"\bpedal (?:tones?|points?|notes?|bass)\b|\bdron(?:e|es|ing)\b")
-SOLO = re.compile(
-    r"\bsolo(?:s|ing)?\b(?! (?:[\w-]+ )?(?:guitar|piano|keys|organ|bass|drums|section|artist)\b)"
-)
-HIGH_BASS = re.compile(
-    r"\bhigh(?:er)? (?:register|range|notes)\b|\b(?:high|higher|far) up the neck\b|"
-    r"\b(?:an? |one )?octave (?:higher|up)\b"
-)
-# Nor that the beats shall be counted otherwise.
-COUNTED = re.compile(r"\b(half|double)[- ]?time\b")
-# Nor does a sentence say when: the song's form is not known.
-_NUMBER = r"(?:\d+|one|two|three|four|eight|sixteen|a few|some)"
-_FORM = (
-    r"(?:chorus(?:es)?|verses?|intro|outro|breakdown|refrain)\b(?!-| (?:effect|pedal|reverb|tone))"
-)
-WHEN = re.compile(
-    r"\b(?:at|in|on|for|during|from|until|till|after|before|only|louder|quieter|softer|busier|"
-    rf"bigger) (?:the |each |every |a )?(?:(?:first|second|third|last|final) )?{_FORM}|"
-    rf"\b(?:after|until|till|wait(?: for)?|for the first|in the last) {_NUMBER} "
-    rf"(?:seconds?|secs?|s|bars?|measures?|minutes?)\b|"
-    r"\b(?:in|during) the bridge\b|\bskip the (?:intro|verse|chorus|bridge)\b|"
-    r"(?<!\d )\b(?:bars?|measures?|minutes?|seconds?) \d+\b(?!/)|"
-    r"\b(?:comes?|coming|enters?|starts?|begins?) (?:in )?later\b"
-)
-# What is the song's, and not the sentence's.
-TEMPO = re.compile(r"\b\d{2,3} ?(?:bpm|beats per minute)\b|\btempo (?:of )?\d{2,3}\b")
-METRE = re.compile(r"\b(5|7|9|10|11|13)/(4|8|16)\b")
 MOST_GUIDANCE, MOST_STEPS = 16.0, 1000
 DYNAMICS_DB = 5.0  # a step of them
 
@@ -140,53 +84,5 @@ class Order:
         return said | ({"tight": self.tight} if self.tight else {})
 
     def doubts(self) -> list[str]:
-        """A sentence for the user where the instruction names what is not going to be made."""
-        words = BASS_DRUM.sub("drum", self.instruction.lower())
-        words = words.replace(BASS_GUITAR, "guitar" if self.stem == "guitar" else "bass")
-        words = words.replace(ALBERTI, "alberti")
-        wish = wish_upon(words)
-        own = NAMES[self.stem].search(wish)
-        if other := names_another(wish, self.stem):
-            return [f"The sentence names {other}, but this stem is {self.stem}: choose {other} "
-                    "as the stem (--stem) for that."]  # fmt: skip
-        if self.stem == "drums" and (found := ONE_DRUM.search(words) or HAND_DRUMS.search(words)):
-            return [f'"{found[0]}" may not be heeded: single drums cannot be chosen or left out.']
-        if self.stem == "drums" and (counted := meant(COUNTED, words)):
-            return [f'"{counted[0][0]}" may not be heeded: the drums keep the song\'s beats ('
-                    "--half and --double count them otherwise)."]  # fmt: skip
-        if found := WHEN.search(words):
-            return [f'"{found[0]}" changes nothing: the stem plays wherever the song does '
-                    "(--region makes it in one place)."]  # fmt: skip
-        if changing := meant(OVER_TIME, words):
-            return [f'"{changing[0][0]}" changes nothing: the stem follows the song\'s own level '
-                    "(--dynamics and --density with --region say it place by place)."]  # fmt: skip
-        if found := TEMPO.search(words):
-            return [f'"{found[0]}" changes nothing: the tempo is the song\'s (--bpm, --half and '
-                    "--double correct what is heard)."]  # fmt: skip
-        if found := METRE.search(words):
-            return [
-                f'"{found[0]}" changes nothing: the metre is the song\'s (--beats corrects it).'
-            ]
-        if re.search(rf"^\W*(please )?(no|without)( any)? {self.stem}\W*(please)?\W*$", words):
-            return [f"The sentence asks for no {self.stem}, and makes some all the same."]
-        strung = self.stem == "guitar" and OF_A_GUITAR.search(words)
-        never = [] if strung else list(NEVER_MADE.finditer(words))
-        never = [m for m in never if not own and not is_of_the_song(m, words)]
-        if found := next(iter(never), None):
-            return [f"restem makes {', '.join(NAMES)}, no {found[0]}; this stem is {self.stem}."]
-        return self._unheeded(wish)
-
-    def _unheeded(self, words: str) -> list[str]:
-        """The notice of what no words of the sentence can tell this stem's model."""
-        rows = [(SOLO, "a stem accompanies the song, and has no solo part.")]
-        if self.stem == "drums":
-            rows.append((DRUM_STROKES, "where and how single drums strike cannot be chosen."))
-        else:
-            rows.append((PEDAL, "the notes follow the song's chords."))
-        if self.stem == "bass":
-            rows.append((HIGH_BASS, "a bass stays low."))
-        for pattern, why in rows:
-            asked = [m for m in meant(pattern, words) if not is_of_the_song(m, words)]
-            if asked:
-                return [f'"{asked[0][0]}" may not be heeded: {why}']
-        return []
+        """Sentences for the user where the instruction names what is not going to be made."""
+        return notices_of(self.instruction, self.stem)

@@ -27,6 +27,7 @@ from restem.audio.waveform import mono_from_channels, resampled, rms_db
 from restem.errors import UserError
 from restem.hearing import SILENCE_DB
 from restem.insertion import Inserter
+from restem.metres import metre_notices
 from restem.mixing import Mixdown, mix_down
 from restem.pack import write_notes
 from restem.region import only_inside
@@ -124,7 +125,8 @@ def make(
         if (level := insertion.settings["stem_level_db"]) is not None:
             level += mixdown.turned_down_db(insertion.stem)
             insertion.settings["stem_level_db"] = round(level, 2)
-    notices = [*insertion.notices, *mixdown.notices]
+    of_the_metre = metre_notices(request["instruction"], insertion.beats.beats_per_bar)
+    notices = [*insertion.notices, *of_the_metre, *mixdown.notices]
     final, part = Path(folder), Path(folder + ".part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir()
