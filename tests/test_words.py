@@ -174,6 +174,8 @@ def test_how_many(words: str, way: int) -> None:
         ("a shuffle", "drums"),
         ("drums with fills", "drums"),
         ("train beat", "guitar"),
+        ("Add four on the floor house drums", "drums"),
+        ("four-on-the-floor disco", "drums"),
     ],
 )
 def test_what_the_song_has_gets_no_notice(words: str, stem: str) -> None:
@@ -417,7 +419,7 @@ def test_a_stem_in_place_of_another_and_one_of_the_song(words: str, stem: str) -
         ("open hats", "drums", '"open hats" may not be heeded'),
         ("Drums, louder on the chorus", "drums", "on the chorus"),
         ("ghost notes on the snare", "drums", '"ghost notes on the snare"'),
-        ("house drums, four-on-the-floor", "drums", "where and how single drums strike"),
+        ("rock drums, four-on-the-floor", "drums", "where and how single drums strike"),
         ("four on the floor kick", "drums", '"four on the floor"'),
         ("kick on every beat", "drums", '"kick on every beat"'),
         ("Add a guitar solo", "guitar", '"solo" may not be heeded'),
@@ -451,6 +453,8 @@ def test_what_is_not_made_gets_a_notice(words: str, stem: str, said: str) -> Non
         ("sleigh bells", "drums", '"sleigh bells" may not be heeded'),
         ("cowbell", "drums", '"cowbell" may not be heeded'),
         ("percussion only", "drums", '"percussion only" may not be heeded'),
+        ("rock drums with a crash at the end", "drums", "crash at the end"),
+        ("drums with a train beat", "drums", "not known as a pattern"),
         ("a click track", "drums", '"click track" may not be heeded'),
         ("a metronome", "drums", '"metronome" may not be heeded'),
         ("cross stick", "drums", '"cross stick" may not be heeded'),

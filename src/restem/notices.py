@@ -51,9 +51,11 @@ DRUM_STROKES = re.compile(
     r"(?:the |each |every |all )?(?:beats? )?(?:one|two|three|four|[1-4]|and|"
     rf"(?:down-?|back-?|off-?)?beats?)\b|\b(?:open|closed|half-open|rolling|skittering) {_DRUM}\b|"
     r"\bghost(?:ed)?[- ](?:notes?|snares?|strokes?)(?: on the snare)?\b|"
-    rf"\b{_DRUM} rolls?\b|\bdouble[- ](?:kicks?|bass (?:drums?|pedals?))\b|"
-    r"\bfour[- ](?:on|to)[- ]the[- ]floor\b"
+    rf"\b{_DRUM} rolls?\b|\bdouble[- ](?:kicks?|bass (?:drums?|pedals?))\b"
 )
+# House and disco drums do so when they are told; rock drums do not.
+FOUR_ON_THE_FLOOR = re.compile(r"\bfour[- ](?:on|to)[- ]the[- ]floor\b")
+ON_THE_FLOOR = re.compile(r"\b(?:house|disco)\b")
 # Patterns that have names; those of restem.dataset.styles, such as "breakbeat", were learnt from.
 PATTERNS = re.compile(
     r"\btrain beats?\b|\bbo diddley(?: beat)?\b|\bone[- ]drop\b|\bblast[- ]?beats?\b|"
@@ -123,6 +125,11 @@ def _wished(pattern: re.Pattern[str], words: str) -> list[re.Match[str]]:
     return [m for m in meant(pattern, wish) if not is_of_the_song(m, wish)]
 
 
+def _wished_of_others(pattern: re.Pattern[str], words: str) -> list[re.Match[str]]:
+    """Where it is `_wished` of drums that do not kick on each beat."""
+    return [] if meant(ON_THE_FLOOR, words) else _wished(pattern, words)
+
+
 @dataclass(frozen=True)
 class Unmet:
     """Words that the models of these `stems` cannot meet, where they count, and why."""
@@ -141,7 +148,7 @@ UNMET = (
     Unmet(COUNTED, meant,
         _HEEDED + "the drums keep the song's beats (--half and --double count them otherwise).",
         ("drums",)),
-    Unmet(PATTERNS, _wished,
+    Unmet(PATTERNS, meant,
         '"{0}" is not known as a pattern: such drums follow the style words, and swing as the '
         "song does.", ("drums",)),
     Unmet(BESIDE_THE_KIT, _anywhere,
@@ -155,9 +162,11 @@ UNMET = (
     Unmet(TEMPO, meant,
         _NOTHING + "the tempo is the song's (--bpm, --half and --double correct what is heard)."),
     Unmet(METRE, _anywhere, _NOTHING + "the metre is the song's (--beats corrects it)."),
-    Unmet(PLACED, _wished, _HEEDED + "fills, crashes and ends cannot be placed."),
+    Unmet(PLACED, meant, _HEEDED + "fills, crashes and ends cannot be placed."),
     Unmet(SOLO, _wished, _HEEDED + "a stem accompanies the song, and has no solo part."),
     Unmet(DRUM_STROKES, _wished,
+        _HEEDED + "where and how single drums strike cannot be chosen.", ("drums",)),
+    Unmet(FOUR_ON_THE_FLOOR, _wished_of_others,
         _HEEDED + "where and how single drums strike cannot be chosen.", ("drums",)),
     Unmet(PEDAL, _wished, _HEEDED + "the notes follow the song's chords.", _PITCHED),
     Unmet(HIGH_BASS, _wished, _HEEDED + "a bass stays low.", ("bass",)),
