@@ -266,6 +266,7 @@ def test_what_the_song_has_gets_no_notice(words: str, stem: str) -> None:
         ("base drum", "drums"),
         ("ska upstrokes", "guitar"),
         ("chicken pickin'", "guitar"),
+        ("a reggae bubble", "keys"),
         ("chicken-picked country", "guitar"),
         ("slap and pop", "bass"),
         ("slap & pop funk", "bass"),

@@ -49,7 +49,7 @@ IMPLIED = {
         r"\bchords?\b(?! changes?)|\barp(?:s|eggi\w*)?\b|\bpads?\b(?! (?:it|out|the)\b)|"
         r"(?<!in )\bstride\b|\bstabs?\b|\bcomp(?:ing)?\b|\bvoicings?\b|\bvamps?\b|"
         r"\b(?:counter-?)?melod(?:y|ies)\b|\bmontunos?\b|\bdrones?\b|\b(?:mini)?moogs?\b|"
-        r"\bsupersaws?\b"
+        r"\bsupersaws?\b|\b(?:reggae|dub|ska) bubble\b"
     ),
 }
 # What stands before such a word of the song's, as in "accent the main riff".

@@ -169,8 +169,8 @@ def rhythm_of(words: str, stem: str) -> Rhythm:
         if first.beats and _ON_BEATS.search(clause):  # "the root on beat one, the fifth on three"
             first = replace(first, beats=tuple(sorted({*first.beats, *beats})))
     if stem == "guitar" and first == Rhythm():
-        own = own_words(words, stem)
-        if is_chugged(own) and not _OTHERWISE.search(own):
+        guitar = own_words(words, stem)
+        if is_chugged(guitar) and not _OTHERWISE.search(guitar):
             return Rhythm(STEPS_PER_QUARTER // 2)
     return first
 
