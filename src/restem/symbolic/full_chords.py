@@ -52,7 +52,7 @@ def in_full(planes: np.ndarray, around: Sequence[np.ndarray], bars: np.ndarray) 
     for i, start in enumerate(struck.tolist()):
         end = int(struck[i + 1]) if i + 1 < len(struck) else planes.shape[1]
         own = np.flatnonzero(planes[ONSET, start])
-        sounds = planes[SOUND, start:end][:, own].any(axis=1)
+        sounds = np.asarray(planes[SOUND, start:end][:, own].any(axis=1))
         sounds[:SIXTEENTH] = True
         pitches = own
         if chords[i].any():
@@ -82,12 +82,12 @@ def _chords(
         own = np.bincount(np.flatnonzero(planes[ONSET, step]) % CHROMA, minlength=CHROMA) > 0
         lengths = with_own(song[i], own) + usual
         if (song[i] > 0).sum() > 1:
-            roots[i] = root_of(lengths)
-            hands[i] = _hand(song[i], lengths, int(roots[i]))
+            root = root_of(lengths)
+            roots[i], hands[i] = root, _hand(song[i], lengths, root)
     known = np.flatnonzero(hands.any(axis=1))
-    for i in np.flatnonzero(~hands.any(axis=1)) if len(known) else ():
-        nearest = known[np.abs(struck[known] - struck[i]).argmin()]
-        roots[i], hands[i] = roots[nearest], hands[nearest]
+    for lone in np.flatnonzero(~hands.any(axis=1)) if len(known) else ():
+        nearest = known[np.abs(struck[known] - struck[lone]).argmin()]
+        roots[lone], hands[lone] = roots[nearest], hands[nearest]
     return roots, hands
 
 
