@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from restem.errors import UserError
     from restem.insertion import Inserter, Insertion
 
-__version__ = "0.18.0"
+__version__ = "0.19.0"
 __all__ = ["BeatGrid", "Inserter", "Insertion", "UserError", "__version__"]
 
 _HOME = {
