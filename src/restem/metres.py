@@ -18,10 +18,21 @@ _PLACE = r"(?<!\bon )(?<!\bon the )(?<!\bbeats )(?<!\bbeat )(?<!\bbars )(?<!\bba
 NAMED = re.compile(rf"{_PLACE}{_METRE}{_SHARE}")
 # Said so plainly that the song is counted by it.
 PLAIN = re.compile(
-    rf"\b(?:in|is) (?:an? )?(?:(?!bars?|beats?|measures?|takes?)[\w-]+ )?{_METRE}{_SHARE}|"
+    rf"\b(?:in|is) (?:an? )?(?:(?!(?:bars?|beats?|measures?|takes?|at|after|by|for|around|about)\b)"
+    rf"[\w-]+ )?{_METRE}{_SHARE}|"
     rf"{_PLACE}{_METRE} (?:[\w-]+ )?(?:time|met(?:re|er)|signature|feel|groove|beat|rhythm|drums?|"
     r"bass|guitar|piano|keys|organ|waltz|march|polka|ballad|blues|song|tune|track)\b|"
     rf"(?:^|[,;:(] ?){_METRE}(?= ?(?:$|[,.;:!)]|please))"
+)
+# That of a part of the song, which says nothing of the rest.
+_PART = (
+    r"(?:chorus(?:es)?|verses?|bridge|intro|outro|coda|ending|breakdown|refrain|interlude|"
+    r"middle (?:part|section|eight|8)|(?:first|last|second|third|final) (?:part|section|half))"
+)
+_OF_A_PART = re.compile(
+    rf"\b{_PART}(?: [\w'’-]+){{0,3}} {_METRE}|"
+    rf"{_METRE}(?: (?:time|feel|groove))?(?: (?:in|on|at|for|during))?(?: (?:the|an?))? {_PART}\b|"
+    rf"\b(?:start|begin|open|end|finish|clos)(?:s|e|es|ing)? (?:out )?(?:it |the song )?in {_METRE}"
 )
 WALTZ = re.compile(r"\bwaltz(?:es)?\b")
 
@@ -32,7 +43,8 @@ def said_metre(instruction: str) -> str | None:
     words = _in_figures(instruction)
     plain = [_metre_in(m) for m in meant(PLAIN, words)]
     named = {*plain, *(_metre_in(m) for m in meant(NAMED, words))}
-    certain = plain and len(named) == 1 and not WHEN.search(words)
+    of_a_part = WHEN.search(words) or _OF_A_PART.search(words)
+    certain = plain and len(named) == 1 and not of_a_part
     return plain[0] if certain and plain[0] in _BEATS else None
 
 
