@@ -150,8 +150,9 @@ BOTH = re.compile(
 HAND_DRUMS = re.compile(
     r"\b(shakers?|congas?|bongos?|tambourines?|cowbells?|claves?|maracas?|tablas?|cajons?|djembes?|"
     r"timpani|hand ?claps?|claps?|toms?|ride cymbals?|cross[- ]?sticks?|"
-    r"rim-? ?(?:shots?|clicks?)|(?:finger ?)?snaps|finger ?clicks?|wood[- ]?blocks?|"
-    r"triangles?(?! waves?)|sleigh ?bells?|jingle ?bells|guiros?|castanets|timbales|gongs?)\b"
+    r"rim-? ?(?:shots?|clicks?)|(?:finger ?|(?<!that )(?<!which )(?<!it ))snaps|finger ?clicks?|"
+    r"wood[- ]?blocks?|triangles?(?![ -](?:arp|bass|lead|osc|pad|synth|wave))|sleigh ?bells?|"
+    r"jingle ?bells|guiros?|castanets|timbales|gongs?)\b"
 )
 
 
