@@ -245,6 +245,9 @@ def test_a_simple_bass_has_the_root_at_each_bar_line() -> None:
     held_over = part((0, 24, 36), (100, 220, 43), (240, 264, 40), steps=288)
     ended = as_worded(held_over, [song], bars, "simple", "bass")
     assert ended[ONSET, 144, 43] and ended[SOUND, 191, 43] and not ended[SOUND, 192:240].any()
+    low = part((0, 24, 29), (100, 120, 29), (240, 264, 29), steps=288)  # no B below its E
+    deep = as_worded(low, [part((48, 96, 47), (48, 96, 54), steps=288)], bars, "simple", "bass")
+    assert np.flatnonzero(deep[ONSET, 48]).tolist() == [35]
     for words in ("funky", "simple bass on beats 2 and 4", "a simple bass with many rests"):
         assert listed(as_worded(line, [song], bars, words, "bass"))[:2] == listed(line)[:2]
         assert not as_worded(line, [song], bars, words, "bass")[ONSET, 144].any(), words

@@ -9,7 +9,7 @@ import numpy as np
 
 from restem.manner import density_of_words
 from restem.symbolic.cells import CHROMA
-from restem.symbolic.lines import lowest
+from restem.symbolic.lines import REACH, lowest
 from restem.symbolic.rhythms import Rhythm, own_words, rhythm_of
 from restem.symbolic.rolls import ONSET, SOUND, STEPS_PER_QUARTER
 from restem.symbolic.voicing import harmony_at, root_of
@@ -59,9 +59,10 @@ def with_downbeats(
 
 def _nearest(root: int, step: int, struck: np.ndarray, line: np.ndarray) -> int:
     """The pitch of that name which the line plays nearest to a step, or else the one nearest to
-    the middle of the line."""
+    the middle of the line that a bass has."""
     same = np.flatnonzero(line % CHROMA == root)
     if len(same):
         return int(line[same[np.abs(struck[same] - step).argmin()]])
     middle = round(float(np.median(line)))
-    return middle + (root - middle + CHROMA // 2) % CHROMA - CHROMA // 2
+    pitch = middle + (root - middle + CHROMA // 2) % CHROMA - CHROMA // 2
+    return pitch + CHROMA if pitch < min(REACH["bass"][0], int(line.min())) else pitch
