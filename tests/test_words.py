@@ -10,7 +10,7 @@ from restem.naming import asked_stem
 from restem.order import Order
 from restem.symbolic.articulation import is_broken
 from restem.symbolic.lines import is_short, is_single
-from restem.symbolic.rhythms import A_BAR, Rhythm, rhythm_of
+from restem.symbolic.rhythms import A_BAR, Rhythm, own_words, rhythm_of
 from restem.symbolic.voices import program_for
 
 
@@ -109,6 +109,11 @@ def test_how_hard(words: str, way: int) -> None:
 )
 def test_how_many(words: str, way: int) -> None:
     assert density_of_words(words) == 1.5 * way
+
+
+@pytest.mark.parametrize("words", ["don't play so many notes", "a bass, not so busy"])
+def test_the_words_for_one_stem_of_several_ask_for_as_many(words: str) -> None:
+    assert density_of_words(own_words(words, "bass")) == density_of_words(words) < 0
 
 
 @pytest.mark.parametrize(

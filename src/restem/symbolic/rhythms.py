@@ -54,7 +54,8 @@ _PAD = re.compile(r"\bdrones?\b|\bpads?\b")  # long notes, unless others are nam
 _WALKING = re.compile(r"\bwalking\b(?! (pace|tempo|speed|on|in|along|through))")
 CLAUSE = re.compile(
     r"[,.;:!?()]| (?:and|but|while|with|under|over|for|behind|beneath|above|against|following|"
-    r"follows?|supports?|supporting|so|to go with|to sit|on top of) "
+    r"follows?|supports?|supporting|so(?! (?:very )?(?:many|much|busy|busily|dense|densely)\b)|"
+    r"to go with|to sit|on top of) "
 )
 # Another that a clause is about, and what there is: what those play is not asked for.
 _OF_OTHERS = re.compile(
