@@ -36,6 +36,8 @@ from restem.symbolic.voices import program_for
         ("Hard, fast drums", 1),
         ("Strum hard", 1),
         ("swing it hard", 0),
+        ("swing it hard, with brushes", 0),
+        ("play it hard, with sticks", 1),
         ("Fast and hard", 1),
         ("Soft piano sounds", -1),
         ("Add hard rock drums", 0),

@@ -70,6 +70,7 @@ LOUD = re.compile(
     r"\b(loud|louder|loudly|hard[ -]hitting|powerful|forceful|"
     r"(?:play|hit|strum|dig|rock|drive)(?:s|ed|ting|ning|ming|ging|ing)?(?: \w+){0,3} hard|"
     r"harder|(?:struck|go|and) hard(?! [a-z])|"
+    r"(?<!swing )(?<!swings )(?<!swinging )(?<!swing it )"
     r"hard(?![ -](?:rock|bop|techno|house|trance|core))"
     r"(?=[ -]driving|,|(?: and \w+|,? \w+)? (?:drum|strum|hits|groove|beat|backbeat|kick|snare)))\b"
 )
