@@ -35,7 +35,7 @@ ONE_DRUM = re.compile(
     r"\b(?:(?:no|without|only|just)\b(?: \w+)?|(?:leave out|skip|just add|only want)(?: an?| the)?|"
     r"(?:don['’]?t|do not|never) (?:use|play|hit)(?: the| any)?) "
     rf"{_ALONE}\b|\b{_ALONE} only\b|"
-    rf"\b(?:fewer|less|lots of|not so many|too many) {_COUNTABLE}(?! (?:rolls?|fills?))\b|"
+    rf"\b(?:fewer|few|less|more|many|lots of) {_COUNTABLE}(?! (?:rolls?|fills?))\b|"
     rf"\b{_ALONE} (?:instead of|rather than|in place of) (?:the )?{_ALONE}\b|"
     rf"\b(?:swap|replac|trad|switch|exchang|chang)\w* (?:the )?{_ALONE} (?:for|with|to|by) "
     rf"(?:the |an? )?{_ALONE}\b"
