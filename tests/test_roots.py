@@ -10,23 +10,23 @@ from restem.symbolic.model import RollModel
 from restem.symbolic.roots import LOWEST, UNHEARD, leaning
 from restem.symbolic.wishes import Wishes
 
-BAR = 96  # steps
+BAR, BEAT = 48, 12  # steps
 CHORDS = {"Am": (45, 52, 57, 60, 64), "F": (41, 48, 53, 57, 60), "C": (48, 52, 55, 60, 64),
           "G": (43, 47, 50, 55, 59)}  # fmt: skip
 LOW, HIGH = cells.RANGES["bass"]
 
 
 def _bars(count):
-    return np.array([[BAR * i, BAR, 4, 24] for i in range(count)])
+    return np.array([[BAR * i, BAR, 4, 12] for i in range(count)])
 
 
 def _strummed(chords):
     planes = np.zeros((2, BAR * len(chords), 128), bool)
     for bar, chord in enumerate(chords):
         for beat in range(4):
-            first = BAR * bar + 24 * beat
+            first = BAR * bar + BEAT * beat
             planes[0, first, list(CHORDS[chord])] = True
-            planes[1, first : first + 22, list(CHORDS[chord])] = True
+            planes[1, first : first + 11, list(CHORDS[chord])] = True
     return planes
 
 
@@ -38,7 +38,7 @@ def _of_pitches(lean, token):
 
 def test_the_lowest_note_is_likelier_and_classes_that_are_not_heard_less_likely():
     grid = cells.token_grid(_bars(2))
-    lean = leaning({"other": _strummed(["Am", "F"])}, grid, "bass")
+    lean = leaning({"other": _strummed(["Am", "F"])}, _bars(2), grid, "bass")
     assert lean.shape == (len(grid), cells.values_of("bass"))
     first, second = _of_pitches(lean, 0), _of_pitches(lean, len(grid) // 2)
     assert first[33] == first[45] == LOWEST and first[28] == first[36] == 0.0
@@ -46,20 +46,29 @@ def test_the_lowest_note_is_likelier_and_classes_that_are_not_heard_less_likely(
     assert second[29] == LOWEST and second[33] == 0.0 and second[28] == -UNHEARD["bass"]
 
 
+def test_the_next_chord_of_a_bar_tells_nothing_of_the_beat_before():
+    grid, planes = cells.token_grid(_bars(1)), _strummed(["Am"])
+    planes[:, 2 * BEAT :] = _strummed(["F"])[:, 2 * BEAT :]
+    lean = leaning({"other": planes}, _bars(1), grid, "bass")
+    at = [_of_pitches(lean, token) for token in range(len(grid))]
+    assert [pitches[33] == LOWEST for pitches in at] == [True] * 4 + [False] * 4
+    assert [pitches[29] == LOWEST for pitches in at] == [False] * 4 + [True] * 4
+
+
 def test_high_notes_tell_no_root_and_silence_and_drums_nothing():
     grid = cells.token_grid(_bars(1))
     high = np.roll(_strummed(["C"]), 24, axis=2)
-    lean = _of_pitches(leaning({"other": high}, grid, "bass"), 0)
+    lean = _of_pitches(leaning({"other": high}, _bars(1), grid, "bass"), 0)
     assert lean[36] == lean[28] == 0.0 and lean[37] == -UNHEARD["bass"]
     for parts in ({"other": np.zeros_like(high)}, {"drums": high}, {}):
-        assert not leaning(parts, grid, "bass").any()
+        assert not leaning(parts, _bars(1), grid, "bass").any()
 
 
 @pytest.mark.parametrize("stem", ["guitar", "keys"])
 def test_guitar_and_keys_lean_to_what_is_heard_but_to_no_root(stem):
     grid = cells.token_grid(_bars(1))
     low, high = cells.RANGES[stem]
-    lean = leaning({"other": _strummed(["Am"])}, grid, stem)
+    lean = leaning({"other": _strummed(["Am"])}, _bars(1), grid, stem)
     assert lean.shape == (len(grid), cells.values_of(stem))
     classes = lean[0, : high - low].reshape(-1)
     heard = np.isin(np.arange(low, high) % 12, [9, 0, 4])

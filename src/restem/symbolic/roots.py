@@ -12,22 +12,32 @@ from collections.abc import Mapping
 import numpy as np
 
 from restem.symbolic.cells import CHROMA, RANGES, values_of
+from restem.symbolic.rolls import STEPS_PER_QUARTER
 
-BEAT, HEARD = 24, 4  # steps that are listened to from a token on; and in which a note sounds
+HEARD = 3  # a note counts that sounds in one of so many steps of what is left of the beat
 UNHEARD = {"bass": 2.0, "guitar": 1.5, "keys": 1.5}  # log-odds against classes unheard
 LOWEST = 2.0  # and for the class of the lowest note, of a bass
 LOW = 55  # from this pitch on, the lowest note tells nothing of the root
 
 
-def leaning(parts: Mapping[str, np.ndarray], grid: np.ndarray, stem: str) -> np.ndarray:
-    """Log-odds (token, value) to add to those of a stem beside planes (2, step, 128) of parts."""
+def leaning(
+    parts: Mapping[str, np.ndarray], bars: np.ndarray, grid: np.ndarray, stem: str
+) -> np.ndarray:
+    """Log-odds (token, value) to add to those of a stem beside planes (2, step, 128) of parts.
+
+    What is heard from a token to the end of its beat counts, as chords change on beats; `grid` is
+    that of the `bars` (bar, 4).
+    """
     low, high = RANGES[stem]
     classes = np.arange(low, high) % CHROMA
     heard = [planes.any(axis=0) for kind, planes in parts.items() if kind != "drums"]
     lean = np.zeros((len(grid), high - low), dtype=np.float32)
     sounding = np.any(heard, axis=0) if heard else np.zeros((0, 128), bool)
     for token, steps in enumerate(grid):
-        pitches = np.flatnonzero(sounding[steps[0] : steps[0] + BEAT].sum(axis=0) >= HEARD)
+        bar = bars[np.searchsorted(bars[:, 0], steps[0], side="right") - 1, 0]
+        left = STEPS_PER_QUARTER - (steps[0] - bar) % STEPS_PER_QUARTER
+        lasts = sounding[steps[0] : steps[0] + left].sum(axis=0)
+        pitches = np.flatnonzero(HEARD * lasts >= left)
         if len(pitches):
             lean[token, ~np.isin(classes, pitches % CHROMA)] -= UNHEARD[stem]
             if stem == "bass" and pitches[0] < LOW:
