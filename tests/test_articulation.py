@@ -248,6 +248,9 @@ def test_a_simple_bass_has_the_root_at_each_bar_line() -> None:
     low = part((0, 24, 29), (100, 120, 29), (240, 264, 29), steps=288)  # no B below its E
     deep = as_worded(low, [part((48, 96, 47), (48, 96, 54), steps=288)], bars, "simple", "bass")
     assert np.flatnonzero(deep[ONSET, 48]).tolist() == [35]
+    for end, added in ((60, False), (46, True)):  # a push that is held, and a short off-beat
+        early = part((0, 24, 45), (42, end, 48), (240, 264, 40), steps=288)
+        assert as_worded(early, [song], bars, "simple", "bass")[ONSET, 48].any() == added
     for words in ("funky", "simple bass on beats 2 and 4", "a simple bass with many rests"):
         assert listed(as_worded(line, [song], bars, words, "bass"))[:2] == listed(line)[:2]
         assert not as_worded(line, [song], bars, words, "bass")[ONSET, 144].any(), words

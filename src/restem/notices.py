@@ -162,7 +162,7 @@ UNMET = (
     Unmet(TEMPO, meant,
         _NOTHING + "the tempo is the song's (--bpm, --half and --double correct what is heard)."),
     Unmet(METRE, _anywhere, _NOTHING + "the metre is the song's (--beats corrects it)."),
-    Unmet(PLACED, meant, _HEEDED + "fills, crashes and ends cannot be placed."),
+    Unmet(PLACED, meant, _HEEDED + "fills, crashes and ends cannot be placed.", ("drums",)),
     Unmet(SOLO, _wished, _HEEDED + "a stem accompanies the song, and has no solo part."),
     Unmet(DRUM_STROKES, _wished,
         _HEEDED + "where and how single drums strike cannot be chosen.", ("drums",)),

@@ -101,7 +101,7 @@ def _strokes_in(region: tuple[float, float], notes: DrumNotes) -> DrumNotes:
 def _notes_in(region: tuple[float, float], notes: PitchNotes) -> PitchNotes:
     """The same of notes with a pitch, which also end with the region."""
     start, end = region
-    kept = notes.starts < end
+    kept = (notes.starts < end) & (notes.ends > start)
     starts, ends = np.maximum(notes.starts[kept], start), np.minimum(notes.ends[kept], end)
     return PitchNotes(starts, ends, notes.pitches[kept], notes.velocities[kept])
 

@@ -32,7 +32,7 @@ def with_downbeats(
     planes: np.ndarray, around: Sequence[np.ndarray], bars: np.ndarray
 ) -> np.ndarray:
     """The line of planes (2, step, 128) with the chord's root at each bar line at which the song
-    `around` plays and no note of the line begins, or has begun in the half beat before.
+    `around` plays and no note of the line begins, or sounds that began in the half beat before.
 
     The root is as high as that note is where the line plays it nearest by, and lasts until the next
     stroke or bar. Before the line's first bar and after its last one it stays silent.
@@ -44,7 +44,8 @@ def with_downbeats(
     song = harmony_at(bars[:, 0], around, bars)
     playing = np.any([part[SOUND].any(axis=1) for part in around], axis=0)
     for i, (start, end) in enumerate(zip(bars[:, 0].tolist(), ends.tolist(), strict=True)):
-        begun = np.any((struck > start - PUSH) & (struck <= start))
+        pushed = np.any((struck >= start - PUSH) & (struck < start)) and planes[SOUND, start].any()
+        begun = pushed or np.any(struck == start)
         if begun or end <= struck[0] or start > struck[-1]:
             continue
         if not playing[start : start + STEPS_PER_QUARTER].any():

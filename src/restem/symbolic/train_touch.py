@@ -93,7 +93,7 @@ def train_touch(
         shown = torch.from_numpy(strokes.features[rows].astype(np.float32))
         return stroke_loss(net(shown), torch.from_numpy(strokes.targets[rows]))
 
-    config = TrainingConfig(steps, learning_rate or LEARNING_RATE, warmup=100)
+    config = TrainingConfig(steps, learning_rate or LEARNING_RATE, warmup=min(100, steps // 10))
     trainer = Trainer(network, loss, config, out, {"strokes": len(strokes.features), "seed": seed})
     if resume:
         trainer.resume()
