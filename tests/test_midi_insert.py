@@ -200,6 +200,10 @@ def test_a_network_that_loses_notes_on_its_way_makes_as_many_as_it_first_expecte
     for density, times in ((None, 1), ("sparse", 0.5), ("busy", 1.5), (1.0, 0.5)):
         made = fill(Fading("drums"), {}, FORTY[:8], Wishes(guidance=1, steps=16, density=density))
         assert made[ONSET].sum() == pytest.approx(times * 8 * 48 * 47 / 20, rel=0.1)
+    half = Fading("drums")  # one whose description says that it expects too much
+    half.__dict__["description"] = {**half.description, "fullness": 0.5}
+    made = fill(half, {}, FORTY[:8], Wishes(guidance=1, steps=16))
+    assert made[ONSET].sum() == pytest.approx(0.5 * 8 * 48 * 47 / 20, rel=0.1)
 
 
 def test_words_that_lead_astray_are_believed_half() -> None:

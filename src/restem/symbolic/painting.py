@@ -42,6 +42,8 @@ class Painter:
         self.text = np.zeros((1, TEXT_VALUES), dtype=np.float32)
         self.text[0, :EMBEDDING_SIZE] = encoder.encode([wishes.style.strip()])[0]
         self.fullness = wishes.fullness * _fullness(model, wishes.density)
+        # A network that expects too much beside unseen songs may say by how many times.
+        self.fullness *= model.description.get("fullness", 1.0)
         self.no_text = np.zeros_like(self.text)
         self.no_text[0, :EMBEDDING_SIZE] = encoder.encode([""])[0]
 
