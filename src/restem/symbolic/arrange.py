@@ -88,8 +88,8 @@ def fill(
         grid,
         own=done & np.isin(bar, bar[values.any(axis=1)]),  # bars in which it rests say nothing
     )
-    if model.file:  # one that sees what is heard of a recording
-        painter.lean = leaning(context, bars, grid, stem)
+    if stem == "bass" and model.file:  # of a recording
+        painter.lean = leaning(context, bars, grid)
     harmony = cells.harmony(context, grid)
     # What words say of broken chords is not how often a chord comes.
     broken = is_broken(wishes.style, stem)

@@ -1,8 +1,8 @@
-"""What is heard of a song in, which notes a part of it is likelier to play out.
+"""What is heard of a song in, which notes a bass is likelier to play out.
 
-The network of recordings sees pitch classes, and learned from bands in which others play what a
-part leaves out: beside A, C and E, an F is as good as an A to its bass. A guitar or piano that
-plays alone has the whole chord, and the root mostly as its lowest note.
+The network of recordings sees pitch classes, and learned from bands whose keys leave the root to
+the bass: beside A, C and E, an F is as good as an A to it. A guitar or piano that plays alone has
+the root itself, mostly as its lowest note.
 """
 
 from __future__ import annotations
@@ -15,20 +15,17 @@ from restem.symbolic.cells import CHROMA, RANGES, values_of
 from restem.symbolic.rolls import STEPS_PER_QUARTER
 
 HEARD = 3  # a note counts that sounds in one of so many steps of what is left of the beat
-UNHEARD = {"bass": 2.0, "guitar": 1.5, "keys": 1.5}  # log-odds against classes unheard
-LOWEST = 2.0  # and for the class of the lowest note, of a bass
+LOWEST, UNHEARD = 2.0, 2.0  # log-odds for the lowest note's class, against classes unheard
 LOW = 55  # from this pitch on, the lowest note tells nothing of the root
 
 
-def leaning(
-    parts: Mapping[str, np.ndarray], bars: np.ndarray, grid: np.ndarray, stem: str
-) -> np.ndarray:
-    """Log-odds (token, value) to add to those of a stem beside planes (2, step, 128) of parts.
+def leaning(parts: Mapping[str, np.ndarray], bars: np.ndarray, grid: np.ndarray) -> np.ndarray:
+    """Log-odds (token, value) to add to those of a bass beside planes (2, step, 128) of parts.
 
     What is heard from a token to the end of its beat counts, as chords change on beats; `grid` is
     that of the `bars` (bar, 4).
     """
-    low, high = RANGES[stem]
+    low, high = RANGES["bass"]
     classes = np.arange(low, high) % CHROMA
     heard = [planes.any(axis=0) for kind, planes in parts.items() if kind != "drums"]
     lean = np.zeros((len(grid), high - low), dtype=np.float32)
@@ -39,7 +36,7 @@ def leaning(
         lasts = sounding[steps[0] : steps[0] + left].sum(axis=0)
         pitches = np.flatnonzero(HEARD * lasts >= left)
         if len(pitches):
-            lean[token, ~np.isin(classes, pitches % CHROMA)] -= UNHEARD[stem]
-            if stem == "bass" and pitches[0] < LOW:
+            lean[token, ~np.isin(classes, pitches % CHROMA)] -= UNHEARD
+            if pitches[0] < LOW:
                 lean[token, classes == pitches[0] % CHROMA] += LOWEST
-    return np.tile(lean, values_of(stem) // (high - low))
+    return np.tile(lean, values_of("bass") // (high - low))
