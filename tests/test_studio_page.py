@@ -533,7 +533,7 @@ def test_a_bad_file_is_answered_in_a_sentence(page, server):
 
 def test_a_job_that_ends_while_its_song_is_fetched(tab, server, wav):
     song = server.ready(server.upload(wav))
-    job, held = server.ask(song, steps=4), []
+    job, held = server.ask(song, steps=12), []  # longer than a busy machine takes to open a page
     tab.route("**/audio", lambda route: held.append(route))  # noqa: PLW0108 - Playwright marks it
     with tab.expect_response(lambda answer: "/api/jobs?song=" in answer.url) as asked:
         tab.goto(f"{server.url}#song={song['id']}", wait_until="commit")
