@@ -67,4 +67,4 @@ def _in_figures(instruction: str) -> str:
 
 
 def _metre_in(found: re.Match[str]) -> str:
-    return re.search(_METRE, found[0])[0]  # type: ignore[index]
+    return str(re.findall(_METRE, found[0])[0])
